@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// firn quantize: the int8 model, and a report of what it lost.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "json.h"
+#include "observe.h"
+#include "text.h"
+
+namespace firn::tool {
+namespace {
+
+struct Options {
+  std::string model, output, table, method;
+  FreezeOptions freeze;
+  bool json = false, verbose = false;
+  DataOptions data;
+  RunOptions run;
+};
+
+std::string as_json(const Options& options, const FreezeReport& report,
+                    const CalibrationStatus& calibration) {
+  Json json;
+  json.open('{').member("model", options.model).member("output", options.output);
+  json.member("frames", calibration.frames).member("rejected", calibration.rejected);
+  json.member("verified_frames", report.verified_frames);
+  json.member("layers_int8", report.layers_int8).member("layers_float", report.layers_float);
+  json.member("bytes_before", report.bytes_before).member("bytes_after", report.bytes_after);
+  json.member("seconds", report.seconds);
+  json.open("outputs", '[');
+  for (const OutputReport& output : report.outputs) {
+    json.open('{').member("name", output.name).member("sqnr_db", output.sqnr_db);
+    json.member("max_abs_error", output.max_abs_error).close();
+  }
+  json.close().open("layers", '[');
+  for (const LayerReport& layer : report.layers) {
+    json.open('{').member("name", layer.name).member("op", layer.op);
+    json.member("precision", precision_name(layer.precision)).member("why", layer.why);
+    json.member("sqnr_db", layer.sqnr_db);
+    json.member("bytes_before", layer.bytes_before).member("bytes_after", layer.bytes_after);
+    json.close();
+  }
+  json.close().open("warnings", '[');
+  for (const std::string& warning : report.warnings) json.value(warning);
+  return json.close().close().text();
+}
+
+std::string float_layers_text(const FreezeReport& report) {
+  Table table("lll");
+  for (const LayerReport& layer : report.layers) {
+    if (layer.precision == Precision::i8) continue;
+    table.row({one_line(layer.name), layer.op, one_line(layer.why)});
+  }
+  const std::string rows = table.text(2);
+  return rows.empty() ? "" : "\nlayers in float\n" + rows;
+}
+
+std::string worst_layers_text(const FreezeReport& report) {
+  std::vector<LayerReport> layers = report.layers;
+  std::stable_sort(layers.begin(), layers.end(), [](const LayerReport& a, const LayerReport& b) {
+    return a.sqnr_db < b.sqnr_db;
+  });
+  Table table("lllrrr");
+  for (const LayerReport& layer : layers) {
+    table.row({one_line(layer.name), layer.op, precision_name(layer.precision),
+               decibel_text(layer.sqnr_db), bytes_text(layer.bytes_before),
+               bytes_text(layer.bytes_after)});
+  }
+  return "\nSQNR of the layers, the worst first\n" + table.text(2);
+}
+
+std::string as_text(const Options& options, const FreezeReport& report,
+                    const CalibrationStatus& calibration) {
+  std::string text;
+  if (options.table.empty()) text += "calibration: " + calibration_text(calibration) + "\n";
+  text += format("layers: %d int8, %d float\n", report.layers_int8, report.layers_float);
+  text += "weights: " + bytes_text(report.bytes_before) + " to " + bytes_text(report.bytes_after) +
+          "\n";
+  for (const OutputReport& output : report.outputs) {
+    if (report.verified_frames == 0) break;
+    text += format("output %s: %s, largest error %.3g\n", one_line(output.name).c_str(),
+                   decibel_text(output.sqnr_db).c_str(), output.max_abs_error);
+  }
+  text += report.verified_frames > 0
+              ? format("verified against float on %zu held-back frames\n", report.verified_frames)
+              : std::string("not verified: no frames were held back\n");
+  text += float_layers_text(report);
+  if (options.verbose && report.verified_frames > 0) text += worst_layers_text(report);
+  for (const std::string& warning : report.warnings) {
+    text += "\nwarning: " + one_line(warning) + "\n";
+  }
+  return text + "\nwrote " + one_line(options.output) + "\n";
+}
+
+Status quantize(const Options& options) {
+  if (options.table.empty() == options.data.data.empty()) {
+    return {Code::invalid_argument, "give the samples with --data, or their ranges with --table"};
+  }
+  CalibrateOptions calibration;
+  FreezeOptions freeze = options.freeze;
+  if (!options.method.empty()) {
+    FIRN_ASSIGN(calibration.method, method_from_name(options.method));
+    freeze.method = calibration.method;
+  }
+  FIRN_ASSIGN(Network network, open_network(options.model, options.run));
+  Session& session = network.session;
+  if (options.table.empty()) {
+    FIRN_ASSIGN(Feed feed, Feed::open(options.data, network.inputs));
+    FIRN_TRY(session.calibrate(calibration));
+    FIRN_TRY(observe(session, feed));
+  } else {
+    FIRN_TRY(session.load_table(options.table));
+  }
+  const CalibrationStatus observed = session.calibration();
+  FIRN_ASSIGN(const FreezeReport report, session.freeze(freeze));
+  FIRN_TRY(session.save(options.output));
+  if (options.json) {
+    std::puts(as_json(options, report, observed).c_str());
+  } else {
+    std::fputs(as_text(options, report, observed).c_str(), stdout);
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("quantize", "Writes the int8 model and reports its error");
+  add_model_option(*command, options->model);
+  command->add_option("-o,--output", options->output, "the model to write")
+      ->type_name("OUT.firn")
+      ->required();
+  command->add_option("--table", options->table, "ranges from firn calibrate")
+      ->type_name("T.table");
+  add_method_option(*command, options->method);
+  command
+      ->add_option("--keep-float", options->freeze.keep_float,
+                   "layers that stay in float: a name with * and ?, or type:Conv2d; repeatable")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--min-sqnr", options->freeze.min_sqnr_db,
+                   "refuse where an output keeps less than this against float")
+      ->type_name("DB");
+  command->add_flag("--verbose", options->verbose, "list every layer, the worst first");
+  command->add_flag("--json", options->json, "print the report as one JSON object");
+  add_data_options(*command, options->data);
+  add_run_options(*command, options->run);
+  command->footer(
+      "Example:\n  firn quantize mobilenet_v2.onnx --data pictures/ --limit 100 --mean 127.5 "
+      "--std 127.5 -o mobilenet_v2.int8.firn");
+  command->callback([options, &action] { action = [options] { return quantize(*options); }; });
+}
+
+}  // namespace firn::tool

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tool's commands, one file each, and the options that several of them share.
+#ifndef FIRN_EXAMPLES_FIRN_COMMANDS_H_
+#define FIRN_EXAMPLES_FIRN_COMMANDS_H_
+
+#include <functional>
+#include <string>
+
+#include "feed.h"
+#include "firn/status.h"
+#include "network.h"
+
+namespace CLI {
+class App;
+}
+
+namespace firn::tool {
+
+// What the command line asks for; set while it is parsed, called after.
+using Action = std::function<Status()>;
+
+// Each adds its command to `app`.
+void add_info(CLI::App& app, Action& action);
+void add_run(CLI::App& app, Action& action);
+void add_calibrate(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+void add_profile(CLI::App& app, Action& action);
+
+// Options of several commands.
+void add_model_option(CLI::App& command, std::string& path);
+void add_run_options(CLI::App& command, RunOptions& options);
+void add_prepare_options(CLI::App& command, PrepareOptions& options);
+void add_data_options(CLI::App& command, DataOptions& options);
+void add_method_option(CLI::App& command, std::string& method);
+
+}  // namespace firn::tool
+
+#endif  // FIRN_EXAMPLES_FIRN_COMMANDS_H_

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command-line options that several commands share.
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
+namespace firn::tool {
+
+void add_model_option(CLI::App& command, std::string& path) {
+  command.add_option("MODEL", path, "an .onnx or .firn file, told apart by content")->required();
+}
+
+void add_run_options(CLI::App& command, RunOptions& options) {
+  command.add_option("--threads", options.threads, "threads at most (default 1)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command
+      .add_option("--isa", options.isa,
+                  "instruction set: scalar, avx2, avxvnni, avx512vnni (default: the best)")
+      ->type_name("NAME");
+  command
+      .add_option("--shape", options.shapes,
+                  "sizes for an input whose model leaves them open, as in 1x3x224x224")
+      ->type_name("[NAME=]DIMS")
+      ->allow_extra_args(false);
+}
+
+void add_prepare_options(CLI::App& command, PrepareOptions& options) {
+  constexpr const char* kGroup = "Preprocessing";
+  command.add_option("--mean", options.mean, "taken from the pixels, per channel or one for all")
+      ->type_name("A,B,C")
+      ->group(kGroup);
+  auto* std_dev =
+      command.add_option("--std", options.std_dev, "then divides them")->type_name("A,B,C");
+  auto* norm = command.add_option("--norm", options.norm, "or multiplies them")->type_name("A,B,C");
+  std_dev->group(kGroup);
+  norm->group(kGroup)->excludes(std_dev);
+  command
+      .add_option("--pixel", options.pixel,
+                  "order of the channels, also of --mean (default: RGB, or GRAY for one channel)")
+      ->type_name("RGB|BGR|GRAY")
+      ->check(CLI::IsMember({"RGB", "BGR", "GRAY"}))
+      ->group(kGroup);
+  command
+      .add_option("--resize", options.resize,
+                  "crop keeps the proportions and cuts out the middle (default), stretch does not")
+      ->type_name("crop|stretch")
+      ->check(CLI::IsMember({"crop", "stretch"}))
+      ->group(kGroup);
+  command
+      .add_option("--short-side", options.short_side,
+                  "crop: the picture's short side is resized to this first (default: the smallest "
+                  "size that fills the input)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 15))
+      ->group(kGroup);
+}
+
+void add_data_options(CLI::App& command, DataOptions& options) {
+  command
+      .add_option(
+          "--data", options.data,
+          "samples: a folder of pictures (sorted by name; with --labels a CSV: its rows), a "
+          "list of files, a CSV with a column file, or an .npy whose first axis is the "
+          "sample; once for each input of the model")
+      ->type_name("[NAME=]SRC")
+      ->allow_extra_args(false);
+  command
+      .add_option("--labels", options.labels,
+                  "a CSV with columns file and class, or an .npy of integers for .npy data")
+      ->type_name("FILE");
+  command.add_option("--skip", options.skip, "leave out the first N samples")->type_name("N");
+  command.add_option("--limit", options.limit, "take at most N samples")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  add_prepare_options(command, options.prepare);
+}
+
+void add_method_option(CLI::App& command, std::string& method) {
+  command
+      .add_option("--method", method,
+                  "how ranges are picked: automatic, minmax, percentile, mse, kl (default: "
+                  "automatic)")
+      ->type_name("M");
+}
+
+}  // namespace firn::tool

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded network: immutable, cheap to copy, shared by any number of sessions on any threads.
+#ifndef FIRN_MODEL_H_
+#define FIRN_MODEL_H_
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "firn/status.h"
+#include "firn/tensor.h"
+
+namespace firn {
+
+struct ModelImpl;
+
+// An input or output as the source model declares it: its name, layout and type. A dimension that
+// the model leaves open is -1.
+struct TensorInfo {
+  std::string name;
+  DType type = DType::f32;
+  Shape shape;
+  std::optional<Quant> quant;  // of an 8-bit input or output
+
+  bool operator==(const TensorInfo&) const = default;
+};
+
+// What `firn info` prints. Counts are of the optimised graph, open dimensions taken as 1.
+struct ModelInfo {
+  std::string format;  // "onnx", "firn"
+  std::vector<TensorInfo> inputs, outputs;
+  std::vector<std::pair<std::string, int>> ops;  // operator and how often, most frequent first
+  size_t parameters = 0;                         // elements of all constants
+  size_t weight_bytes = 0;                       // bytes of all constants
+  size_t macs = 0;                               // multiply-accumulates of one run
+  int layers_int8 = 0, layers_float = 0;         // layers that multiply by weights, by precision
+};
+
+class Model {
+ public:
+  // Reads ONNX or .firn, told apart by content. A .firn file is mapped, not copied.
+  // not_found, io_error, malformed (the file breaks its format), unsupported (names node and op).
+  static Result<Model> load(const std::string& path);
+  // The same from memory, which must outlive the model and all its sessions.
+  static Result<Model> parse(std::span<const std::byte> bytes);
+
+  ModelInfo info() const;
+  const std::vector<TensorInfo>& inputs() const;
+  const std::vector<TensorInfo>& outputs() const;
+
+  // Writes the native .firn format: aside, synced, then renamed, so that a reader sees either the
+  // old file or the whole new one.
+  Status save(const std::string& path) const;
+
+  explicit Model(std::shared_ptr<const ModelImpl> impl) : impl_(std::move(impl)) {}
+  const ModelImpl& impl() const { return *impl_; }
+  const std::shared_ptr<const ModelImpl>& shared_impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<const ModelImpl> impl_;
+};
+
+}  // namespace firn
+
+#endif  // FIRN_MODEL_H_

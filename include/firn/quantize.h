@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Post-training quantization: what a calibration observes, how ranges are picked, what a freeze
+// promises and reports. The calls themselves are members of firn::Session.
+#ifndef FIRN_QUANTIZE_H_
+#define FIRN_QUANTIZE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "firn/status.h"
+
+namespace firn {
+
+// How a tensor's range is picked from its histogram.
+enum class Method : uint8_t {
+  automatic,   // per tensor, the one of the others with the least expected error
+  minmax,      // the smallest range that holds every value seen
+  percentile,  // all but 0.01 % of the values
+  mse,         // least mean squared rounding and clipping error
+  kl,          // least Kullback-Leibler divergence (Migacz, 8-bit Inference with TensorRT, 2017)
+};
+
+// "automatic", "minmax", ...
+const char* method_name(Method method);
+// invalid_argument lists the names there are.
+Result<Method> method_from_name(const std::string& name);
+
+struct FreezeReport;
+
+struct FreezeOptions {
+  std::optional<Method> method;  // default: the calibration's
+  // Layers that stay in float: names, with * and ?, or "type:Conv2d". A pattern that matches
+  // nothing is an error.
+  std::vector<std::string> keep_float;
+  // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
+  // below it freeze is refused and the session goes on in fp32.
+  std::optional<double> min_sqnr_db;
+  // Whether the session keeps what thaw() and a later freeze() need.
+  bool keep_float_weights = true;
+};
+
+struct CalibrateOptions {
+  Method method = Method::automatic;
+  // Every nth good frame is held back: not observed, but kept to verify the freeze with ...
+  int hold_back_every = 8;
+  // ... as long as no more than this many are kept (the newest replace the oldest).
+  int hold_back_max = 8;
+  // Freeze and switch, in the background, once the ranges have converged.
+  bool automatic_freeze = false;
+  FreezeOptions freeze;      // of the automatic freeze
+  int min_frames = 32;       // never converged before
+  double tolerance = 0.005;  // converged: mean relative movement of the ranges per doubling of frames
+  // Called by the automatic freeze, on its own thread, with the report or the reason for none.
+  std::function<void(const Result<FreezeReport>&)> on_freeze;
+};
+
+// Where a calibration stands.
+struct CalibrationStatus {
+  size_t frames = 0;          // observed
+  size_t held_back = 0;       // kept for verification
+  size_t rejected = 0;        // left out: NaN or infinite values
+  std::string last_rejected;  // the tensor that had them: "input", "conv_3"
+  double movement = 1.0;      // mean relative movement of the ranges since half as many frames
+  std::string moves_most;     // the tensor whose range moves most
+  bool converged = false;
+};
+
+enum class Precision : uint8_t { f32, i8 };
+
+// One layer of the frozen graph.
+struct LayerReport {
+  std::string name;
+  std::string op;
+  Precision precision = Precision::f32;
+  std::string why;        // of a float layer: "kept by pattern conv1*", "Softmax runs in float"
+  double sqnr_db = 0;     // its output against fp32 on held-back frames; +inf where equal
+  size_t bytes_before = 0, bytes_after = 0;  // of its constants
+};
+
+struct OutputReport {
+  std::string name;
+  double sqnr_db = 0;
+  double max_abs_error = 0;
+};
+
+struct FreezeReport {
+  std::vector<LayerReport> layers;
+  std::vector<OutputReport> outputs;
+  size_t verified_frames = 0;
+  size_t bytes_before = 0, bytes_after = 0;  // of all constants
+  int layers_int8 = 0, layers_float = 0;     // every layer of the report, by precision
+  double seconds = 0;
+  std::vector<std::string> warnings;  // calibrated on few frames, ranges still moving, ...
+};
+
+}  // namespace firn
+
+#endif  // FIRN_QUANTIZE_H_

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectorized depthwise convolution, whatever the instruction set: the loops over pixels and
+// channels. See dwconv_s8_plan.h for what a tile is and what V has.
+#ifndef FIRN_KERNELS_DWCONV_S8_LOOPS_H_
+#define FIRN_KERNELS_DWCONV_S8_LOOPS_H_
+
+#include "kernels/dwconv_s8_plan.h"
+
+#define FIRN_UNROLL _Pragma("GCC unroll 8")
+
+namespace firn::kernels {
+namespace {
+
+template <class V>
+struct DwConv : DwPacking<V> {
+  using P = DwPacking<V>;
+  using Tap = typename V::Tap;
+  using P::kChannels;
+  using P::kQuadTaps;
+  using P::kVecTaps;
+  // Pointers prepared at once by the flat loop.
+  static constexpr int32_t kFlatTaps = 64;
+
+  static const int8_t* input_row(const ConvShape& s, const ConvS8Args& args, int32_t image,
+                                 int32_t y) {
+    return args.input + (static_cast<ptrdiff_t>(image) * s.in_h + y) * s.in_w * s.in_pixel_stride;
+  }
+  static int8_t* output_row(const ConvShape& s, const ConvS8Args& args, int32_t image, int32_t y) {
+    return static_cast<int8_t*>(args.output) +
+           (static_cast<ptrdiff_t>(image) * s.out_h + y) * s.out_w * s.out_pixel_stride;
+  }
+
+  // A unit's rows, N accumulators from channel c0 on.
+  template <int KH, int KW, int S, int N>
+  static void tile_blocks(const ConvShape& s, const ConvS8Args& args,
+                          const typename P::Unit& unit, const uint8_t* packed, int32_t c0) {
+    using T = DwTile<KH, KW, S>;
+    using Quad = typename V::template Quad<N>;
+    const size_t block_bytes = P::block_bytes(T::kPlan);
+    const auto bias = [&](int v) __attribute__((always_inline)) {
+      return V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+                     v % V::kVecs * V::kLanes);
+    };
+    const auto weight = [&](int quad, int v) __attribute__((always_inline)) {
+      const auto* taps = reinterpret_cast<const Tap*>(packed + sizeof(int32_t) * kChannels +
+                                                      v / V::kVecs * block_bytes);
+      return V::weight(taps + quad * kQuadTaps + v % V::kVecs * kVecTaps);
+    };
+    // Weights stay in registers where there are enough of them.
+    constexpr bool kHeld = T::kPlan.quads * N <= V::kHeldWeights;
+    typename V::Weight held[T::kPlan.quads][N];
+    if constexpr (kHeld) {
+      FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad)
+        FIRN_UNROLL for (int v = 0; v < N; ++v) held[quad][v] = weight(quad, v);
+    }
+    // Whether a pixel is requantized after the products of the next one, so that nothing waits.
+    constexpr bool kAhead = T::kPixels == 1;
+    const typename V::Interleave interleave;
+    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
+    const int8_t* zero = args.zero_row + c0;
+
+    for (int32_t y = unit.y; y < unit.y_end; y += T::kRows) {
+      // Rows of padding stay at the same pixel. Volatile, because registers are few and GCC would
+      // keep these in vectors' ones.
+      const int8_t* in[T::kInputs];
+      volatile ptrdiff_t moves[T::kInputs], out_steps[T::kRows];
+      FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) {
+        const int32_t iy = y * S - s.pad_top + r;
+        const bool inside = iy >= 0 && iy < s.in_h;
+        in[r] = inside ? input_row(s, args, unit.image, iy) + c0 : zero;
+        moves[r] = inside ? -1 : 0;
+      }
+      int8_t unwanted[N * V::kLanes];  // rows past the last
+      int8_t* out[T::kRows];
+      FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+        const bool inside = y + j < unit.y_end;
+        out[j] = inside ? output_row(s, args, unit.image, y + j) + c0 : unwanted;
+        out_steps[j] = inside ? s.out_pixel_stride : 0;
+      }
+
+      int32_t column = -s.pad_left;
+      ptrdiff_t offset = 0;
+      const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
+        if (column >= 0 && column < s.in_w) {
+          const int8_t* p[T::kInputs];
+          FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) p[r] = in[r] + (offset & moves[r]);
+          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+            const int first = q * T::kRowStep;
+            quads[q] = interleave.template quad<N, T::kUsed>(p[first], p[first + 1], p[first + 2],
+                                                             p[first + T::kUsed - 1]);
+          }
+          offset += s.in_pixel_stride;
+        } else {
+          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
+            quads[q] = interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
+        }
+        ++column;
+      };
+
+      Quad window[T::kColumns][T::kVertical];
+      constexpr int kNew = T::kPixels * S, kOld = T::kColumns - kNew;
+      constexpr int kResults = T::kPixels * T::kRows;
+      typename V::Acc acc[kResults][N], done[kResults][N];
+      const auto store = [&](const auto& results, int32_t x) __attribute__((always_inline)) {
+        int8_t* to[kResults];
+        FIRN_UNROLL for (int u = 0; u < T::kPixels; ++u)
+          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+            to[u * T::kRows + j] = u == 0 || x + u < s.out_w ? out[j] : unwanted;
+            out[j] += out_steps[j];
+          }
+        output.template store<kResults>(results, to);
+      };
+
+      FIRN_UNROLL for (int k = 0; k < kOld; ++k) load(window[k]);
+      for (int32_t x = 0; x < s.out_w; x += T::kPixels) {
+        FIRN_UNROLL for (int k = kOld; k < T::kColumns; ++k) load(window[k]);
+        FIRN_UNROLL for (int v = 0; v < N; ++v) {
+          acc[0][v] = bias(v);
+          FIRN_UNROLL for (int i = 1; i < kResults; ++i) acc[i][v] = acc[0][v];
+        }
+        FIRN_UNROLL for (int k = 0; k < KW; ++k)
+          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
+            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
+              FIRN_UNROLL for (int v = 0; v < N; ++v) {
+                if (!T::uses(j, q)) continue;
+                const int quad = T::packed_quad(j, q, k);
+                const auto w = kHeld ? held[quad][v] : weight(quad, v);
+                FIRN_UNROLL for (int u = 0; u < T::kPixels; ++u) {
+                  auto& a = acc[u * T::kRows + j][v];
+                  a = V::template dot<N>(a, window[k + u * S][q], v, w);
+                }
+              }
+        if constexpr (kAhead) {
+          if (x > 0) store(done, x);
+          FIRN_UNROLL for (int i = 0; i < kResults; ++i)
+            FIRN_UNROLL for (int v = 0; v < N; ++v) done[i][v] = acc[i][v];
+        } else {
+          store(acc, x);
+        }
+        FIRN_UNROLL for (int k = 0; k < kOld; ++k)
+          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + kNew][q];
+      }
+      if constexpr (kAhead) store(done, s.out_w);
+    }
+  }
+
+  template <int KH, int KW, int S>
+  static void run_tile(DwTile<KH, KW, S>, const ConvShape& s, const ConvS8Args& args, size_t begin,
+                       size_t end) {
+    using T = DwTile<KH, KW, S>;
+    constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
+    constexpr int32_t kTogether = kMost / V::kVecs;
+    const size_t block_bytes = P::block_bytes(T::kPlan);
+    for (size_t index = begin; index < end; ++index) {
+      const typename P::Unit unit(s, T::kPlan, index);
+      for (int32_t i = unit.first; i < unit.last;) {
+        const uint8_t* packed =
+            static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
+        if (i + kTogether <= unit.last) {
+          tile_blocks<KH, KW, S, kMost>(s, args, unit, packed, i * kChannels);
+          i += kTogether;
+        } else {
+          tile_blocks<KH, KW, S, V::kVecs>(s, args, unit, packed, i * kChannels);
+          ++i;
+        }
+      }
+    }
+  }
+
+  // Pointers to taps [first, first + n) of the window at (y, x), at channel 0; whole quads.
+  static void flat_taps(const ConvShape& s, const ConvS8Args& args, int32_t image, int32_t y,
+                        int32_t x, int32_t first, int32_t n, const int8_t** taps) {
+    int32_t ky = first / s.kernel_w, kx = first % s.kernel_w;
+    for (int32_t t = 0; t < n; ++t) {
+      const int32_t iy = y + ky * s.dilation_h, ix = x + kx * s.dilation_w;
+      const bool inside = iy >= 0 && iy < s.in_h && ix >= 0 && ix < s.in_w;
+      taps[t] = inside ? input_row(s, args, image, iy) +
+                             static_cast<ptrdiff_t>(ix) * s.in_pixel_stride
+                       : args.zero_row;
+      if (++kx == s.kernel_w) kx = 0, ++ky;
+    }
+    for (int32_t t = n; t % 4 != 0; ++t) taps[t] = args.zero_row;
+  }
+
+  // One pixel, N accumulators from channel c0 on.
+  template <int N, typename Prepare>
+  static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* packed,
+                          size_t block_bytes, int32_t c0, int8_t* out, const int8_t* const* tap,
+                          const Prepare& prepare) {
+    const int32_t taps = s.kernel_h * s.kernel_w;
+    typename V::Acc acc[1][N];
+    FIRN_UNROLL for (int v = 0; v < N; ++v)
+      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+                          v % V::kVecs * V::kLanes);
+    const typename V::Interleave interleave;
+    const uint8_t* weights = packed + sizeof(int32_t) * kChannels;
+    for (int32_t first = 0; first < taps; first += kFlatTaps) {
+      const int32_t n = min_of(kFlatTaps, taps - first);
+      prepare(first, n);
+      for (int32_t t = 0; t < n; t += 4, weights += sizeof(Tap) * kQuadTaps) {
+        const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0, tap[t + 2] + c0,
+                                                 tap[t + 3] + c0);
+        FIRN_UNROLL for (int v = 0; v < N; ++v)
+          acc[0][v] = V::template dot<N>(
+              acc[0][v], quad, v,
+              V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
+                        v % V::kVecs * kVecTaps));
+      }
+    }
+    int8_t* to[1] = {out + c0};
+    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
+    output.template store<1>(acc, to);
+  }
+
+  static void run_flat(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+    constexpr int32_t kTogether = P::kGroup;
+    const DwPlan p = P::plan(s);
+    const int32_t taps = s.kernel_h * s.kernel_w;
+    const size_t block_bytes = P::block_bytes(p);
+    const int8_t* tap[kFlatTaps];
+    for (size_t index = begin; index < end; ++index) {
+      const typename P::Unit unit(s, p, index);
+      int8_t* out = output_row(s, args, unit.image, unit.y);
+      // Rows of the output follow each other.
+      for (int32_t pixel = 0; pixel < (unit.y_end - unit.y) * s.out_w; ++pixel) {
+        const int32_t y = (unit.y + pixel / s.out_w) * s.stride_h - s.pad_top;
+        const int32_t x = pixel % s.out_w * s.stride_w - s.pad_left;
+        for (int32_t i = unit.first; i < unit.last;) {
+          const uint8_t* packed =
+              static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
+          // Once for all channels, unless there are too many to keep.
+          const auto prepare = [&](int32_t first, int32_t n) {
+            if (taps > kFlatTaps || i == unit.first)
+              flat_taps(s, args, unit.image, y, x, first, n, tap);
+          };
+          if (i + kTogether <= unit.last) {
+            flat_blocks<V::kMaxVecs>(s, args, packed, block_bytes, i * kChannels, out, tap,
+                                     prepare);
+            i += kTogether;
+          } else {
+            flat_blocks<V::kVecs>(s, args, packed, block_bytes, i * kChannels, out, tap, prepare);
+            ++i;
+          }
+        }
+        out += s.out_pixel_stride;
+      }
+    }
+  }
+
+  static void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+    if (!with_tile(s, [&](auto tile) { run_tile(tile, s, args, begin, end); }))
+      run_flat(s, args, begin, end);
+  }
+};
+
+}  // namespace
+}  // namespace firn::kernels
+
+#undef FIRN_UNROLL
+
+#endif  // FIRN_KERNELS_DWCONV_S8_LOOPS_H_

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectorized depthwise convolution, whatever the instruction set: how a shape is computed, how its
+// weights are packed and how its work is divided. An ISA's file describes its vectors in a struct V;
+// everything here is internal to it.
+//
+// Dot instructions sum four (or two pairs of) neighbouring products, but neighbouring bytes are
+// different channels. So four bytes of each channel, a "quad", are interleaved first:
+//   tile: four input rows at one column. One quad serves several output rows (3x3, stride 1: taps
+//         w0 w1 w2 0 make one row and 0 w0 w1 w2 the next), and as the window slides to the right
+//         every column is interleaved once and used for all taps of a row.
+//   flat: any four taps of a window, for all shapes that have no tile.
+//
+// V has:  kVecs, kLanes   accumulators of a block of channels, and int32 lanes of one; weights are
+//                         packed by blocks
+//         kMaxVecs        accumulators that may be worked on together, of neighbouring blocks
+//         kHeldWeights    weights that may stay in registers
+//         kOffset         what is added to activations before they are multiplied
+//         Tap             type of a packed weight
+//         channel(v, l)   place within the block of lane l of accumulator v
+//         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator
+//         Acc, Weight, Quad<N>, bias(), weight(), Interleave, dot(), Output<N>: see the ISA's file
+#ifndef FIRN_KERNELS_DWCONV_S8_PLAN_H_
+#define FIRN_KERNELS_DWCONV_S8_PLAN_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/dwconv_s8.h"
+
+namespace firn::kernels {
+namespace {
+
+constexpr int32_t min_of(int32_t a, int32_t b) { return a < b ? a : b; }
+constexpr int32_t ceil_div(int32_t a, int32_t b) { return (a + b - 1) / b; }
+
+struct DwPlan {
+  bool flat = true;
+  int32_t rows = 1;      // output rows made at once
+  int32_t vertical = 1;  // packed quads of a column
+  int32_t quads = 0;     // packed quads of a block
+};
+
+// A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column need; for
+// 3x3 moved by 2, where no quad serves two rows, two rows with a quad each.
+template <int KH, int KW, int S>
+struct DwTile {
+  static constexpr bool kOwnQuads = KH == 3 && S == 2;
+  static constexpr int kVertical = kOwnQuads ? 2 : ceil_div(KH, 4);
+  static constexpr int kRowStep = kOwnQuads ? S : 4;
+  static constexpr int kUsed = kOwnQuads ? KH : 4;  // input rows of a quad that have weights
+  static constexpr int kInputs = kRowStep * (kVertical - 1) + kUsed;
+  static constexpr int kRows = (kInputs - KH) / S + 1;
+  // Rows with a quad each share their weights.
+  static constexpr DwPlan kPlan = {false, kRows, kOwnQuads ? 1 : kVertical,
+                                   (kOwnQuads ? 1 : kRows * kVertical) * KW};
+  static constexpr int packed_quad(int j, int q, int k) {
+    return kOwnQuads ? k : (j * kVertical + q) * KW + k;
+  }
+  // Accumulators of a pixel: large windows need the registers for their columns.
+  static constexpr int kMaxVecs = KH == 3 ? 2 : 1;
+  // Pixels of a row made at once, where their weights must be loaded again for every pixel.
+  static constexpr int kPixels = KH == 3 ? 1 : 2;
+  static constexpr int kColumns = KW + (kPixels - 1) * S;
+  // Whether output row j has weights in quad q.
+  static constexpr bool uses(int j, int q) {
+    return kOwnQuads ? j == q : j * S < kRowStep * q + 4 && j * S + KH > kRowStep * q;
+  }
+  static bool fits(const ConvShape& s) {
+    return s.kernel_h == KH && s.kernel_w == KW && s.stride_h == S && s.stride_w == S &&
+           s.dilation_h == 1 && s.dilation_w == 1;
+  }
+};
+
+// Calls fn(DwTile) with the tile of the shape; false where it has none.
+template <typename F>
+bool with_tile(const ConvShape& s, F&& fn) {
+  if (DwTile<3, 3, 1>::fits(s)) return fn(DwTile<3, 3, 1>()), true;
+  if (DwTile<3, 3, 2>::fits(s)) return fn(DwTile<3, 3, 2>()), true;
+  if (DwTile<5, 5, 1>::fits(s)) return fn(DwTile<5, 5, 1>()), true;
+  if (DwTile<5, 5, 2>::fits(s)) return fn(DwTile<5, 5, 2>()), true;
+  if (DwTile<7, 7, 1>::fits(s)) return fn(DwTile<7, 7, 1>()), true;
+  return false;
+}
+
+template <class V>
+struct DwPacking {
+  using Tap = typename V::Tap;
+  static constexpr int32_t kChannels = V::kVecs * V::kLanes;
+  // Taps from a packed quad to the next, and from an accumulator to the next.
+  static constexpr int kVecTaps = V::kLanes * 4;
+  static constexpr int kQuadTaps = V::kVecs * kVecTaps;
+  // Blocks that may be worked on together.
+  static constexpr int32_t kGroup = V::kMaxVecs / V::kVecs;
+  // Channels are divided where rows alone make fewer units.
+  static constexpr int32_t kMinUnits = 16;
+  // Groups of output rows that a unit does all of.
+  static constexpr int32_t kSmallRows = 8;
+
+  static DwPlan plan(const ConvShape& s) {
+    DwPlan p;
+    if (!with_tile(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
+      p.quads = ceil_div(s.kernel_h * s.kernel_w, 4);
+    return p;
+  }
+
+  // The tap (ky * kernel_w + kx) at place i of a packed quad, -1 where its weight is zero.
+  static int32_t tap_of(const ConvShape& s, const DwPlan& p, int32_t quad, int32_t i) {
+    if (p.flat) {
+      const int32_t t = quad * 4 + i;
+      return t < s.kernel_h * s.kernel_w ? t : -1;
+    }
+    const int32_t kx = quad % s.kernel_w, q = quad / s.kernel_w % p.vertical;
+    const int32_t j = quad / s.kernel_w / p.vertical;
+    const int32_t ky = 4 * q + i - j * s.stride_h;
+    return ky >= 0 && ky < s.kernel_h ? ky * s.kernel_w + kx : -1;
+  }
+
+  static size_t block_bytes(const DwPlan& p) {
+    return sizeof(int32_t) * kChannels + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
+  }
+  static size_t packed_bytes(const ConvShape& s) {
+    return static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
+  }
+
+  static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
+                   int32_t input_zero, void* packed) {
+    const DwPlan p = plan(s);
+    const int32_t taps = s.kernel_h * s.kernel_w;
+    auto* block = static_cast<uint8_t*>(packed);
+    memset(packed, 0, packed_bytes(s));
+    for (int32_t c0 = 0; c0 < s.groups; c0 += kChannels, block += block_bytes(p)) {
+      auto* out_bias = reinterpret_cast<int32_t*>(block);
+      auto* out_taps = reinterpret_cast<Tap*>(out_bias + kChannels);
+      for (int32_t place = 0; place < kChannels; ++place) {
+        const int32_t vec = place / V::kLanes, lane = place % V::kLanes;
+        const int32_t c = c0 + V::channel(vec, lane);
+        if (c >= s.groups) continue;
+        const int8_t* w = weights + static_cast<ptrdiff_t>(c) * taps;
+        uint32_t sum = 0;
+        for (int32_t t = 0; t < taps; ++t) sum += static_cast<uint32_t>(w[t]);
+        // Wraps as the dot products do.
+        out_bias[place] =
+            static_cast<int32_t>((bias != nullptr ? static_cast<uint32_t>(bias[c]) : 0) -
+                                 static_cast<uint32_t>(input_zero + V::kOffset) * sum);
+        for (int32_t quad = 0; quad < p.quads; ++quad)
+          for (int32_t i = 0; i < 4; ++i) {
+            const int32_t t = tap_of(s, p, quad, i);
+            if (t >= 0) out_taps[quad * kQuadTaps + vec * kVecTaps + V::tap(lane, i)] = w[t];
+          }
+      }
+    }
+  }
+
+  // Parts that the rows and the channels are divided into: small pictures by channels alone, so
+  // that weights are loaded once.
+  struct Parts {
+    int32_t rows, channels;
+    explicit Parts(const ConvShape& s, const DwPlan& p) {
+      const int32_t row_groups = ceil_div(s.out_h, p.rows);
+      const int32_t channel_groups = ceil_div(s.groups, kChannels * kGroup);
+      rows = row_groups <= kSmallRows ? 1 : row_groups;
+      channels = min_of(channel_groups, ceil_div(kMinUnits, rows));
+    }
+  };
+  static size_t units(const ConvShape& s) {
+    const Parts parts(s, plan(s));
+    return static_cast<size_t>(s.batch) * static_cast<size_t>(parts.rows) *
+           static_cast<size_t>(parts.channels);
+  }
+  // What a unit computes: output rows [y, y_end) of an image, blocks [first, last).
+  struct Unit {
+    int32_t image, y, y_end, first, last;
+    Unit(const ConvShape& s, const DwPlan& p, size_t index) {
+      const Parts parts(s, p);
+      const auto row = static_cast<int32_t>(index / static_cast<size_t>(parts.channels));
+      const auto part = static_cast<int32_t>(index % static_cast<size_t>(parts.channels));
+      const int32_t blocks = ceil_div(s.groups, kChannels), groups = ceil_div(blocks, kGroup);
+      image = row / parts.rows;
+      y = parts.rows == 1 ? 0 : row % parts.rows * p.rows;
+      y_end = parts.rows == 1 ? s.out_h : min_of(y + p.rows, s.out_h);
+      first = groups * part / parts.channels * kGroup;
+      last = min_of(groups * (part + 1) / parts.channels * kGroup, blocks);
+    }
+  };
+};
+
+}  // namespace
+}  // namespace firn::kernels
+
+#endif  // FIRN_KERNELS_DWCONV_S8_PLAN_H_

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the 256-bit depthwise convolutions share: requantizing and storing. Interleaving is done by
+// unpacks, which work within halves of 128 bits; the packs of the way back do too and undo it.
+#ifndef FIRN_KERNELS_DWCONV_S8_YMM_H_
+#define FIRN_KERNELS_DWCONV_S8_YMM_H_
+
+#include <immintrin.h>
+
+#include "kernels/dwconv_s8_loops.h"
+
+namespace firn::kernels {
+namespace {
+
+// N accumulators of a strip of 8 N channels: half h of accumulator v holds channels
+// [4 (h N + v), 4 (h N + v) + 4).
+template <int N>
+struct YmmOutput {
+  __m256 scale[N];
+  __m256 high;
+  __m256i zero, low;
+  int32_t channels;
+
+  static constexpr int channel(int vec, int lane) { return (lane / 4 * N + vec) * 4 + lane % 4; }
+
+  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count)
+      : high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
+        zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
+        low(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
+        channels(count) {
+    const float* from = args.scale + channel;
+    float padded[8 * N] = {};
+    if (count < 8 * N) {
+      memcpy(padded, from, sizeof(float) * static_cast<size_t>(count));
+      from = padded;
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v)
+      scale[v] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + 4 * v)),
+                                      _mm_loadu_ps(from + 4 * (N + v)), 1);
+  }
+
+  // Equal to requantize(), as in the 512-bit variant: the upper limit comes before the conversion,
+  // which turns what is too small into INT32_MIN; the lower one is applied to bytes.
+  __m256i round(__m256i acc, int v) const {
+    const __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale[v]);
+    return _mm256_cvtps_epi32(_mm256_min_ps(x, high));
+  }
+  __m256i words(const __m256i (&acc)[N], int v) const {
+    return _mm256_adds_epi16(_mm256_packs_epi32(round(acc[v], v), round(acc[v + 1], v + 1)), zero);
+  }
+
+  template <int R>
+  void store(const __m256i (&acc)[R][N], int8_t* const (&out)[R]) const {
+#pragma GCC unroll 8
+    for (int j = 0; j < R; ++j) {
+      const __m256i first = words(acc[j], 0), second = words(acc[j], N - 2);
+      __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(first, second), low);
+      if constexpr (N == 2) bytes = _mm256_permute4x64_epi64(bytes, 0x08);
+      if (channels == 8 * N) {
+        if constexpr (N == 2) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(out[j]), _mm256_castsi256_si128(bytes));
+        } else {
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[j]), bytes);
+        }
+      } else {
+        int8_t all[32];
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(all), bytes);
+        memcpy(out[j], all, static_cast<size_t>(channels));
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace firn::kernels
+
+#endif  // FIRN_KERNELS_DWCONV_S8_YMM_H_

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of int8 convolution variants, and the scalar one: the meaning of all others.
+#include "kernels/gemm_s8.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/gemm_s8_driver.h"
+
+namespace firn::kernels {
+
+#define FIRN_GEMM_S8(isa, ...) void gemm_s8_tiles_##isa(const GemmS8Block&);
+#include "kernels/gemm_s8.inc"
+#undef FIRN_GEMM_S8
+
+void gemm_s8_tiles_scalar(const GemmS8Block& b) {
+  for (const GemmS8Tile& t : std::span(b.tiles, static_cast<size_t>(b.tile_count))) {
+    for (int r = 0; r < t.count; ++r) {
+      const ptrdiff_t out = (t.first_row + r) * b.out_stride;
+      for (int p = 0; p < b.panels; ++p) {
+        std::array<int32_t, kPanel> acc;
+        std::copy_n(b.bias + p * kPanel, kPanel, acc.begin());
+        const int8_t* w = b.weights + p * b.panel_bytes;
+        for (int tap = 0; tap < b.taps; ++tap) {
+          const int8_t* x = gemm_s8_input(t, tap, r);
+          for (int k = 0; k < b.steps; ++k, w += kPanel)
+            for (size_t c = 0; c < kPanel; ++c) acc[c] += x[k] * w[c];
+        }
+        const int columns = std::min(kPanel, b.columns - p * kPanel);
+        for (int c = 0; c < columns; ++c) {
+          const int column = p * kPanel + c;
+          const int32_t a = acc[static_cast<size_t>(c)];
+          if (b.to_float) {
+            static_cast<float*>(b.output)[out + column] =
+                gemm_s8_to_float(a, b.scale[column], b.float_lo, b.float_hi);
+          } else {
+            static_cast<int8_t*>(b.output)[out + column] = requantize(a, b.scale[column], b.clamp);
+          }
+        }
+      }
+    }
+  }
+}
+
+namespace {
+
+// Adapts a line of gemm_s8.inc to the public contract, whose functions take no kernel.
+template <const GemmS8Kernel& kKernel>
+constexpr GemmS8 entry(const char* name, Isa isa) {
+  return {name,
+          isa,
+          [](const ConvShape& s) { return gemm_s8_packed_bytes(kKernel, s); },
+          [](const ConvShape& s, const int8_t* weights, const int32_t* bias, int32_t input_zero,
+             void* packed) { gemm_s8_pack(kKernel, s, weights, bias, input_zero, packed); },
+          [](const ConvShape& s) { return gemm_s8_units(kKernel, s); },
+          [](const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+            gemm_s8_run(kKernel, s, args, begin, end);
+          }};
+}
+
+#define FIRN_GEMM_S8(isa, k_step, flip_input, max_panels, ...) \
+  constexpr GemmS8Kernel kernel_##isa = {                      \
+      k_step, flip_input, max_panels, {__VA_ARGS__}, gemm_s8_tiles_##isa};
+#include "kernels/gemm_s8.inc"
+#undef FIRN_GEMM_S8
+
+constexpr GemmS8 kTable[] = {
+#define FIRN_GEMM_S8(isa, ...) entry<kernel_##isa>("gemm_s8_" #isa, Isa::isa),
+#include "kernels/gemm_s8.inc"
+#undef FIRN_GEMM_S8
+};
+
+}  // namespace
+
+std::span<const GemmS8> gemm_s8_table() {
+  return kTable;
+}
+
+}  // namespace firn::kernels

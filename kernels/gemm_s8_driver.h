@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of the int8 convolution that all instruction sets share: how weights are packed, how the
+// work is split into blocks of rows and panels, and where each tile reads.
+#ifndef FIRN_KERNELS_GEMM_S8_DRIVER_H_
+#define FIRN_KERNELS_GEMM_S8_DRIVER_H_
+
+#include "kernels/gemm_s8.h"
+#include "kernels/gemm_s8_tile.h"
+
+namespace firn::kernels {
+
+// A variant's inner kernel and how it wants its data: a line of gemm_s8.inc.
+struct GemmS8Kernel {
+  int32_t k_step = 1;  // consecutive input values a column takes at once
+  bool flip_input =
+      false;               // the kernel multiplies input + 128; packing makes up for it in the bias
+  int32_t max_panels = 1;  // of a block
+  int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels
+  void (*tiles)(const GemmS8Block&) = nullptr;
+};
+
+size_t gemm_s8_packed_bytes(const GemmS8Kernel&, const ConvShape&);
+void gemm_s8_pack(const GemmS8Kernel&, const ConvShape&, const int8_t* weights, const int32_t* bias,
+                  int32_t input_zero, void* packed);
+size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
+void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, size_t begin,
+                 size_t end);
+
+}  // namespace firn::kernels
+
+#endif  // FIRN_KERNELS_GEMM_S8_DRIVER_H_

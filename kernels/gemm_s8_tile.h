@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal contract of the int8 convolution: what the driver (gemm_s8_driver.cpp) hands to the
+// inner kernels of each instruction set.
+//
+// Packed weights are panels of 16 output columns: [taps][steps][16 columns][k_step values], zero
+// where in_c or the columns end. A tap is one filter position, or one filter row where the driver
+// fuses it. A kernel reads k_step * steps bytes of every input row, up to kReadSlack past its end.
+#ifndef FIRN_KERNELS_GEMM_S8_TILE_H_
+#define FIRN_KERNELS_GEMM_S8_TILE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/requant.h"
+
+// Tiles are arrays of registers: every loop over them must be unrolled, every helper inlined.
+#if defined(__clang__)
+#define FIRN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FIRN_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define FIRN_INLINE inline __attribute__((always_inline))
+
+namespace firn::kernels {
+
+inline constexpr int kPanel = 16;        // columns
+inline constexpr int kMaxPanels = 4;     // a block's columns
+inline constexpr int kMaxTileRows = 32;  // any variant's tile
+
+// Consecutive output pixels (rows of the product). Most tiles lie inside one row of the image,
+// where input rows are evenly spaced; those that wrap around or touch the border have pointers.
+struct GemmS8Tile {
+  const int8_t* const* rows;  // null where evenly spaced
+  ptrdiff_t row_step;         // pointers per tap: 0 where taps share them
+  const int8_t* first;        // where evenly spaced: row 0, and the distance
+  ptrdiff_t row_stride;
+  const ptrdiff_t* tap_offset;  // of each tap, from a row's pointer
+  int32_t first_row;            // of the block's output
+  int32_t count;                // at most the variant's rows for the block's panels
+};
+
+// Where row r reads at a tap.
+FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrdiff_t r) {
+  const int8_t* row = t.rows != nullptr ? t.rows[tap * t.row_step + r] : t.first + r * t.row_stride;
+  return row + t.tap_offset[tap];
+}
+
+struct GemmS8Block {
+  const GemmS8Tile* tiles;
+  int32_t tile_count;
+  int32_t taps, steps;
+  const int8_t* weights;  // of the first panel
+  ptrdiff_t panel_bytes;
+  int32_t panels, columns;  // columns <= 16 * panels
+  const int32_t* bias;      // 16 * panels
+  const float* scale;       // 16 * panels
+  bool scale_below_one;     // all of them: no product overflows int32
+  Clamp8 clamp;
+  bool to_float;
+  float float_lo, float_hi;
+  void* output;  // int8_t or float: row 0, column 0
+  ptrdiff_t out_stride;
+};
+
+// The float output of an accumulator, as scalar code says it.
+inline float gemm_s8_to_float(int32_t acc, float scale, float lo, float hi) {
+  float y = static_cast<float>(acc) * scale;
+  y = y > lo ? y : lo;  // as maxps(y, lo) and minps(y, hi)
+  return y < hi ? y : hi;
+}
+
+}  // namespace firn::kernels
+
+#endif  // FIRN_KERNELS_GEMM_S8_TILE_H_

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// 8-bit depthwise convolution with AVX-512: blocks of 16 channels, one or two at once,
+// vpdpbusd over byte quads that vpermt2b interleaves.
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12's header reads a variable of its own before writing it.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "kernels/dwconv_s8_loops.h"
+
+namespace firn::kernels {
+namespace {
+
+struct Avx512 {
+  static constexpr int kVecs = 1, kMaxVecs = 2, kLanes = 16, kHeldWeights = 12;
+  // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
+  static constexpr int32_t kOffset = 128;
+  using Tap = int8_t;
+  static constexpr int channel(int, int lane) { return lane; }
+  static constexpr int tap(int lane, int i) { return lane * 4 + i; }
+
+  using Acc = __m512i;
+  using Weight = __m512i;
+  template <int N>
+  struct Quad {
+    __m512i v[N];
+  };
+
+  static Acc bias(const int32_t* p) { return _mm512_load_si512(p); }
+  static Weight weight(const Tap* p) { return _mm512_load_si512(p); }
+
+  struct Interleave {
+    __m512i sign = _mm512_set1_epi32(static_cast<int32_t>(0x80808080));
+    // Of each dword: channel l of p0, p1 (bytes 0 and 32 of one register) and of p2, p3.
+    __m512i first = _mm512_add_epi32(
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32(0x01010101)),
+        _mm512_set1_epi32(0x60402000));
+    __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(0x10101010));
+
+    // Hides that these are constants, which GCC would make anew for every column.
+    Interleave() { __asm__("" : "+v"(sign), "+v"(first), "+v"(second)); }
+
+    // Byte i of lane l of v[n] is channel 16 n + l of the i-th pointer; the last one counts where
+    // four are used.
+    template <int N, int kUsed>
+    Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
+      const __m512i a = _mm512_xor_si512(load2(p0, p1), sign);
+      const __m512i b = _mm512_xor_si512(kUsed == 4 ? load2(p2, p3) : load1(p2), sign);
+      Quad<N> q;
+      q.v[0] = _mm512_permutex2var_epi8(a, first, b);
+      if constexpr (N == 2) q.v[1] = _mm512_permutex2var_epi8(a, second, b);
+      return q;
+    }
+  };
+
+  template <int N>
+  static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
+    return _mm512_dpbusd_epi32(acc, quad.v[v], w);
+  }
+
+  // Requantizes and stores N accumulators of R rows.
+  template <int N>
+  struct Output {
+    __m512 scale[N], high_float;
+    __m512i zero, low, high;
+    int32_t channels;
+    bool small;  // all scales are below 1
+
+    Output(const ConvS8Args& args, int32_t channel, int32_t count)
+        : high_float(_mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
+          zero(_mm512_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
+          low(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
+          high(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.hi))),
+          channels(count),
+          small(true) {
+#pragma GCC unroll 2
+      for (int v = 0; v < N; ++v) {
+        const auto mask = static_cast<__mmask16>(first(count) >> 16 * v);
+        scale[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + 16 * v);
+        small &= _mm512_cmp_ps_mask(_mm512_abs_ps(scale[v]), _mm512_set1_ps(1), _CMP_NLT_UQ) == 0;
+      }
+    }
+
+    // Equal to requantize(). Clamping commutes with rounding as the limits are integers, so it is
+    // left to the bytes, if the way there keeps the order: the packs saturate, and the conversion
+    // turns what is too small into INT32_MIN. It would do so to what is too large as well, so that
+    // is limited before; but with scales below 1 no product reaches 2^31. There is no NaN.
+    template <int R>
+    void store(const Acc (&acc)[R][N], int8_t* const (&out)[R]) const {
+      __m512 x[R * N];
+#pragma GCC unroll 8
+      for (int i = 0; i < R * N; ++i)
+        x[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i / N][i % N]), scale[i % N]);
+      if (!small) {
+#pragma GCC unroll 8
+        for (int i = 0; i < R * N; ++i) x[i] = _mm512_min_ps(x[i], high_float);
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < R * N; i += 4) {
+        const __m512i a = words(x[i], x[i + 1 < R * N ? i + 1 : i]);
+        const __m512i b = i + 2 < R * N ? words(x[i + 2], x[i + 3 < R * N ? i + 3 : i + 2]) : a;
+        __m512i bytes = _mm512_packs_epi16(a, b);
+        bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+        // Dword k of each 128 bits came from accumulator i + k.
+        bytes = _mm512_permutexvar_epi32(
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+        put<R>(i / N, bytes, out);
+      }
+    }
+
+   private:
+    __m512i words(__m512 x, __m512 y) const {
+      return _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x), _mm512_cvtps_epi32(y)),
+                               zero);
+    }
+    // As many rows from j on as there are in 64 bytes.
+    template <int R>
+    void put(int j, __m512i bytes, int8_t* const (&out)[R]) const {
+      if constexpr (N == 2) {
+        put(out[j], _mm512_castsi512_si256(bytes));
+        if (j + 1 < R) put(out[j + 1], _mm512_extracti64x4_epi64(bytes, 1));
+      } else {
+        put(out[j], _mm512_castsi512_si128(bytes));
+        if (j + 1 < R) put(out[j + 1], _mm512_extracti32x4_epi32(bytes, 1));
+        if (j + 2 < R) put(out[j + 2], _mm512_extracti32x4_epi32(bytes, 2));
+        if (j + 3 < R) put(out[j + 3], _mm512_extracti32x4_epi32(bytes, 3));
+      }
+    }
+    void put(int8_t* to, __m256i bytes) const {
+      if (channels == 32) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+      } else {
+        _mm256_mask_storeu_epi8(to, first(channels), bytes);
+      }
+    }
+    void put(int8_t* to, __m128i bytes) const {
+      if (channels == 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+      } else {
+        _mm_mask_storeu_epi8(to, static_cast<__mmask16>(first(channels)), bytes);
+      }
+    }
+  };
+
+ private:
+  static __mmask32 first(int32_t count) {
+    return 0xffffffffu >> (32 - count);
+  }
+  static __m512i load1(const int8_t* low) {
+    return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
+  }
+  static __m512i load2(const int8_t* low, const int8_t* high) {
+    return _mm512_inserti64x4(load1(low),
+                              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high)), 1);
+  }
+};
+
+}  // namespace
+
+extern const DwConvS8 dwconv_s8_avx512vnni;
+const DwConvS8 dwconv_s8_avx512vnni = {"dwconv_s8_avx512vnni",       Isa::avx512vnni,
+                                       DwConv<Avx512>::packed_bytes, DwConv<Avx512>::pack,
+                                       DwConv<Avx512>::units,        DwConv<Avx512>::run};
+
+}  // namespace firn::kernels

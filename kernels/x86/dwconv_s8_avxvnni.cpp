@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// 8-bit depthwise convolution with AVX-VNNI: strips of 32 channels, 256-bit vpdpbusd over byte
+// quads made by unpacks.
+#include <immintrin.h>
+
+#include "kernels/dwconv_s8_ymm.h"
+
+namespace firn::kernels {
+namespace {
+
+struct AvxVnni {
+  static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 8, kHeldWeights = 0;
+  // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
+  static constexpr int32_t kOffset = 128;
+  using Tap = int8_t;
+  template <int N>
+  using Output = YmmOutput<N>;
+  static constexpr int channel(int vec, int lane) { return YmmOutput<kVecs>::channel(vec, lane); }
+  static constexpr int tap(int lane, int i) { return lane * 4 + i; }
+
+  using Acc = __m256i;
+  using Weight = __m256i;
+  template <int N>
+  struct Quad {
+    __m256i v[N];
+  };
+
+  static Acc bias(const int32_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
+
+  static Weight weight(const Tap* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
+
+  struct Interleave {
+    template <int N, int kUsed>
+    Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
+      const __m256i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+      const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
+      const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
+      return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
+               _mm256_unpacklo_epi16(c, d), _mm256_unpackhi_epi16(c, d)}};
+    }
+  };
+
+  template <int N>
+  static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
+    return _mm256_dpbusd_avx_epi32(acc, quad.v[v], w);
+  }
+
+ private:
+  static __m256i load(const int8_t* p) {
+    return _mm256_xor_si256(_mm256_set1_epi8(-128),
+                            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+};
+
+}  // namespace
+
+extern const DwConvS8 dwconv_s8_avxvnni;
+const DwConvS8 dwconv_s8_avxvnni = {"dwconv_s8_avxvnni",           Isa::avxvnni,
+                                    DwConv<AvxVnni>::packed_bytes, DwConv<AvxVnni>::pack,
+                                    DwConv<AvxVnni>::units,        DwConv<AvxVnni>::run};
+
+}  // namespace firn::kernels

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// int8 convolution with AVX512-VNNI: tiles of 24 accumulators, from 24 rows x 16 columns to 6 x 64.
+#include <immintrin.h>
+
+#include "kernels/gemm_s8_tile.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+// g++ 12 warns about its own _mm512_undefined_*().
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+namespace firn::kernels {
+namespace {
+
+// The inner loop is written in assembly, instruction by instruction, because g++ 12 makes too much
+// of the intrinsics: it spills accumulators that it may copy, loads a register twice rather than
+// keep it, and turns each p + k into a loop counter of its own.
+
+// acc += unsigned a * signed w.
+FIRN_INLINE void dot(__m512i& acc, __m512i a, __m512i w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+}
+
+// Four input values at p + i * stride (i: 0, 1 or 2) in every lane, shifted from int8 to uint8 by
+// flip: the left side of vpdpbusd is unsigned, and the packed bias makes up for the 128.
+FIRN_INLINE __m512i broadcast(const int8_t* p, ptrdiff_t stride, int i, __m512i flip) {
+  __m512i x;
+  const auto& memory = *reinterpret_cast<const int8_t(*)[1 << 30]>(p);
+  if (i == 0) {
+    asm("vpxord (%1)%{1to16%}, %2, %0" : "=v"(x) : "r"(p), "v"(flip), "m"(memory));
+  } else if (i == 1) {
+    asm("vpxord (%1,%2)%{1to16%}, %3, %0" : "=v"(x) : "r"(p), "r"(stride), "v"(flip), "m"(memory));
+  } else {
+    asm("vpxord (%1,%2,2)%{1to16%}, %3, %0"
+        : "=v"(x)
+        : "r"(p), "r"(stride), "v"(flip), "m"(memory));
+  }
+  return x;
+}
+
+FIRN_INLINE __m512i load(const int8_t* w) {
+  __m512i x;
+  asm("vmovdqa64 %1, %0" : "=v"(x) : "m"(*reinterpret_cast<const int8_t(*)[64]>(w)));
+  return x;
+}
+
+// Bits of the first n columns.
+FIRN_INLINE __mmask64 columns_mask(int n) {
+  return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1;
+}
+
+// Writes int8 where every scale is below one, so that no product leaves int32, which conversion
+// would turn into INT_MIN. Then both clamps can come last: what saturation changes before is beyond
+// lo or hi anyway.
+struct Store {
+  const float* scale;
+  ptrdiff_t stride;
+  __mmask64 mask;
+  __m512i zero, lo, hi, order;
+
+  FIRN_INLINE explicit Store(const GemmS8Block& b)
+      : scale(b.scale),
+        stride(b.out_stride),
+        mask(columns_mask(b.columns)),
+        zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
+        lo(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.lo))),
+        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi))),
+        // packs work within 128-bit lanes: lane i holds columns 4i.. of each of four sources.
+        order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
+
+  FIRN_INLINE __m512i scaled(__m512i acc, int p) const {
+    return _mm512_cvtps_epi32(
+        _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale + p * kPanel)));
+  }
+
+  // As many rows from r on as one vector of bytes holds.
+  template <int R, int P>
+  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, int8_t* out) const {
+    constexpr int kRows = P == 3 ? 1 : 4 / P;
+    __m512i v[4];
+    FIRN_UNROLL for (int i = 0; i < 4; ++i) {
+      const int row = r + i / P;
+      v[i] = i / P < kRows && row < R ? scaled(acc[row < R ? row : 0][i % P], i % P) : v[0];
+    }
+    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
+    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
+    __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+    y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
+    out += r * stride;
+    if constexpr (P >= 3) {
+      _mm512_mask_storeu_epi8(out, mask, y);
+    } else if constexpr (P == 2) {
+      const __mmask32 m = static_cast<__mmask32>(mask);
+      _mm256_mask_storeu_epi8(out, m, _mm512_castsi512_si256(y));
+      if (r + 1 < R) _mm256_mask_storeu_epi8(out + stride, m, _mm512_extracti64x4_epi64(y, 1));
+    } else {
+      const __mmask16 m = static_cast<__mmask16>(mask);
+      _mm_mask_storeu_epi8(out, m, _mm512_castsi512_si128(y));
+      if (r + 1 < R) _mm_mask_storeu_epi8(out + stride, m, _mm512_extracti32x4_epi32(y, 1));
+      if (r + 2 < R) _mm_mask_storeu_epi8(out + 2 * stride, m, _mm512_extracti32x4_epi32(y, 2));
+      if (r + 3 < R) _mm_mask_storeu_epi8(out + 3 * stride, m, _mm512_extracti32x4_epi32(y, 3));
+    }
+  }
+};
+
+// The rarer outputs, float and any scale, from accumulators in memory: rows of 16 * panels.
+void store_any(const GemmS8Block& b, int first_row, int rows, const int32_t* acc) {
+  const Clamp8& c = b.clamp;
+  const __m512 lo = _mm512_set1_ps(b.to_float ? b.float_lo : static_cast<float>(c.lo - c.zero));
+  const __m512 hi = _mm512_set1_ps(b.to_float ? b.float_hi : static_cast<float>(c.hi - c.zero));
+  for (int r = 0; r < rows; ++r) {
+    ptrdiff_t at = (first_row + r) * b.out_stride;
+    for (int p = 0; p < b.panels; ++p, acc += kPanel, at += kPanel) {
+      const __mmask16 mask = static_cast<__mmask16>(columns_mask(b.columns - p * kPanel));
+      const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)),
+                                     _mm512_loadu_ps(b.scale + p * kPanel));
+      const __m512 y = _mm512_min_ps(_mm512_max_ps(x, lo), hi);
+      if (b.to_float) {
+        _mm512_mask_storeu_ps(static_cast<float*>(b.output) + at, mask, y);
+      } else {
+        const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y), _mm512_set1_epi32(c.zero));
+        _mm512_mask_cvtepi32_storeu_epi8(static_cast<int8_t*>(b.output) + at, mask, q);
+      }
+    }
+  }
+}
+
+// R rows by P panels.
+template <int R, int P>
+struct Tile {
+  __m512i acc[R][P];
+
+  FIRN_INLINE explicit Tile(const int32_t* bias) {
+    FIRN_UNROLL for (int p = 0; p < P; ++p) {
+      const __m512i v = _mm512_loadu_si512(bias + p * kPanel);
+      FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][p] = v;
+    }
+  }
+
+  // Evenly spaced rows: a pointer for every third serves two more by the addressing modes, so that
+  // 24 rows need 8 registers.
+  FIRN_INLINE const int8_t* even(const GemmS8Block& b, const int8_t* first, ptrdiff_t stride,
+                                 const int8_t* w) {
+    constexpr int kPointers = (R + 2) / 3;
+    const int8_t* a[kPointers];
+    FIRN_UNROLL for (int i = 0; i < kPointers; ++i) a[i] = first + 3 * i * stride;
+    const __m512i flip = _mm512_set1_epi8(-128);
+    for (const int8_t* end = first + ptrdiff_t{b.steps} * 4; a[0] < end; w += 64) {
+      __m512i column[P];
+      FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
+      FIRN_UNROLL for (int r = 0; r < R; ++r) {
+        const __m512i x = broadcast(a[r / 3], stride, r % 3, flip);
+        FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
+      }
+      FIRN_UNROLL for (int i = 0; i < kPointers; ++i) a[i] += 4;
+    }
+    return w;
+  }
+
+  // Rows anywhere.
+  FIRN_INLINE const int8_t* uneven(const GemmS8Block& b, const int8_t* (&a)[R], const int8_t* w) {
+    const __m512i flip = _mm512_set1_epi8(-128);
+    for (ptrdiff_t k = 0; k < ptrdiff_t{b.steps} * 4; k += 4, w += 64) {
+      __m512i column[P];
+      FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
+      FIRN_UNROLL for (int r = 0; r < R; ++r) {
+        const __m512i x = broadcast(a[r], k, 1, flip);
+        FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
+      }
+    }
+    return w;
+  }
+
+  FIRN_INLINE void finish(const GemmS8Block& b, int first_row) {
+    if (!b.to_float && b.scale_below_one) {
+      const Store store(b);
+      int8_t* out = static_cast<int8_t*>(b.output) + first_row * b.out_stride;
+      constexpr int kRows = P == 3 ? 1 : 4 / P;
+      FIRN_UNROLL for (int r = 0; r < R; r += kRows) store.rows(acc, r, out);
+      return;
+    }
+    alignas(64) int32_t raw[R * P * kPanel];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) {
+      FIRN_UNROLL for (int p = 0; p < P; ++p)
+          _mm512_store_si512(raw + (r * P + p) * kPanel, acc[r][p]);
+    }
+    store_any(b, first_row, R, raw);
+  }
+};
+
+template <int R, int P>
+void even(const GemmS8Block& b, const GemmS8Tile& t) {
+  Tile<R, P> tile(b.bias);
+  const int8_t* w = b.weights;
+  for (int tap = 0; tap < b.taps; ++tap)
+    w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w);
+  tile.finish(b, t.first_row);
+}
+
+// Rows [begin, begin + R) of a tile.
+template <int R, int P>
+void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
+  Tile<R, P> tile(b.bias);
+  const int8_t* w = b.weights;
+  for (int tap = 0; tap < b.taps; ++tap) {
+    const int8_t* a[R];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
+    w = tile.uneven(b, a, w);
+  }
+  tile.finish(b, t.first_row + begin);
+}
+
+// What is not a full tile of evenly spaced rows goes piece by piece.
+template <int P>
+void pieces(const GemmS8Block& b, const GemmS8Tile& t) {
+  int r = 0;
+  for (; r + 6 <= t.count; r += 6) uneven<6, P>(b, t, r);
+  switch (t.count - r) {
+    case 5:
+      return uneven<5, P>(b, t, r);
+    case 4:
+      return uneven<4, P>(b, t, r);
+    case 3:
+      return uneven<3, P>(b, t, r);
+    case 2:
+      return uneven<2, P>(b, t, r);
+    case 1:
+      return uneven<1, P>(b, t, r);
+    default:
+      return;
+  }
+}
+
+template <int R, int P>
+void tiles(const GemmS8Block& b) {
+  for (int i = 0; i < b.tile_count; ++i) {
+    const GemmS8Tile& t = b.tiles[i];
+    if (t.rows == nullptr && t.count == R) {
+      even<R, P>(b, t);
+    } else {
+      pieces<P>(b, t);
+    }
+  }
+}
+
+}  // namespace
+
+void gemm_s8_tiles_avx512vnni(const GemmS8Block& b) {
+  switch (b.panels) {
+    case 1:
+      return tiles<24, 1>(b);
+    case 2:
+      return tiles<12, 2>(b);
+    case 3:
+      return tiles<8, 3>(b);
+    default:
+      return tiles<6, 4>(b);
+  }
+}
+
+}  // namespace firn::kernels

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// int8 convolution with AVX-VNNI, the 256-bit vpdpbusd of CPUs without AVX-512: tiles of 6 x 16.
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/gemm_s8_tile.h"
+#include "kernels/gemm_s8_ymm.h"
+
+namespace firn::kernels {
+namespace {
+
+// acc += unsigned a * signed w. As assembly because g++ 12 spills accumulators that it may copy.
+FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(w));
+}
+
+// Four input values in every lane, shifted from int8 to uint8: the left side of vpdpbusd is
+// unsigned, and the packed bias makes up for the 128.
+FIRN_INLINE __m256i broadcast(const int8_t* p) {
+  int32_t x;
+  memcpy(&x, p, sizeof(x));
+  return _mm256_xor_si256(_mm256_set1_epi32(x), _mm256_set1_epi8(-128));
+}
+
+template <int R>
+void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+  __m256i acc[R][2];
+  load_acc<R>(b.bias + p * kPanel, 0, acc);
+  const int8_t* w = b.weights + p * b.panel_bytes;
+  const ptrdiff_t tap_bytes = ptrdiff_t{b.steps} * 4;
+  for (int tap = 0; tap < b.taps; ++tap) {
+    const int8_t* a[R];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, r);
+    for (ptrdiff_t k = 0; k < tap_bytes; k += 4, w += 64) {
+      const __m256i w0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+      const __m256i w1 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32));
+      FIRN_UNROLL for (int r = 0; r < R; ++r) {
+        const __m256i x = broadcast(a[r] + k);
+        dot(acc[r][0], x, w0);
+        dot(acc[r][1], x, w1);
+      }
+    }
+  }
+  finish<R>(b, t, p, acc);
+}
+
+// A tile of fewer than R rows uses the template of its size.
+template <int R>
+void panels(const GemmS8Block& b, const GemmS8Tile& t) {
+  if (t.count != R) {
+    if constexpr (R > 1) panels<R - 1>(b, t);
+    return;
+  }
+  for (int p = 0; p < b.panels; ++p) tile<R>(b, t, p);
+}
+
+}  // namespace
+
+void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {
+  for (int i = 0; i < b.tile_count; ++i) panels<6>(b, b.tiles[i]);
+}
+
+}  // namespace firn::kernels

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collecting frames, leaving bad ones out, and telling when more of them change nothing.
+#include "quant/observe.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace firn {
+namespace {
+
+// Convergence looks at the range of all but this part of the values. The extremes themselves never
+// settle: those of normal values still grow by some percent whenever frames double.
+constexpr double kUnsettledOutside = 1e-3;
+
+Interval settling_range(const Histogram& histogram) {
+  const Interval range = percentile_range(histogram, kUnsettledOutside);
+  return {std::min(range.lo, 0.0f), std::max(range.hi, 0.0f)};
+}
+
+// How far the ends moved, relative to the range.
+double movement(Interval then, Interval now) {
+  const double width = static_cast<double>(now.hi) - now.lo;
+  if (width == 0) return 0;
+  return (std::fabs(static_cast<double>(now.lo) - then.lo) +
+          std::fabs(static_cast<double>(now.hi) - then.hi)) /
+         width;
+}
+
+// A frame's mean as an integer, so that sums do not depend on their order.
+int64_t fixed_point(double mean) {
+  constexpr double kLargest = 1 << 16;  // sums of 2^23 such frames fit
+  return std::llrint(std::clamp(mean, -kLargest, kLargest) * (1 << 24));
+}
+
+}  // namespace
+
+Observer::Observer(std::vector<ObservedTensor> tensors)
+    : tensors_(std::move(tensors)), slots_(tensors_.size()) {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (tensors_[i].range) slots_[i].samples.resize(kMaxSamples);
+    slots_[i].frame_sums.resize(tensors_[i].channels);
+    slots_[i].channel_sums.resize(tensors_[i].channels);
+  }
+  for (Snapshot& snapshot : snapshots_) snapshot.ranges.resize(slots_.size());
+}
+
+void Observer::begin_frame() {
+  for (Slot& slot : slots_) slot.elements = 0;
+}
+
+void Observer::see(size_t index, std::span<const float> values) {
+  Slot& slot = slots_[index];
+  slot.elements = values.size();
+  if (values.empty()) return;
+  if (tensors_[index].range) {
+    const kernels::SamplePattern pattern(values.size(), kMaxSamples);
+    slot.sample_count = pattern.count;
+    slot.stats = kernels::sample_f32(values.size(), values.data(), pattern, slot.samples.data());
+  } else {
+    slot.stats = kernels::stats_f32(values.size(), values.data());
+  }
+  const size_t channels = tensors_[index].channels,
+               pixels = channels ? values.size() / channels : 0;
+  slot.pixel_count = 0;
+  if (pixels == 0) return;
+  const kernels::SamplePattern rows(pixels, std::max<size_t>(1, kMaxSamples / channels));
+  slot.pixel_count = rows.count;
+  std::ranges::fill(slot.frame_sums, 0.0f);
+  kernels::sum_channels_f32(channels, values.data(), rows, slot.frame_sums.data());
+}
+
+bool Observer::end_frame() {
+  bool any = false;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].elements == 0) continue;
+    any = true;
+    if (slots_[i].stats.finite) continue;
+    ++rejected_;
+    last_rejected_ = tensors_[i].name;
+    return false;
+  }
+  if (!any) return false;
+  for (Slot& slot : slots_) {
+    if (slot.elements == 0) continue;
+    ++slot.frames;
+    if (!slot.samples.empty())
+      slot.histogram.add_frame(slot.stats.min, slot.stats.max,
+                               std::span(slot.samples).first(slot.sample_count));
+    if (slot.pixel_count == 0) continue;
+    for (size_t c = 0; c < slot.frame_sums.size(); ++c)
+      slot.channel_sums[c] += fixed_point(static_cast<double>(slot.frame_sums[c]) /
+                                          static_cast<double>(slot.pixel_count));
+  }
+  ++frames_;
+  if (std::has_single_bit(frames_)) {
+    std::swap(snapshots_[0], snapshots_[1]);
+    snapshots_[1].frames = frames_;
+    for (size_t i = 0; i < slots_.size(); ++i)
+      snapshots_[1].ranges[i] = settling_range(slots_[i].histogram);
+  }
+  return true;
+}
+
+Status Observer::merge(const Observer& other) {
+  if (other.tensors_.size() != tensors_.size())
+    return Status(Code::invalid_argument, "merging calibrations: expected " +
+                                              std::to_string(tensors_.size()) + " tensors, got " +
+                                              std::to_string(other.tensors_.size()));
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const ObservedTensor &mine = tensors_[i], &theirs = other.tensors_[i];
+    if (mine.name != theirs.name || mine.channels != theirs.channels || mine.range != theirs.range)
+      return Status(Code::invalid_argument, "merging calibrations: expected " + mine.name +
+                                                " with " + std::to_string(mine.channels) +
+                                                " channels, got " + theirs.name + " with " +
+                                                std::to_string(theirs.channels));
+  }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].frames += other.slots_[i].frames;
+    slots_[i].histogram.merge(other.slots_[i].histogram);
+    for (size_t c = 0; c < slots_[i].channel_sums.size(); ++c)
+      slots_[i].channel_sums[c] += other.slots_[i].channel_sums[c];
+  }
+  frames_ += other.frames_;
+  rejected_ += other.rejected_;
+  if (!other.last_rejected_.empty()) last_rejected_ = other.last_rejected_;
+  return {};
+}
+
+std::vector<double> Observer::channel_means(size_t slot) const {
+  const Slot& from = slots_[slot];
+  if (from.frames == 0) return {};
+  std::vector<double> means;
+  for (int64_t sum : from.channel_sums)
+    means.push_back(std::ldexp(static_cast<double>(sum), -24) / static_cast<double>(from.frames));
+  return means;
+}
+
+CalibrationStatus Observer::status() const {
+  CalibrationStatus status;
+  status.frames = frames_;
+  status.rejected = rejected_;
+  status.last_rejected = last_rejected_;
+  const bool newer = 2 * snapshots_[1].frames <= frames_;
+  const Snapshot& then = snapshots_[newer ? 1 : 0];
+  if (then.frames == 0) return status;
+  double sum = 0, most = -1, ranges = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!tensors_[i].range) continue;
+    ranges += 1;
+    const double moved = movement(then.ranges[i], settling_range(slots_[i].histogram));
+    sum += moved;
+    if (moved <= most) continue;
+    most = moved;
+    status.moves_most = tensors_[i].name;
+  }
+  status.movement = ranges == 0 ? 0 : sum / ranges;
+  return status;
+}
+
+}  // namespace firn

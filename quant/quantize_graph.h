@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// From an optimised float graph and the ranges of its values to the int8 graph.
+//
+// In an int8 graph
+// - i8 values have one scale and zero point; u8 never appears inside. Inputs and outputs of the
+// graph
+//   keep their names and stay float.
+// - Conv2d and Dense read i8, weights i8 with a scale per output channel (axis 0, zeros 0) and a
+//   bias i32 with scale s_in * s_w[c]; they give i8, or, where nobody needs int8, f32 straight from
+//   the sums (not depthwise ones). So the last layers' results have no ties.
+// - Binary reads two i8 values of which one may be a constant, or one i8 value and a float scalar;
+//   Unary, mean and average pool go from i8 to i8, each with a range of its own.
+// - Concat reads i8 of any range. Inputs made for it alone, of about its range, have its very range
+//   and can be written in place.
+// - Movements (Reshape, Transpose, Slice, Pad, DepthToSpace, nearest Resize2d, max pool) keep the
+//   range of what they move.
+// - Convert nodes, "<value>.quantize" and "<value>.dequantize", at most one of each a value, stand
+//   where precisions meet.
+// - Clamps stay, in real units.
+#ifndef FIRN_QUANT_QUANTIZE_GRAPH_H_
+#define FIRN_QUANT_QUANTIZE_GRAPH_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "firn/quantize.h"
+#include "quant/range.h"
+#include "quant/weights.h"
+#include "runtime/graph.h"
+
+namespace firn {
+
+struct QuantizeOptions {
+  // Layers that stay in float, as in FreezeOptions.
+  std::vector<std::string> keep_float;
+  // More of them, by name, with what to report as the reason.
+  std::map<std::string, std::string> float_layers;
+  WeightScale weight_scale = WeightScale::max_abs;
+  // By value: means of the innermost dimension's channels. Layers that read one of these values
+  // have their biases corrected.
+  std::map<std::string, std::vector<double>> channel_means;
+};
+
+struct QuantizedGraph {
+  Graph graph;
+  std::vector<LayerReport> layers;  // in order; sqnr_db is left at 0
+};
+
+// `ranges` by value name; see tensors_to_observe() for those it may need.
+// invalid_argument: a pattern or a name of float_layers that matches no layer. failed_precondition
+// names a value whose range is needed and missing. malformed: a weight is NaN or infinite.
+Result<QuantizedGraph> quantize_graph(const Graph& graph,
+                                      const std::map<std::string, Interval>& ranges,
+                                      const QuantizeOptions& options = {});
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_QUANTIZE_GRAPH_H_

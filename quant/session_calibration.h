@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// A calibration that rides on a session's runs, and the thread that freezes when it has converged.
+#ifndef FIRN_QUANT_SESSION_CALIBRATION_H_
+#define FIRN_QUANT_SESSION_CALIBRATION_H_
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "firn/quantize.h"
+#include "quant/observe.h"
+#include "quant/worker.h"
+#include "runtime/session_impl.h"
+
+namespace firn {
+
+// A held-back frame: copies of all inputs, in the model's types.
+struct HeldFrame {
+  std::vector<Shape> shapes;
+  std::vector<std::shared_ptr<const Buffer>> inputs;
+};
+
+// What a freeze starts from.
+struct CalibrationData {
+  std::optional<Observer> observer;         // of frames, or
+  std::map<std::string, Interval> ranges;   // of a table
+  std::vector<std::shared_ptr<const HeldFrame>> held;
+  CalibrationStatus status;
+};
+
+// Lives in SessionImpl::calibration. All members but `worker` are guarded by the run mutex.
+class Calibration {
+ public:
+  Calibration(CalibrateOptions options, const Graph& graph)
+      : options_(std::move(options)), observer_(tensors_to_observe(graph)) {}
+  // Of a table: nothing is observed.
+  explicit Calibration(std::map<std::string, Interval> ranges) : ranges_(std::move(ranges)) {}
+
+  // The hooks of a run.
+  void begin(const Program& program);
+  void step(const Program& program, size_t step);
+  // Whether the ranges have just converged, for the first time.
+  bool end(const Program& program, std::span<const Tensor> inputs);
+
+  CalibrationStatus status() const;
+  // A copy to freeze from, while frames go on coming.
+  CalibrationData data() const;
+  const CalibrateOptions& options() const { return options_; }
+  // Gives up what was observed, and the float graph with it.
+  void forget();
+
+  // The thread of the automatic freeze, joined when the calibration goes.
+  Worker worker;
+
+ private:
+  void map_slots(const Program& program);
+  void hold_back(const Program& program, std::span<const Tensor> inputs);
+
+  CalibrateOptions options_;
+  std::optional<Observer> observer_;
+  std::map<std::string, Interval> ranges_;
+  std::deque<std::shared_ptr<const HeldFrame>> held_;
+  size_t started_ = 0, held_back_ = 0, held_rejected_ = 0;
+  std::string held_rejected_name_;
+  bool holding_ = false;    // the frame under way is held back
+  bool converged_ = false;
+  // Observer slots of the running program's values, -1: not observed.
+  std::shared_ptr<const Graph> mapped_;
+  std::vector<int> slot_;
+};
+
+// The session's calibration; null before any. With the run mutex held.
+inline Calibration* calibration_of(const SessionImpl& impl) {
+  return static_cast<Calibration*>(impl.calibration.get());
+}
+
+// Session::freeze for the given calibration; failed_precondition where the session has another one by
+// now, or none. Takes the control mutex.
+Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
+                                    const Calibration* expected);
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_SESSION_CALIBRATION_H_

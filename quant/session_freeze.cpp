@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The quantizing members of Session: calibrate, freeze, tables. Only what links these links the
+// quantizer.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "quant/quantize_graph.h"
+#include "quant/session_calibration.h"
+#include "quant/table.h"
+#include "quant/verify.h"
+
+namespace firn {
+namespace {
+
+constexpr size_t kFewFrames = 16;
+
+std::string number(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", x);
+  return text;
+}
+
+// The range of each tensor that is to be quantized, by name.
+std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method method) {
+  if (!data.observer.has_value()) return data.ranges;
+  std::map<std::string, Interval> ranges;
+  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
+    if (data.observer->histogram(i).frames() > 0)
+      ranges[data.observer->tensors()[i].name] = pick_range(data.observer->histogram(i), method);
+  return ranges;
+}
+
+std::map<std::string, std::vector<double>> means_of(const CalibrationData& data) {
+  std::map<std::string, std::vector<double>> means;
+  if (!data.observer.has_value()) return means;
+  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
+    if (auto mean = data.observer->channel_means(i); !mean.empty())
+      means[data.observer->tensors()[i].name] = std::move(mean);
+  return means;
+}
+
+void warn(const CalibrationData& data, const CalibrateOptions& calibrated, FreezeReport& report) {
+  const CalibrationStatus& status = data.status;
+  if (data.observer.has_value() && status.frames < kFewFrames)
+    report.warnings.push_back("calibrated on " + std::to_string(status.frames) +
+                              " frames only; ranges of unseen ones may be clipped");
+  if (data.observer.has_value() && status.movement > calibrated.tolerance)
+    report.warnings.push_back("the ranges still moved by " + number(100 * status.movement) +
+                              " % since half as many frames, " + status.moves_most + " most");
+  if (status.rejected > 0)
+    report.warnings.push_back(std::to_string(status.rejected) +
+                              " frames with NaN or infinite values were left out, the last for " +
+                              status.last_rejected);
+  if (report.verified_frames == 0)
+    report.warnings.push_back("no frames were held back: the error is not known");
+}
+
+Status check_limit(const FreezeOptions& options, const FreezeReport& report) {
+  if (!options.min_sqnr_db.has_value()) return {};
+  if (report.verified_frames == 0)
+    return {Code::refused, "freeze refused: no frames were held back to measure the error on"};
+  for (const OutputReport& output : report.outputs)
+    if (!(output.sqnr_db >= *options.min_sqnr_db))
+      return {Code::refused, "freeze refused: output " + output.name + " has an SQNR of " +
+                                 number(output.sqnr_db) + " dB, the limit is " +
+                                 number(*options.min_sqnr_db) + " dB"};
+  return {};
+}
+
+struct Frozen {
+  std::shared_ptr<const Graph> graph;
+  std::shared_ptr<Program> program;
+  FreezeReport report;
+};
+
+Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                     const CalibrationData& data, const CalibrateOptions& calibrated,
+                     const FreezeOptions& options) {
+  const auto started = std::chrono::steady_clock::now();
+  QuantizeOptions quantize;
+  quantize.keep_float = options.keep_float;
+  const auto ranges = pick_ranges(data, options.method.value_or(calibrated.method));
+  quantize.channel_means = means_of(data);
+  FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
+
+  Frozen frozen;
+  frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
+  frozen.report.layers = std::move(quantized.layers);
+  FIRN_TRY(verify(impl, graph, frozen.graph, data.held, frozen.report));
+  FIRN_TRY(check_limit(options, frozen.report));
+  FIRN_ASSIGN(frozen.program, impl.compile(frozen.graph, *impl.pool));
+
+  FreezeReport& report = frozen.report;
+  for (const LayerReport& layer : report.layers) {
+    report.bytes_before += layer.bytes_before;
+    report.bytes_after += layer.bytes_after;
+    ++(layer.precision == Precision::i8 ? report.layers_int8 : report.layers_float);
+  }
+  warn(data, calibrated, report);
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return frozen;
+}
+
+// The tap that feeds a calibration, and starts the automatic freeze when it has converged.
+std::shared_ptr<Tap> make_tap(SessionImpl& impl, Calibration& calibration) {
+  auto tap = std::make_shared<Tap>();
+  tap->begin = [&calibration](const Program& program) { calibration.begin(program); };
+  tap->step = [&calibration](const Program& program, size_t step) {
+    calibration.step(program, step);
+  };
+  tap->end = [&impl, &calibration](const Program& program, std::span<const Tensor> inputs) {
+    const bool converged = calibration.end(program, inputs);
+    if (!converged || !calibration.options().automatic_freeze || calibration.worker.started())
+      return;
+    calibration.worker.start([&impl, &calibration] {
+      const auto report = freeze_session(impl, calibration.options().freeze, &calibration);
+      if (calibration.options().on_freeze) calibration.options().on_freeze(report);
+    });
+  };
+  return tap;
+}
+
+// Puts a calibration in the place of the old one, whose thread may still wait for the control mutex
+// and must not be waited for under it: the caller drops what is returned without locks.
+std::shared_ptr<void> replace(SessionImpl& impl, std::shared_ptr<Calibration> next,
+                              std::shared_ptr<Tap> tap, State state) {
+  const std::lock_guard lock(impl.run_mutex);
+  impl.tap = std::move(tap);
+  impl.state = state;
+  return std::exchange(impl.calibration, std::move(next));
+}
+
+Status check_float(const SessionImpl& impl, const std::string& what) {
+  if (impl.state == State::frozen)
+    return {Code::failed_precondition, what + ": the session is frozen; thaw it first"};
+  if (impl.model == nullptr || has_int8_weights(impl.model->graph))
+    return {Code::failed_precondition, what + ": the session has no float weights"};
+  return {};
+}
+
+std::shared_ptr<const Graph> running_graph(const SessionImpl& impl) {
+  const std::lock_guard lock(impl.run_mutex);
+  return impl.program->shared_graph();
+}
+
+}  // namespace
+
+Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
+                                    const Calibration* expected) {
+  const std::lock_guard control(impl.control_mutex);
+  CalibrationData data;
+  CalibrateOptions calibrated;
+  std::shared_ptr<const Graph> graph;
+  {
+    const std::lock_guard lock(impl.run_mutex);
+    const Calibration* calibration = calibration_of(impl);
+    if (calibration == nullptr || (expected != nullptr && calibration != expected))
+      return Status(Code::failed_precondition, "freeze: the session has not been calibrated");
+    FIRN_TRY(check_float(impl, "freeze"));
+    data = calibration->data();
+    calibrated = calibration->options();
+    graph = impl.program->shared_graph();
+  }
+  if (data.observer.has_value() && data.observer->frames() == 0)
+    return Status(Code::failed_precondition,
+                  "freeze: no frames were observed since calibrate()" +
+                      (data.status.rejected == 0
+                           ? std::string()
+                           : ", " + std::to_string(data.status.rejected) + " were rejected for " +
+                                 data.status.last_rejected));
+  const State before = impl.state.exchange(State::freezing);
+  Result<Frozen> frozen = build(impl, graph, data, calibrated, options);
+  if (!frozen.ok()) {
+    impl.state = before;
+    return frozen.status();
+  }
+  impl.adopt(std::move(frozen->program), std::move(frozen->graph), State::frozen);
+  if (!options.keep_float_weights) {
+    const std::lock_guard lock(impl.run_mutex);
+    impl.model = nullptr;
+    calibration_of(impl)->forget();
+  }
+  return std::move(frozen->report);
+}
+
+Status Session::calibrate(const CalibrateOptions& options) {
+  std::shared_ptr<void> old;  // dropped after the locks
+  const std::lock_guard control(impl_->control_mutex);
+  FIRN_TRY(check_float(*impl_, "calibrate"));
+  auto calibration = std::make_shared<Calibration>(options, *running_graph(*impl_));
+  auto tap = make_tap(*impl_, *calibration);
+  old = replace(*impl_, std::move(calibration), std::move(tap), State::calibrating);
+  return {};
+}
+
+CalibrationStatus Session::calibration() const {
+  const std::lock_guard lock(impl_->run_mutex);
+  const Calibration* calibration = calibration_of(*impl_);
+  return calibration == nullptr ? CalibrationStatus() : calibration->status();
+}
+
+Result<FreezeReport> Session::freeze(const FreezeOptions& options) {
+  return freeze_session(*impl_, options, nullptr);
+}
+
+Status Session::save_table(const std::string& path) const {
+  const std::lock_guard control(impl_->control_mutex);
+  CalibrationData data;
+  CalibrateOptions calibrated;
+  std::shared_ptr<const Graph> graph;
+  {
+    const std::lock_guard lock(impl_->run_mutex);
+    const Calibration* calibration = calibration_of(*impl_);
+    if (calibration == nullptr)
+      return {Code::failed_precondition, "save_table: the session has not been calibrated"};
+    data = calibration->data();
+    calibrated = calibration->options();
+  }
+  FIRN_TRY(check_float(*impl_, "save_table"));
+  return write_table(path, make_table_of(*running_graph(*impl_), pick_ranges(data, calibrated.method),
+                                         calibrated.method, data.status.frames));
+}
+
+Status Session::load_table(const std::string& path) {
+  std::shared_ptr<void> old;  // dropped after the locks
+  const std::lock_guard control(impl_->control_mutex);
+  FIRN_TRY(check_float(*impl_, "load_table"));
+  FIRN_ASSIGN(auto ranges, read_table(path, *running_graph(*impl_)));
+  old = replace(*impl_, std::make_shared<Calibration>(std::move(ranges)), nullptr,
+                State::calibrating);
+  return {};
+}
+
+}  // namespace firn

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Comparing a quantized graph with its float original on held-back frames, layer by layer.
+#ifndef FIRN_QUANT_VERIFY_H_
+#define FIRN_QUANT_VERIFY_H_
+
+#include <memory>
+#include <span>
+
+#include "quant/session_calibration.h"
+
+namespace firn {
+
+// Fills in the SQNR of each layer and output of the report, and the frames it was measured on: those
+// whose shapes the graphs are for. Runs both on the calling thread alone, beside the session.
+Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
+              const std::shared_ptr<const Graph>& quantized,
+              std::span<const std::shared_ptr<const HeldFrame>> frames, FreezeReport& report);
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_VERIFY_H_

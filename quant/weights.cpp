@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Per-channel symmetric weights, biases that fit them, and scales that keep sums inside int32.
+#include "quant/weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "quant/bias_correct.h"
+
+namespace firn {
+namespace {
+
+constexpr double kLargestBias = 1 << 30;
+
+int8_t round_weight(float w, float per_scale) {
+  return static_cast<int8_t>(std::nearbyint(std::clamp(w * per_scale, -127.0f, 127.0f)));
+}
+
+double squared_error(std::span<const float> row, float scale) {
+  double sum = 0;
+  for (float w : row) {
+    const double error = static_cast<double>(scale) * round_weight(w, 1 / scale) - w;
+    sum += error * error;
+  }
+  return sum;
+}
+
+float weight_scale(std::span<const float> row, WeightScale method) {
+  float largest = 0;
+  for (float w : row) largest = std::max(largest, std::fabs(w));
+  const float full = largest / 127;
+  if (method == WeightScale::max_abs || largest == 0) return full;
+  float best = full;
+  double least = squared_error(row, full);
+  for (int percent = 98; percent >= 50; percent -= 2) {
+    const float scale = full * static_cast<float>(percent) / 100;
+    const double error = squared_error(row, scale);
+    if (error >= least) continue;
+    best = scale;
+    least = error;
+  }
+  return best;
+}
+
+// At least `scale`, normal, finite, and such that the bias stays within its limit and the products'
+// sum within what that leaves of int32. A channel without weights has the scale that gives its bias
+// 24 bits: it needs no other precision.
+float safe_scale(float scale, std::span<const float> row, float bias, float input_scale) {
+  const double per_input = std::fabs(static_cast<double>(bias)) / input_scale;
+  double safe = scale;
+  if (scale == 0) safe = bias == 0 ? 1 : per_input / (1 << 24);
+  double sum = 0;
+  for (float w : row) sum += std::fabs(static_cast<double>(w));
+  // Rounding may add half a step to each weight; 255 is an input's largest distance to its zero
+  // point.
+  const double room = kLargestBias - 255 * 0.5 * static_cast<double>(row.size());
+  constexpr double kMargin = 1.000001;  // a float just below the quotient would let them pass
+  safe = std::max({safe, per_input / kLargestBias * kMargin, 255 * sum / room * kMargin});
+  return static_cast<float>(std::clamp(safe, std::ldexp(1.0, -60), std::ldexp(1.0, 60)));
+}
+
+Status check_input(const std::string& name, std::span<const float> values, const char* what) {
+  const auto bad = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
+  if (bad == values.end()) return {};
+  return Status(Code::malformed, name + ": " + what + " " + std::to_string(bad - values.begin()) +
+                                     " is " + std::to_string(*bad));
+}
+
+}  // namespace
+
+Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
+                                          std::span<const float> weights,
+                                          std::span<const float> bias, float input_scale,
+                                          WeightScale method, const InputMeans& means) {
+  FIRN_TRY(check_input(name, weights, "weight"));
+  FIRN_TRY(check_input(name, bias, "bias"));
+  const size_t row = weights.size() / channels;
+  QuantizedWeights out;
+  for (size_t c = 0; c < channels; ++c) {
+    const std::span<const float> values = weights.subspan(c * row, row);
+    const float scale =
+        safe_scale(weight_scale(values, method), values, bias.empty() ? 0 : bias[c], input_scale);
+    out.scale.push_back(scale);
+    for (float w : values) out.weights.push_back(round_weight(w, 1 / scale));
+  }
+  std::vector<double> shift(channels);
+  if (!means.mean.empty())
+    shift = expected_shift(weights, out.weights, out.scale, means.mean, means.groups);
+  else if (bias.empty())
+    return out;
+  for (size_t c = 0; c < channels; ++c) {
+    const double wanted = (bias.empty() ? 0.0 : static_cast<double>(bias[c])) - shift[c];
+    const double q = std::nearbyint(wanted / (static_cast<double>(input_scale) * out.scale[c]));
+    out.bias.push_back(static_cast<int32_t>(std::clamp(q, -kLargestBias, kLargestBias)));
+  }
+  return out;
+}
+
+}  // namespace firn

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights and biases of one layer to int8 and int32.
+#ifndef FIRN_QUANT_WEIGHTS_H_
+#define FIRN_QUANT_WEIGHTS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "firn/status.h"
+
+namespace firn {
+
+// How a channel's weight scale is found.
+enum class WeightScale : uint8_t {
+  max_abs,  // the largest weight becomes 127
+  mse,      // least squared error, the largest weights clipped
+};
+
+// The most products of a weight, up to 127, and an input's distance to its zero point, up to 255,
+// that int32 can sum. Layers with longer rows stay in float.
+inline constexpr size_t kLongestRow = INT32_MAX / (127 * 255);
+
+// Row c: the weights of output channel c. value ~= scale[c] * weights, symmetric in [-127, 127].
+// bias ~= input_scale * scale[c] * bias.
+struct QuantizedWeights {
+  std::vector<int8_t> weights;
+  std::vector<float> scale;
+  std::vector<int32_t> bias;  // empty where there is none and none is asked for
+};
+
+// What quantizing does to the layer's mean output: see bias_correct.h.
+struct InputMeans {
+  std::span<const double> mean;  // per input channel; empty: no correction
+  size_t groups = 1;
+};
+
+// `weights` holds channels * row values, row <= kLongestRow, `bias` channels or none. A channel's
+// scale is raised where its bias would pass 2^30 or its sums int32, and chosen by its bias where
+// its weights are all zero. malformed, with the layer's name: a weight or bias is NaN or infinite.
+Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
+                                          std::span<const float> weights,
+                                          std::span<const float> bias, float input_scale,
+                                          WeightScale method, const InputMeans& means = {});
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_WEIGHTS_H_

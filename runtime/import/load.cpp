@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a model of any format, told by its content.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include "firn/model.h"
+#include "runtime/file.h"
+#include "runtime/import/native.h"
+#include "runtime/import/onnx.h"
+#include "runtime/model_impl.h"
+
+namespace firn {
+namespace {
+
+using namespace std::string_view_literals;
+
+struct Signature {
+  size_t offset;
+  std::string_view bytes;
+  Code code;
+  const char* message;
+};
+
+// What people hand over by mistake. Models of other formats are unsupported, the rest malformed.
+constexpr auto kSignatures = std::to_array<Signature>({
+    {4, "TFL3"sv, Code::unsupported,
+     "a TensorFlow Lite model, which firn does not read: convert it to ONNX (tf2onnx)"},
+    {0, "7767517"sv, Code::unsupported,
+     "an ncnn parameter file, which firn does not read: use the ONNX model it was made from"},
+    {0, "\x89HDF\r\n\x1a\n"sv, Code::unsupported,
+     "an HDF5 file (Keras), which firn does not read: convert it to ONNX (tf2onnx)"},
+    {0, "PK\x03\x04"sv, Code::unsupported,
+     "a ZIP archive (a PyTorch checkpoint?), which firn does not read: export it to ONNX"},
+    {0, "\x80\x02"sv, Code::unsupported,
+     "a Python pickle (a PyTorch checkpoint?), which firn does not read: export it to ONNX"},
+    {0, "GGUF"sv, Code::unsupported, "a GGUF model, which firn does not read"},
+    {4, "ORTM"sv, Code::unsupported,
+     "an ONNX Runtime (.ort) model, which firn does not read: use the ONNX model it was made from"},
+    {0, "\x1f\x8b"sv, Code::malformed, "a gzip archive, not a model: unpack it first"},
+    {0, "\x89PNG"sv, Code::malformed, "a PNG picture, not a model"},
+    {0, "\xff\xd8\xff"sv, Code::malformed, "a JPEG picture, not a model"},
+    {0, "GIF8"sv, Code::malformed, "a GIF picture, not a model"},
+    {0, "%PDF"sv, Code::malformed, "a PDF document, not a model"},
+    {0,
+     "\x7f"
+     "ELF"sv,
+     Code::malformed, "a program or library, not a model"},
+    {0, "version https://git-lfs"sv, Code::malformed,
+     "a Git LFS pointer, not the model itself: run git lfs pull"},
+    {0, "<?xml"sv, Code::malformed, "an XML file, not a model"},
+    {0, "<!DOCTYPE"sv, Code::malformed, "a web page, not a model"},
+    {0, "<html"sv, Code::malformed, "a web page, not a model"},
+});
+
+// "begins with 1f 3a ...": of bytes that are no format that firn has heard of.
+std::string first_bytes(std::span<const std::byte> bytes) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string text = "begins with";
+  for (std::byte b : bytes.first(std::min<size_t>(bytes.size(), 8))) {
+    const auto value = std::to_integer<size_t>(b);
+    text += {' ', kHex[value >> 4], kHex[value & 15]};
+  }
+  return text;
+}
+
+const Signature* known_mistake(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto* const found = std::ranges::find_if(kSignatures, [&](const Signature& s) {
+    return text.size() >= s.offset && text.substr(s.offset).starts_with(s.bytes);
+  });
+  return found == kSignatures.end() ? nullptr : found;
+}
+
+Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
+                        const std::string& folder) {
+  if (bytes.empty()) return Status(Code::malformed, "no bytes");
+  if (looks_like_native(bytes)) {
+    FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
+    return make_model("firn", std::move(graph));
+  }
+  // Before ONNX, whose loose wire format makes much else look plausible.
+  if (const Signature* mistake = known_mistake(bytes)) {
+    return Status(mistake->code, mistake->message);
+  }
+  if (!looks_like_onnx(bytes)) {
+    return Status(Code::malformed, "neither ONNX nor .firn: " + first_bytes(bytes));
+  }
+  FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
+  return make_model("onnx", std::move(graph));
+}
+
+}  // namespace
+
+Result<Model> Model::load(const std::string& path) {
+  FIRN_ASSIGN(const MappedFile file, map_file(path));
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  Result<Model> model = parse_any(file.bytes, file.owner, folder);
+  if (!model.ok()) return Status(model.status().code(), path + ": " + model.status().message());
+  return model;
+}
+
+Result<Model> Model::parse(std::span<const std::byte> bytes) {
+  return parse_any(bytes, nullptr, "");
+}
+
+}  // namespace firn

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads and writes firn's own format: a graph of canonical operators in a FlatBuffer, fp32 or int8,
+// its constants aligned for mapping.
+#ifndef FIRN_RUNTIME_IMPORT_NATIVE_H_
+#define FIRN_RUNTIME_IMPORT_NATIVE_H_
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+
+namespace firn {
+
+bool looks_like_native(std::span<const std::byte> bytes);
+
+// The graph; constants view `bytes`, which `owner` keeps alive. malformed: magic, version,
+// checksum, or what the FlatBuffers verifier or the graph's own check finds.
+Result<Graph> read_native(std::span<const std::byte> bytes,
+                          const std::shared_ptr<const void>& owner);
+
+// The file's bytes.
+Result<std::vector<std::byte>> serialize_native(const Graph& graph);
+
+}  // namespace firn
+
+#endif  // FIRN_RUNTIME_IMPORT_NATIVE_H_

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pack and one unpack function per operator. A new alternative of Op without them does not
+// compile; neither does one that the schema's union lacks.
+#include "runtime/import/native_ops.h"
+
+#include <cmath>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace firn {
+namespace {
+
+using flatbuffers::Offset;
+using Builder = flatbuffers::FlatBufferBuilder;
+using WireInts = flatbuffers::Vector<int32_t>;
+
+static_assert(std::variant_size_v<Op> == static_cast<size_t>(wire::Op::MAX));
+using BinaryKinds = Mirror<Binary::Kind::logical_or, wire::BinaryKind>;
+using UnaryKinds = Mirror<Unary::Kind::logical_not, wire::UnaryKind>;
+using PoolKinds = Mirror<Pool2d::Kind::average, wire::PoolKind>;
+using ReduceKinds = Mirror<Reduce::Kind::log_sum_exp, wire::ReduceKind>;
+using PadModes = Mirror<Pad::Mode::edge, wire::PadMode>;
+using ResizeKinds = Mirror<Resize2d::Kind::bilinear, wire::ResizeKind>;
+using ResizeCoordinates = Mirror<Resize2d::Coordinates::align_corners, wire::ResizeCoordinates>;
+using ResizeNearests = Mirror<Resize2d::Nearest::ceil, wire::ResizeNearest>;
+
+wire::Clamp pack(const Clamp& c) {
+  return {c.lo, c.hi};
+}
+
+Clamp unpack(const wire::Clamp& c, bool& valid) {
+  if (!(c.lo() <= c.hi())) valid = false;  // NaN too
+  return {c.lo(), c.hi()};
+}
+
+wire::Window pack(const Window& w) {
+  return {w.kernel[0],   w.kernel[1], w.stride[0], w.stride[1], w.dilation[0],
+          w.dilation[1], w.pad[0],    w.pad[1],    w.pad[2],    w.pad[3]};
+}
+
+Window unpack(const wire::Window& w) {
+  return {{w.kernel_h(), w.kernel_w()},
+          {w.stride_h(), w.stride_w()},
+          {w.dilation_h(), w.dilation_w()},
+          {w.pad_top(), w.pad_left(), w.pad_bottom(), w.pad_right()}};
+}
+
+Offset<WireInts> pack(Builder& b, const std::vector<int32_t>& ints) {
+  return b.CreateVector(ints);
+}
+
+// One entry per axis at most: files cannot make a node larger than itself by sharing one vector.
+std::vector<int32_t> unpack(const WireInts* ints, bool& valid) {
+  if (ints == nullptr) return {};
+  if (ints->size() > kMaxRank) {
+    valid = false;
+    return {};
+  }
+  return {ints->begin(), ints->end()};
+}
+
+Offset<wire::Conv2d> pack(Builder& b, const Conv2d& op) {
+  const wire::Window window = pack(op.window);
+  const wire::Clamp clamp = pack(op.clamp);
+  return wire::CreateConv2d(b, &window, op.groups, &clamp);
+}
+Conv2d unpack(const wire::Conv2d& op, bool& valid) {
+  return {unpack(*op.window()), op.groups(), unpack(*op.clamp(), valid)};
+}
+
+Offset<wire::ConvTranspose2d> pack(Builder& b, const ConvTranspose2d& op) {
+  const wire::Window window = pack(op.window);
+  const wire::Clamp clamp = pack(op.clamp);
+  return wire::CreateConvTranspose2d(b, &window, op.groups, &clamp, op.output_pad[0],
+                                     op.output_pad[1]);
+}
+ConvTranspose2d unpack(const wire::ConvTranspose2d& op, bool& valid) {
+  return {unpack(*op.window()),
+          {op.output_pad_h(), op.output_pad_w()},
+          op.groups(),
+          unpack(*op.clamp(), valid)};
+}
+
+Offset<wire::Dense> pack(Builder& b, const Dense& op) {
+  const wire::Clamp clamp = pack(op.clamp);
+  return wire::CreateDense(b, &clamp);
+}
+Dense unpack(const wire::Dense& op, bool& valid) {
+  return {unpack(*op.clamp(), valid)};
+}
+
+Offset<wire::MatMul> pack(Builder& b, const MatMul&) {
+  return wire::CreateMatMul(b);
+}
+MatMul unpack(const wire::MatMul&, bool&) {
+  return {};
+}
+
+Offset<wire::Binary> pack(Builder& b, const Binary& op) {
+  const wire::Clamp clamp = pack(op.clamp);
+  return wire::CreateBinary(b, BinaryKinds::pack(op.kind), &clamp);
+}
+Binary unpack(const wire::Binary& op, bool& valid) {
+  return {BinaryKinds::unpack(op.kind(), valid), unpack(*op.clamp(), valid)};
+}
+
+Offset<wire::Unary> pack(Builder& b, const Unary& op) {
+  return wire::CreateUnary(b, UnaryKinds::pack(op.kind), op.alpha, op.beta);
+}
+Unary unpack(const wire::Unary& op, bool& valid) {
+  if (std::isnan(op.alpha()) || std::isnan(op.beta())) valid = false;
+  return {UnaryKinds::unpack(op.kind(), valid), op.alpha(), op.beta()};
+}
+
+Offset<wire::PRelu> pack(Builder& b, const PRelu&) {
+  return wire::CreatePRelu(b);
+}
+PRelu unpack(const wire::PRelu&, bool&) {
+  return {};
+}
+
+Offset<wire::Pool2d> pack(Builder& b, const Pool2d& op) {
+  const wire::Window window = pack(op.window);
+  return wire::CreatePool2d(b, PoolKinds::pack(op.kind), &window, op.count_pad, op.ceil);
+}
+Pool2d unpack(const wire::Pool2d& op, bool& valid) {
+  return {PoolKinds::unpack(op.kind(), valid), unpack(*op.window()), op.count_pad(), op.ceil()};
+}
+
+Offset<wire::Reduce> pack(Builder& b, const Reduce& op) {
+  return wire::CreateReduce(b, ReduceKinds::pack(op.kind), pack(b, op.axes), op.keep);
+}
+Reduce unpack(const wire::Reduce& op, bool& valid) {
+  return {ReduceKinds::unpack(op.kind(), valid), unpack(op.axes(), valid), op.keep()};
+}
+
+Offset<wire::Softmax> pack(Builder& b, const Softmax& op) {
+  return wire::CreateSoftmax(b, op.axis, op.log);
+}
+Softmax unpack(const wire::Softmax& op, bool&) {
+  return {op.axis(), op.log()};
+}
+
+Offset<wire::Concat> pack(Builder& b, const Concat& op) {
+  return wire::CreateConcat(b, op.axis);
+}
+Concat unpack(const wire::Concat& op, bool&) {
+  return {op.axis()};
+}
+
+Offset<wire::Slice> pack(Builder& b, const Slice& op) {
+  const auto begin = pack(b, op.begin), end = pack(b, op.end), step = pack(b, op.step);
+  return wire::CreateSlice(b, begin, end, step);
+}
+Slice unpack(const wire::Slice& op, bool& valid) {
+  return {unpack(op.begin(), valid), unpack(op.end(), valid), unpack(op.step(), valid)};
+}
+
+Offset<wire::Pad> pack(Builder& b, const Pad& op) {
+  const auto before = pack(b, op.before), after = pack(b, op.after);
+  return wire::CreatePad(b, PadModes::pack(op.mode), before, after, op.value);
+}
+Pad unpack(const wire::Pad& op, bool& valid) {
+  return {PadModes::unpack(op.mode(), valid), unpack(op.before(), valid), unpack(op.after(), valid),
+          op.value()};
+}
+
+Offset<wire::Reshape> pack(Builder& b, const Reshape& op) {
+  return wire::CreateReshape(b, pack(b, op.shape), op.from_input);
+}
+Reshape unpack(const wire::Reshape& op, bool& valid) {
+  return {unpack(op.shape(), valid), op.from_input()};
+}
+
+Offset<wire::Transpose> pack(Builder& b, const Transpose& op) {
+  return wire::CreateTranspose(b, pack(b, op.perm));
+}
+Transpose unpack(const wire::Transpose& op, bool& valid) {
+  return {unpack(op.perm(), valid)};
+}
+
+Offset<wire::Resize2d> pack(Builder& b, const Resize2d& op) {
+  return wire::CreateResize2d(
+      b, ResizeKinds::pack(op.kind), ResizeCoordinates::pack(op.coordinates),
+      ResizeNearests::pack(op.nearest), op.size[0], op.size[1], op.scale[0], op.scale[1]);
+}
+Resize2d unpack(const wire::Resize2d& op, bool& valid) {
+  return {ResizeKinds::unpack(op.kind(), valid),
+          ResizeCoordinates::unpack(op.coordinates(), valid),
+          ResizeNearests::unpack(op.nearest(), valid),
+          {op.size_h(), op.size_w()},
+          {op.scale_h(), op.scale_w()}};
+}
+
+Offset<wire::LocalResponseNorm> pack(Builder& b, const LocalResponseNorm& op) {
+  return wire::CreateLocalResponseNorm(b, op.size, op.alpha, op.beta, op.bias);
+}
+LocalResponseNorm unpack(const wire::LocalResponseNorm& op, bool&) {
+  return {op.size(), op.alpha(), op.beta(), op.bias()};
+}
+
+Offset<wire::InstanceNorm> pack(Builder& b, const InstanceNorm& op) {
+  return wire::CreateInstanceNorm(b, op.epsilon);
+}
+InstanceNorm unpack(const wire::InstanceNorm& op, bool&) {
+  return {op.epsilon()};
+}
+
+Offset<wire::DepthToSpace> pack(Builder& b, const DepthToSpace& op) {
+  return wire::CreateDepthToSpace(b, op.block, op.crd);
+}
+DepthToSpace unpack(const wire::DepthToSpace& op, bool&) {
+  return {op.block(), op.crd()};
+}
+
+Offset<wire::Gather> pack(Builder& b, const Gather& op) {
+  return wire::CreateGather(b, op.axis);
+}
+Gather unpack(const wire::Gather& op, bool&) {
+  return {op.axis()};
+}
+
+Offset<wire::ShapeOf> pack(Builder& b, const ShapeOf& op) {
+  return wire::CreateShapeOf(b, op.begin, op.end);
+}
+ShapeOf unpack(const wire::ShapeOf& op, bool&) {
+  return {op.begin(), op.end()};
+}
+
+Offset<wire::Expand> pack(Builder& b, const Expand&) {
+  return wire::CreateExpand(b);
+}
+Expand unpack(const wire::Expand&, bool&) {
+  return {};
+}
+
+Offset<wire::Fill> pack(Builder& b, const Fill& op) {
+  return wire::CreateFill(b, DTypes::pack(op.type), op.value);
+}
+Fill unpack(const wire::Fill& op, bool& valid) {
+  return {DTypes::unpack(op.type(), valid), op.value()};
+}
+
+Offset<wire::Range> pack(Builder& b, const Range&) {
+  return wire::CreateRange(b);
+}
+Range unpack(const wire::Range&, bool&) {
+  return {};
+}
+
+Offset<wire::Where> pack(Builder& b, const Where&) {
+  return wire::CreateWhere(b);
+}
+Where unpack(const wire::Where&, bool&) {
+  return {};
+}
+
+Offset<wire::ArgMax> pack(Builder& b, const ArgMax& op) {
+  return wire::CreateArgMax(b, op.axis, op.keep, op.min);
+}
+ArgMax unpack(const wire::ArgMax& op, bool&) {
+  return {op.axis(), op.keep(), op.min()};
+}
+
+Offset<wire::Convert> pack(Builder& b, const Convert& op) {
+  return wire::CreateConvert(b, DTypes::pack(op.to));
+}
+Convert unpack(const wire::Convert& op, bool& valid) {
+  return {DTypes::unpack(op.to(), valid)};
+}
+
+template <typename Table>
+WireOp as_union(Offset<Table> table) {
+  return {wire::OpTraits<Table>::enum_value, table.Union()};
+}
+
+template <typename T>
+T table_of(Offset<T>);
+// The schema's table of an operator.
+template <typename T>
+using Table = decltype(table_of(pack(std::declval<Builder&>(), std::declval<const T&>())));
+
+// Unpacks the node's operator if it is a T.
+template <typename T>
+bool unpack_if(const wire::Node& node, Op& op, bool& valid) {
+  if (node.op_type() != wire::OpTraits<Table<T>>::enum_value) return false;
+  op = unpack(*node.op_as<Table<T>>(), valid);
+  static_assert(std::is_same_v<T, decltype(unpack(*node.op_as<Table<T>>(), valid))>);
+  return true;
+}
+
+template <size_t... kIndex>
+bool unpack_any(const wire::Node& node, Op& op, bool& valid, std::index_sequence<kIndex...>) {
+  return (unpack_if<std::variant_alternative_t<kIndex, Op>>(node, op, valid) || ...);
+}
+
+}  // namespace
+
+WireOp pack_op(flatbuffers::FlatBufferBuilder& builder, const Op& op) {
+  return std::visit([&](const auto& alternative) { return as_union(pack(builder, alternative)); },
+                    op);
+}
+
+Result<Op> unpack_op(const wire::Node& node) {
+  Op op;
+  bool valid = true;
+  if (!unpack_any(node, op, valid, std::make_index_sequence<std::variant_size_v<Op>>())) {
+    return Status(Code::malformed,
+                  "operator " + std::to_string(static_cast<int>(node.op_type())) + " is unknown");
+  }
+  if (!valid) return Status(Code::malformed, std::string(op_name(op)) + ": invalid attribute");
+  return op;
+}
+
+}  // namespace firn

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adds values and nodes to the graph and its probes; folds constants on the way.
+#include "runtime/import/onnx_build.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "runtime/import/onnx_tensor.h"
+
+namespace firn::onnx {
+namespace {
+
+// Values up to this size are computed in probes, so that shapes may depend on them.
+constexpr size_t kMaxProbeBytes = size_t{8} << 10;
+
+// Weights are transposed at import; the reference would take seconds for large ones.
+template <typename T>
+void transpose(const Value& from, const std::vector<int32_t>& perm, const Shape& to,
+               std::span<std::byte> out) {
+  std::array<size_t, kMaxRank> stride{};
+  size_t step = 1;
+  for (int d = from.shape.rank - 1; d >= 0; --d) {
+    stride[static_cast<size_t>(d)] = step;
+    step *= static_cast<size_t>(from.shape[d]);
+  }
+  const T* source = reinterpret_cast<const T*>(from.constant->bytes().data());
+  T* target = reinterpret_cast<T*>(out.data());
+  const int last = to.rank - 1;
+  const size_t inner = static_cast<size_t>(to[last]);
+  const size_t inner_stride = stride[static_cast<size_t>(perm[static_cast<size_t>(last)])];
+  std::array<int32_t, kMaxRank> at{};
+  for (T* const end = target + to.elements(); target != end; target += inner) {
+    size_t offset = 0;
+    for (int d = 0; d < last; ++d) {
+      offset += static_cast<size_t>(at[static_cast<size_t>(d)]) *
+                stride[static_cast<size_t>(perm[static_cast<size_t>(d)])];
+    }
+    for (size_t i = 0; i < inner; ++i) target[i] = source[offset + i * inner_stride];
+    for (int d = last - 1; d >= 0 && ++at[static_cast<size_t>(d)] == to[d]; --d) {
+      at[static_cast<size_t>(d)] = 0;
+    }
+  }
+}
+
+// The transposed constant, shapes inferred; empty for types that are left to the reference.
+Result<std::shared_ptr<const Buffer>> transposed(const Value& from,
+                                                 const std::vector<int32_t>& perm,
+                                                 const Shape& to) {
+  if (to.rank == 0 || to.elements() == 0) return std::shared_ptr<const Buffer>();
+  FIRN_ASSIGN(auto memory, Buffer::allocate(from.constant->bytes().size()));
+  switch (dtype_bytes(from.type)) {
+    case 1:
+      transpose<uint8_t>(from, perm, to, memory.second);
+      break;
+    case 4:
+      transpose<uint32_t>(from, perm, to, memory.second);
+      break;
+    default:
+      return std::shared_ptr<const Buffer>();
+  }
+  return std::move(memory.first);
+}
+
+bool all_constant(const Graph& graph, const Node& node) {
+  return std::ranges::all_of(
+      node.in, [&](ValueId id) { return id == ValueId::none || graph.is_constant(id); });
+}
+
+bool any_quantized(const Graph& graph, const Node& node) {
+  const auto quantized = [&](ValueId id) {
+    return id != ValueId::none && graph.value(id).quant.has_value();
+  };
+  return std::ranges::any_of(node.in, quantized) || std::ranges::any_of(node.out, quantized);
+}
+
+Status with_input(const ValueInfo& info, Code code, const std::string& what) {
+  return {code, "onnx: input '" + std::string(info.name) + "': " + what};
+}
+
+}  // namespace
+
+std::string GraphBuilder::unique_name(const std::string& name) {
+  std::string candidate = name;
+  for (int n = 2; !names_.insert(candidate).second; ++n) candidate = name + "_" + std::to_string(n);
+  return candidate;
+}
+
+ValueId GraphBuilder::add_value(const Value& value) {
+  for (Probe& probe : probes_) {
+    probe.graph.add(value);
+    probe.failed.push_back(false);
+  }
+  return graph_.add(value);
+}
+
+ValueId GraphBuilder::add_constant(Value value) { return add_value(value); }
+
+// Weights are transposed, converted and perhaps reshaped on the way: a few times their size.
+void GraphBuilder::raise_budget(size_t file_bytes) { budget_ += 8 * file_bytes; }
+
+bool GraphBuilder::spend(size_t bytes) {
+  if (bytes > budget_) return false;
+  budget_ -= bytes;
+  return true;
+}
+
+void GraphBuilder::rename(ValueId id, const std::string& name) {
+  graph_.value(id).name = name;
+  for (Probe& probe : probes_) probe.graph.value(id).name = name;
+}
+
+// What probe number `probe` has in place of the open dimension `name`, or of any without a name at
+// `axis`. The first probe is all ones, as a session starts. Two have multiples of 32, which networks
+// that halve their input fit; the last does not, for those that pad it. All differ by dimension, so
+// that no two are mistaken for one.
+int32_t GraphBuilder::sample(size_t probe, std::string_view name, size_t axis) {
+  const std::string key = name.empty() ? "#" + std::to_string(axis) : std::string(name);
+  const size_t n = open_dims_.emplace(key, open_dims_.size()).first->second;
+  constexpr size_t kSamples = 1000;  // keeps products of a few in range
+  const size_t odd = 2 * (n % kSamples) + 2 * 49 * probe + 1;
+  return probe == 0 ? 1 : static_cast<int32_t>(32 * odd + (probe == 3 ? 17 : 0));
+}
+
+Status GraphBuilder::add_inputs(const std::vector<const ValueInfo*>& inputs) {
+  bool open = false;
+  for (const ValueInfo* info : inputs) {
+    if (!info->is_tensor) return with_input(*info, Code::unsupported, "is not a tensor");
+    const std::optional<DType> type = canonical_type(info->type);
+    if (!type) {
+      return with_input(*info, Code::unsupported,
+                        "type " + element_name(info->type) + " is not supported");
+    }
+    if (!info->shape) return with_input(*info, Code::unsupported, "has no declared rank");
+    std::vector<int64_t> dims;
+    for (const Dimension& dim : *info->shape) {
+      if (dim.value.value_or(0) < 0) {
+        return with_input(*info, Code::malformed,
+                          "a dimension is " + std::to_string(*dim.value));
+      }
+      dims.push_back(dim.value.value_or(-1));
+      open = open || !dim.value;
+    }
+    if (dims.size() > kMaxRank) {
+      return with_input(*info, Code::unsupported,
+                        "rank " + std::to_string(dims.size()) + ", at most " +
+                            std::to_string(kMaxRank) + " is supported");
+    }
+    const Result<Shape> shape = Shape::from(dims);
+    if (!shape.ok()) return with_input(*info, shape.status().code(), shape.status().message());
+    if (shape->known()) {
+      const Result<size_t> elements = checked_elements(*shape);
+      if (!elements.ok()) {
+        return with_input(*info, Code::malformed, elements.status().message());
+      }
+    }
+    Value value;
+    value.name = info->name;
+    value.type = *type;
+    value.shape = *shape;
+    graph_.inputs.push_back(graph_.add(std::move(value)));
+  }
+  probes_.resize(open ? 4 : 1);
+  for (size_t p = 0; p < probes_.size(); ++p) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      Value value = graph_.value(graph_.inputs[i]);
+      for (int d = 0; d < value.shape.rank; ++d) {
+        const size_t axis = static_cast<size_t>(d);
+        if (value.shape[d] < 0) value.shape[d] = sample(p, (*inputs[i]->shape)[axis].name, axis);
+      }
+      probes_[p].graph.add(std::move(value));
+      probes_[p].failed.push_back(false);
+    }
+  }
+  return {};
+}
+
+// Computes a node of constants in the graph itself and hands the result to the probes. False where
+// the result is too large to keep: then it is computed at run time.
+Result<bool> GraphBuilder::fold(const Node& node) {
+  FIRN_TRY(infer(graph_, node));
+  Value& out = graph_.value(node.out[0]);
+  const bool shares = std::holds_alternative<Reshape>(node.op);
+  if (!shares && !spend(out.shape.elements() * dtype_bytes(out.type))) return false;
+  if (shares) {
+    out.constant = graph_.value(node.in[0]).constant;
+  } else if (const auto* op = std::get_if<Transpose>(&node.op)) {
+    FIRN_ASSIGN(out.constant, transposed(graph_.value(node.in[0]), op->perm, out.shape));
+  }
+  if (out.constant == nullptr) {
+    const Status status = fold_node(graph_, node);
+    if (status.code() == Code::refused) return false;
+    FIRN_TRY(status);
+  }
+  for (Probe& probe : probes_) probe.graph.value(node.out[0]) = graph_.value(node.out[0]);
+  return true;
+}
+
+Status GraphBuilder::infer_in(Probe& probe, const Node& node) {
+  const auto failed = [&](ValueId id) { return id != ValueId::none && probe.failed[index(id)]; };
+  if (std::ranges::any_of(node.in, failed)) {
+    return {Code::unsupported, "the shape of an input is not known"};
+  }
+  FIRN_TRY(infer(probe.graph, node));
+  const Value& out = probe.graph.value(node.out[0]);
+  if (all_constant(probe.graph, node) || std::holds_alternative<ShapeOf>(node.op)) {
+    // Without the value, a shape that depends on it fails later, and says so.
+    const size_t bytes = out.shape.elements() * dtype_bytes(out.type);
+    if (bytes <= kMaxProbeBytes && spend(bytes)) {
+      const Status ignored = fold_node(probe.graph, node);
+      static_cast<void>(ignored);
+    }
+  }
+  return {};
+}
+
+Status GraphBuilder::infer_all(const Node& node) {
+  size_t passed = 0;
+  Status first;
+  for (Probe& probe : probes_) {
+    const Status status = infer_in(probe, node);
+    probe.failed[index(node.out[0])] = !status.ok();
+    if (status.ok()) ++passed;
+    if (first.ok()) first = status;
+  }
+  return passed > 0 ? Status() : first;
+}
+
+void GraphBuilder::merge(ValueId id) {
+  Value& merged = graph_.value(id);
+  size_t passed = 0;
+  for (const Probe& probe : probes_) {
+    if (probe.failed[index(id)]) continue;
+    const Value& value = probe.graph.value(id);
+    if (passed++ == 0) {
+      merged.type = value.type;
+      merged.shape = value.shape;
+      continue;
+    }
+    for (int d = 0; d < merged.shape.rank; ++d) {
+      if (d >= value.shape.rank || merged.shape[d] != value.shape[d]) merged.shape[d] = -1;
+    }
+  }
+  // One sample of several cannot tell what moves.
+  if (passed == 1 && probes_.size() > 1) {
+    for (int d = 0; d < merged.shape.rank; ++d) merged.shape[d] = -1;
+  }
+}
+
+std::optional<std::vector<std::optional<int64_t>>> GraphBuilder::known_ints(ValueId id) const {
+  const auto read = [](const Value& value) {
+    std::vector<std::optional<int64_t>> ints;
+    const size_t count = value.shape.elements();
+    for (size_t i = 0; i < count; ++i) {
+      ints.push_back(value.type == DType::i64 ? value.as<int64_t>()[i] : value.as<int32_t>()[i]);
+    }
+    return ints;
+  };
+  if (type(id) != DType::i64 && type(id) != DType::i32) return std::nullopt;
+  if (is_constant(id)) return read(graph_.value(id));
+  std::optional<std::vector<std::optional<int64_t>>> merged;
+  size_t passed = 0;
+  for (const Probe& probe : probes_) {
+    if (probe.failed[index(id)]) continue;
+    if (!probe.graph.is_constant(id)) return std::nullopt;
+    const std::vector<std::optional<int64_t>> ints = read(probe.graph.value(id));
+    if (passed++ == 0) {
+      merged = ints;
+      continue;
+    }
+    if (merged->size() != ints.size()) return std::nullopt;
+    for (size_t i = 0; i < ints.size(); ++i) {
+      if ((*merged)[i] != ints[i]) (*merged)[i].reset();
+    }
+  }
+  if (passed < 2) return std::nullopt;
+  return merged;
+}
+
+Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<ValueId> in,
+                                       std::optional<Quant> quant) {
+  Value value;
+  value.name = unique_name(name);
+  value.quant = std::move(quant);
+  const ValueId out = add_value(value);
+  Node node{std::move(name), std::move(op), std::move(in), {out}};
+  while (!node.in.empty() && node.in.back() == ValueId::none) node.in.pop_back();
+
+  if (!node.in.empty() && all_constant(graph_, node) && !any_quantized(graph_, node)) {
+    FIRN_ASSIGN(const bool folded, fold(node));
+    if (folded) return out;
+  }
+  FIRN_TRY(infer_all(node));
+  merge(out);
+  graph_.add(std::move(node));
+  return out;
+}
+
+Result<ValueId> GraphBuilder::add_copy(const std::string& name, ValueId of) {
+  ValueId copy = ValueId::none;
+  if (is_constant(of)) {
+    copy = add_constant(graph_.value(of));
+  } else {
+    FIRN_ASSIGN(copy, add_node(name, Convert{type(of)}, {of}, graph_.value(of).quant));
+  }
+  rename(copy, name);
+  return copy;
+}
+
+Result<Graph> GraphBuilder::finish(const std::vector<ValueId>& outputs) {
+  graph_.outputs = outputs;
+  sweep(graph_);
+  FIRN_TRY(check(graph_));
+  return std::move(graph_);
+}
+
+}  // namespace firn::onnx

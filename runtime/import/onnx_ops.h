@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of ONNX operators and their translations, in groups by file. A new operator is one
+// function and one line in its group's table.
+#ifndef FIRN_RUNTIME_IMPORT_ONNX_OPS_H_
+#define FIRN_RUNTIME_IMPORT_ONNX_OPS_H_
+
+#include <span>
+#include <string_view>
+
+#include "runtime/import/onnx_context.h"
+
+namespace firn::onnx {
+
+struct Operator {
+  std::string_view type;
+  Status (*translate)(Context&);
+};
+
+std::span<const Operator> attention_operators();
+std::span<const Operator> binary_operators();
+std::span<const Operator> constant_operators();
+std::span<const Operator> conv_operators();
+std::span<const Operator> layout_operators();
+std::span<const Operator> matrix_operators();
+std::span<const Operator> norm_operators();
+std::span<const Operator> pool_operators();
+std::span<const Operator> quant_operators();
+std::span<const Operator> reduce_operators();
+std::span<const Operator> resize_operators();
+std::span<const Operator> select_operators();
+std::span<const Operator> shape_operators();
+std::span<const Operator> unary_operators();
+
+// Of the domain "" (ai.onnx); null where there is none of this type.
+const Operator* find_operator(std::string_view type);
+
+}  // namespace firn::onnx
+
+#endif  // FIRN_RUNTIME_IMPORT_ONNX_OPS_H_

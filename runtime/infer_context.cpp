@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks that the shape rules of all operators share.
+#include "runtime/infer_context.h"
+
+#include "runtime/geometry.h"
+
+namespace firn {
+
+const Value* InferContext::in(size_t i) const {
+  if (i >= node.in.size() || node.in[i] == ValueId::none) return nullptr;
+  return &graph.value(node.in[i]);
+}
+
+Status InferContext::malformed(const std::string& what) const {
+  return {Code::malformed, node.name + ": " + what};
+}
+
+Status InferContext::unsupported(const std::string& what) const {
+  return {Code::unsupported, describe(node) + ": " + what};
+}
+
+Status InferContext::expect_inputs(size_t least, size_t most) const {
+  if (node.in.size() < least || node.in.size() > most) {
+    std::string expected = std::to_string(least);
+    if (most > least) expected += most == SIZE_MAX ? " or more" : " to " + std::to_string(most);
+    return malformed("has " + std::to_string(node.in.size()) + " inputs, " + op_name(node.op) +
+                     " takes " + expected);
+  }
+  for (size_t i = 0; i < node.in.size(); ++i) {
+    const Value* value = in(i);
+    if (value == nullptr) {
+      if (i < least) return malformed("input " + std::to_string(i) + " is left out");
+      continue;
+    }
+    if (!value->shape.known())
+      return {Code::failed_precondition, node.name + ": the shape of input " + value->name +
+                                             " is not known: " + to_string(value->shape)};
+  }
+  return {};
+}
+
+Status InferContext::expect_rank(size_t i, int rank) const {
+  if (shape(i).rank == rank) return {};
+  return malformed("input " + name(i) + " is " + to_string(shape(i)) + ", expected " +
+                   std::to_string(rank) + " dimensions");
+}
+
+Status InferContext::expect_real(size_t i) const {
+  const Value* value = in(i);
+  if (value == nullptr || value->type == DType::f32) return {};
+  if (value->quant && (value->type == DType::i8 || value->type == DType::u8)) return {};
+  return unsupported("input " + value->name + " is " + dtype_name(value->type) +
+                     ", expected f32 or quantized");
+}
+
+Status InferContext::expect_bias(size_t i, int64_t channels) const {
+  if (in(i) == nullptr) return {};
+  if (in(i)->type != DType::i32 || !in(0)->quant || !in(1)->quant) FIRN_TRY(expect_real(i));
+  if (shape(i).rank != 1 || shape(i)[0] != channels)
+    return malformed("bias is " + to_string(shape(i)) + ", expected " + std::to_string(channels));
+  return {};
+}
+
+Result<int> InferContext::axis(int32_t axis, int rank) const {
+  const std::optional<int> normal = normalize_axis(axis, rank);
+  if (!normal)
+    return malformed("axis " + std::to_string(axis) + ", input has " + std::to_string(rank) +
+                     " dimensions");
+  return *normal;
+}
+
+Result<int32_t> InferContext::dimension(const char* what, int64_t size) const {
+  if (size < 0 || size > INT32_MAX)
+    return malformed(std::string(what) + " would be " + std::to_string(size));
+  return static_cast<int32_t>(size);
+}
+
+Result<std::vector<int64_t>> InferContext::constant_ints(size_t i) const {
+  const Value& value = *in(i);
+  if (value.constant == nullptr)
+    return unsupported("depends on the values of " + value.name + ", which is not constant");
+  if (value.type != DType::i64 && value.type != DType::i32)
+    return malformed("input " + value.name + " is " + dtype_name(value.type) +
+                     ", expected i64 or i32");
+  if (value.shape.rank > 1)
+    return malformed("input " + value.name + " is " + to_string(value.shape) +
+                     ", expected a vector");
+  if (value.constant->bytes().size() != value.shape.elements() * dtype_bytes(value.type))
+    return malformed("constant " + value.name + " is not as large as its shape " +
+                     to_string(value.shape));
+  if (value.type == DType::i32) {
+    const auto values = value.as<int32_t>();
+    return std::vector<int64_t>(values.begin(), values.end());
+  }
+  const auto values = value.as<int64_t>();
+  return std::vector<int64_t>(values.begin(), values.end());
+}
+
+}  // namespace firn

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and fully connected layers: int8 on our kernels, fp32 on XNNPACK.
+#include <cstring>
+#include <new>
+
+#include "kernels/dwconv_s8.h"
+#include "kernels/xnn.h"
+#include "runtime/lower/lower.h"
+
+namespace firn {
+namespace {
+
+using kernels::ConvShape;
+
+struct Operands {
+  ValueId x, w, bias, y;
+};
+
+Operands operands(const Node& node) {
+  return {node.in[0], node.in[1], node.in.size() > 2 ? node.in[2] : ValueId::none, node.out[0]};
+}
+
+// A 1x1 convolution that skips nothing is one matrix product over all pixels.
+ConvShape as_matrix_product(ConvShape s) {
+  const bool plain = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
+                     s.pad_top == 0 && s.pad_left == 0 && s.in_h == s.out_h && s.in_w == s.out_w;
+  if (!plain) return s;
+  s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
+  s.batch = s.in_h = s.out_h = 1;
+  return s;
+}
+
+ConvShape dense_shape(const Value& x, const Value& y) {
+  ConvShape s;
+  s.in_c = s.in_pixel_stride = x.shape[x.shape.rank - 1];
+  s.out_c = s.out_pixel_stride = y.shape[y.shape.rank - 1];
+  s.in_w = s.out_w = static_cast<int32_t>(x.shape.elements() / static_cast<size_t>(s.in_c));
+  return s;
+}
+
+// The packed weights and what else an int8 step reads besides its input.
+struct Packed {
+  std::shared_ptr<const Buffer> weights, zero_row;
+  std::vector<float> scale;
+};
+
+template <typename Kernel>
+Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const ConvShape& s,
+                    const Operands& o) {
+  const Value& x = context.value(o.x);
+  const Value& w = context.value(o.w);
+  const Value& y = context.value(o.y);
+  const int32_t zero = x.quant->zero.empty() ? 0 : x.quant->zero[0];
+  Packed packed;
+
+  FIRN_ASSIGN(auto weights, Buffer::allocate(kernel.packed_bytes(s)));
+  const int32_t* bias =
+      o.bias == ValueId::none ? nullptr : context.value(o.bias).template as<int32_t>().data();
+  kernel.pack(s, w.template as<int8_t>().data(), bias, zero, weights.second.data());
+  packed.weights = weights.first;
+
+  FIRN_ASSIGN(auto zero_row, Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) +
+                                              kernels::kReadSlack));
+  std::memset(zero_row.second.data(), zero, zero_row.second.size());
+  packed.zero_row = zero_row.first;
+
+  const auto channels = static_cast<size_t>(s.groups) * static_cast<size_t>(s.out_c);
+  const double out_scale = y.type == DType::i8 ? double{y.quant->scale[0]} : 1.0;
+  for (size_t c = 0; c < channels; ++c) {
+    const float w_scale = w.quant->scale[w.quant->per_tensor() ? 0 : c];
+    packed.scale.push_back(
+        kernels::rescale(double{x.quant->scale[0]} * double{w_scale} / out_scale));
+  }
+  return packed;
+}
+
+template <typename Kernel>
+Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel,
+                  const ConvShape& s, const Clamp& clamp, std::vector<LoweredStep>& steps) {
+  const Operands o = operands(node);
+  FIRN_ASSIGN(Packed packed, pack(context, kernel, s, o));
+  const Value& y = context.value(o.y);
+
+  kernels::ConvS8Args args;
+  args.to_float = y.type == DType::f32;
+  args.float_lo = clamp.lo;
+  args.float_hi = clamp.hi;
+  if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
+  const size_t units = kernel.units(s);
+  const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
+
+  auto step = make_step(
+      [=, run = kernel.run, packed = std::move(packed)](const Frame& frame) -> Status {
+        kernels::ConvS8Args now = args;
+        now.input = frame.at<const int8_t>(o.x);
+        now.output = frame.at<void>(o.y);
+        now.packed = packed.weights->bytes().data();
+        now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
+        now.scale = packed.scale.data();
+        const auto pieces = static_cast<size_t>(frame.pool.threads()) * 4;
+        frame.pool.parallel_for(units, std::max<size_t>(1, units / pieces),
+                                [&](size_t begin, size_t end) { run(s, now, begin, end); });
+        return {};
+      });
+  LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
+  lowered.reads = {o.x};
+  lowered.weight_bytes = weight_bytes;
+  steps.push_back(std::move(lowered));
+  return {};
+}
+
+bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+               std::vector<LoweredStep>& steps) {
+  if (op == nullptr) return false;
+  const Operands o = operands(node);
+  auto step = make_step([=, op = std::move(op)](const Frame& frame) -> Status {
+    const float* in = frame.at<const float>(o.x);
+    if (op->run({&in, 1}, frame.at<float>(o.y))) return {};
+    return {Code::internal, "XNNPACK failed"};
+  });
+  LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
+  lowered.reads = {o.x};
+  lowered.weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
+  steps.push_back(std::move(lowered));
+  return true;
+}
+
+bool constant_weights(const LowerContext& context, const Operands& o) {
+  return context.graph.is_constant(o.w) &&
+         (o.bias == ValueId::none || context.graph.is_constant(o.bias));
+}
+
+const float* floats(const LowerContext& context, ValueId id) {
+  return id == ValueId::none ? nullptr : context.value(id).as<float>().data();
+}
+
+bool is_int8(const LowerContext& context, const Operands& o) {
+  return context.value(o.x).type == DType::i8 && context.value(o.w).type == DType::i8;
+}
+
+}  // namespace
+
+Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& op,
+                   std::vector<LoweredStep>& steps) {
+  const Operands o = operands(node);
+  if (!constant_weights(context, o)) return false;
+  const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
+  if (!is_int8(context, o)) {
+    if (context.value(o.x).type != DType::f32) return false;
+    const auto [bottom, right] = pad_bottom_right(s);
+    return lower_xnn(context, node,
+                     kernels::XnnOp::conv2d(s, bottom, right, floats(context, o.w),
+                                            floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
+                                            context.pool),
+                     steps);
+  }
+  const bool depthwise = s.in_c == 1 && s.out_c == 1 && s.groups > 1;
+  if (depthwise && context.value(o.y).type == DType::i8)
+    FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::dwconv_s8_table(), context.isa), s,
+                        op.clamp, steps));
+  else
+    FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa),
+                        as_matrix_product(s), op.clamp, steps));
+  return true;
+}
+
+Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& op,
+                    std::vector<LoweredStep>& steps) {
+  const Operands o = operands(node);
+  if (!constant_weights(context, o)) return false;
+  const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
+  if (!is_int8(context, o)) {
+    if (context.value(o.x).type != DType::f32) return false;
+    return lower_xnn(context, node,
+                     kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
+                                           static_cast<size_t>(s.out_c), floats(context, o.w),
+                                           floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
+                                           context.pool),
+                     steps);
+  }
+  FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s,
+                      op.clamp, steps));
+  return true;
+}
+
+Lowered lower_conv_transpose(const LowerContext& context, const Node& node,
+                             const ConvTranspose2d& op, std::vector<LoweredStep>& steps) {
+  const Operands o = operands(node);
+  if (!constant_weights(context, o) || context.value(o.x).type != DType::f32) return false;
+  const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
+  return lower_xnn(context, node,
+                   kernels::XnnOp::conv_transpose2d(
+                       s, op.window.pad[2], op.window.pad[3], op.output_pad[0], op.output_pad[1],
+                       floats(context, o.w), floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
+                       context.pool),
+                   steps);
+}
+
+}  // namespace firn

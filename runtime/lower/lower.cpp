@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dispatch from operators to their lowering, placements, and what all lowerings share.
+#include "runtime/lower/lower.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/dwconv_s8.h"
+
+namespace firn {
+namespace {
+
+bool same_quant(const Value& a, const Value& b) { return a.type == b.type && a.quant == b.quant; }
+
+// A Conv2d whose int8 kernel can write into wider pixels.
+bool writes_strided(const Graph& graph, const Node& node) {
+  return std::holds_alternative<Conv2d>(node.op) && graph.value(node.out[0]).type == DType::i8;
+}
+
+// All int8, innermost axis, and every input made for this concatenation alone.
+bool concat_in_place(const Graph& graph, const Uses& uses, const Node& node, const Concat& concat) {
+  const Value& out = graph.value(node.out[0]);
+  if (out.type != DType::i8 || out.shape.rank != 4 || concat.axis != 3) return false;
+  return std::all_of(node.in.begin(), node.in.end(), [&](ValueId in) {
+    const int producer = uses.producer_of(in);
+    return producer >= 0 && writes_strided(graph, graph.nodes[static_cast<size_t>(producer)]) &&
+           uses.consumers_of(in).size() == 1 && !graph.is_output(in) &&
+           same_quant(graph.value(in), out);
+  });
+}
+
+bool moves_no_bytes(const Graph& graph, const Node& node) {
+  const bool view = std::holds_alternative<Reshape>(node.op) ||
+                    (std::holds_alternative<Convert>(node.op) &&
+                     same_quant(graph.value(node.in[0]), graph.value(node.out[0])));
+  return view && graph.value(node.in[0]).type == graph.value(node.out[0]).type;
+}
+
+// Overloads, one for each operator: a new operator does not compile until it has one.
+struct Lowering {
+  const LowerContext& context;
+  const Node& node;
+  std::vector<LoweredStep>& steps;
+
+  Lowered operator()(const Conv2d& op) { return lower_conv(context, node, op, steps); }
+  Lowered operator()(const ConvTranspose2d& op) {
+    return lower_conv_transpose(context, node, op, steps);
+  }
+  Lowered operator()(const Dense& op) { return lower_dense(context, node, op, steps); }
+  Lowered operator()(const Binary& op) { return lower_binary(context, node, op, steps); }
+  Lowered operator()(const Unary& op) { return lower_unary(context, node, op, steps); }
+  Lowered operator()(const Pool2d& op) { return lower_pool(context, node, op, steps); }
+  Lowered operator()(const Reduce& op) { return lower_reduce(context, node, op, steps); }
+  Lowered operator()(const Softmax& op) { return lower_softmax(context, node, op, steps); }
+  Lowered operator()(const Resize2d& op) { return lower_resize(context, node, op, steps); }
+  Lowered operator()(const Convert& op) { return lower_convert(context, node, op, steps); }
+  Lowered operator()(const Concat& op) { return lower_concat(context, node, op, steps); }
+  Lowered operator()(const Transpose& op) { return lower_transpose(context, node, op, steps); }
+  Lowered operator()(const Slice& op) { return lower_slice(context, node, op, steps); }
+  Lowered operator()(const Pad& op) { return lower_pad(context, node, op, steps); }
+  // On the reference: not on any hot path of the networks firn is for.
+  Lowered operator()(const MatMul&) { return false; }
+  Lowered operator()(const PRelu&) { return false; }
+  Lowered operator()(const Reshape&) { return false; }
+  Lowered operator()(const LocalResponseNorm&) { return false; }
+  Lowered operator()(const InstanceNorm&) { return false; }
+  Lowered operator()(const DepthToSpace&) { return false; }
+  Lowered operator()(const Gather&) { return false; }
+  Lowered operator()(const ShapeOf&) { return false; }
+  Lowered operator()(const Expand&) { return false; }
+  Lowered operator()(const Fill&) { return false; }
+  Lowered operator()(const Range&) { return false; }
+  Lowered operator()(const Where&) { return false; }
+  Lowered operator()(const ArgMax&) { return false; }
+};
+
+}  // namespace
+
+int32_t LowerContext::pixel_stride(ValueId id) const {
+  const int32_t stride = placement[index(id)].pixel_stride;
+  const Shape& shape = value(id).shape;
+  return stride != 0 ? stride : shape[shape.rank - 1];
+}
+
+std::vector<Placement> find_placements(const Graph& graph, const Uses& uses) {
+  std::vector<Placement> placement(graph.values.size());
+  for (const Node& node : graph.nodes) {
+    if (moves_no_bytes(graph, node)) {
+      placement[index(node.out[0])] = {node.in[0], 0, 0};
+    } else if (const auto* concat = std::get_if<Concat>(&node.op);
+               concat != nullptr && concat_in_place(graph, uses, node, *concat)) {
+      const ValueId out = node.out[0];
+      size_t channel = 0;
+      for (const ValueId in : node.in) {
+        placement[index(in)] = {out, channel, graph.value(out).shape[3]};
+        channel += static_cast<size_t>(graph.value(in).shape[3]);
+      }
+    }
+  }
+  return placement;
+}
+
+Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps) {
+  if (std::all_of(node.out.begin(), node.out.end(),
+                  [&](ValueId id) { return context.graph.is_constant(id); }))
+    return {};
+  if (moves_no_bytes(context.graph, node)) return {};
+  FIRN_ASSIGN(const bool done, std::visit(Lowering{context, node, steps}, node.op));
+  return done ? Status() : lower_reference(context, node, steps);
+}
+
+LoweredStep describe_step(const LowerContext& context, const Node& node,
+                          std::unique_ptr<Step> step, std::string kernel) {
+  LoweredStep lowered;
+  lowered.step = std::move(step);
+  lowered.name = node.name;
+  lowered.op = op_name(node.op);
+  lowered.kernel = std::move(kernel);
+  const auto is_i8 = [&](ValueId id) {
+    return id != ValueId::none && context.value(id).type == DType::i8;
+  };
+  lowered.precision =
+      !node.in.empty() && is_i8(node.in[0]) ? Precision::i8 : Precision::f32;
+  for (const ValueId id : node.in)
+    if (id != ValueId::none) lowered.reads.push_back(id);
+  lowered.writes = node.out;
+  return lowered;
+}
+
+kernels::ConvShape window_shape(const LowerContext& context, const Window& window, int32_t groups,
+                                ValueId x, ValueId y) {
+  const Shape& in = context.value(x).shape;
+  const Shape& out = context.value(y).shape;
+  kernels::ConvShape s;
+  s.batch = in[0];
+  s.in_h = in[1];
+  s.in_w = in[2];
+  s.in_c = in[3] / groups;
+  s.out_h = out[1];
+  s.out_w = out[2];
+  s.out_c = out[3] / groups;
+  s.groups = groups;
+  s.kernel_h = window.kernel[0];
+  s.kernel_w = window.kernel[1];
+  s.stride_h = window.stride[0];
+  s.stride_w = window.stride[1];
+  s.dilation_h = window.dilation[0];
+  s.dilation_w = window.dilation[1];
+  s.pad_top = window.pad[0];
+  s.pad_left = window.pad[1];
+  s.in_pixel_stride = context.pixel_stride(x);
+  s.out_pixel_stride = context.pixel_stride(y);
+  return s;
+}
+
+std::pair<int32_t, int32_t> pad_bottom_right(const kernels::ConvShape& s) {
+  const int32_t rows = (s.out_h - 1) * s.stride_h + (s.kernel_h - 1) * s.dilation_h + 1;
+  const int32_t columns = (s.out_w - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
+  return {std::max(0, rows - s.in_h - s.pad_top), std::max(0, columns - s.in_w - s.pad_left)};
+}
+
+kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant) {
+  const int32_t zero = quant.zero.empty() ? 0 : quant.zero[0];
+  const auto bound = [&](float x) {
+    const double q = std::nearbyint(double{x} / quant.scale[0]) + zero;
+    return static_cast<int32_t>(std::clamp(q, -128.0, 127.0));
+  };
+  kernels::Clamp8 c{zero, bound(clamp.lo), bound(clamp.hi)};
+  c.hi = std::max(c.lo, c.hi);
+  return c;
+}
+
+Table8 make_table(const Quant& in, const Quant& out, const std::function<double(double)>& f) {
+  Table8 table;
+  const int32_t in_zero = in.zero.empty() ? 0 : in.zero[0];
+  const kernels::Clamp8 bounds = clamp8(Clamp{}, out);
+  for (int q = -128; q < 128; ++q) {
+    const double y = f((q - in_zero) * double{in.scale[0]}) / out.scale[0];
+    table.entry[static_cast<size_t>(q + 128)] =
+        kernels::round_clamped(static_cast<float>(y), bounds);
+  }
+  return table;
+}
+
+LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
+                       const Table8& table) {
+  const ValueId y = node.out[0];
+  const size_t n = context.value(y).shape.elements();
+  const kernels::VecS8& vec = context.vec();
+  LoweredStep lowered = describe_step(
+      context, node, make_step([=, lut = vec.lut](const Frame& frame) -> Status {
+        const auto* in = frame.at<const int8_t>(x);
+        auto* out = frame.at<int8_t>(y);
+        parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
+          lut(end - begin, in + begin, out + begin, table.entry.data());
+        });
+        return {};
+      }),
+      std::string(vec.name) + " lut");
+  lowered.reads = {x};
+  return lowered;
+}
+
+}  // namespace firn

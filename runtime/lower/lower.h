@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// From nodes to steps: which kernel computes a node, with what weights packed how.
+#ifndef FIRN_RUNTIME_LOWER_LOWER_H_
+#define FIRN_RUNTIME_LOWER_LOWER_H_
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "kernels/gemm_s8.h"
+#include "kernels/vec_s8.h"
+#include "runtime/program.h"
+
+namespace firn {
+
+struct LowerContext {
+  const Graph& graph;
+  const Uses& uses;
+  const std::vector<Placement>& placement;
+  kernels::IsaMask isa;
+  kernels::Pool& pool;
+
+  const Value& value(ValueId id) const { return graph.value(id); }
+  // Elements between the pixels of an NHWC value.
+  int32_t pixel_stride(ValueId id) const;
+  const kernels::VecS8& vec() const { return kernels::pick(kernels::vec_s8_table(), isa); }
+};
+
+// Views and in-place concatenations, found before anything is lowered: per value where it lies.
+std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
+
+// Appends the step (or none, where its output is a view) that computes the node.
+Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps);
+
+// A step from a function of a Frame.
+template <typename F>
+std::unique_ptr<Step> make_step(F f) {
+  struct FunctionStep final : Step {
+    explicit FunctionStep(F f) : f(std::move(f)) {}
+    Status run(const Frame& frame) override { return f(frame); }
+    F f;
+  };
+  return std::make_unique<FunctionStep>(std::move(f));
+}
+
+// The step with the names of its node filled in.
+LoweredStep describe_step(const LowerContext& context, const Node& node,
+                          std::unique_ptr<Step> step, std::string kernel);
+
+// Lowering of one kind of node: false where it has no kernel of that kind, and the reference is to
+// compute it.
+using Lowered = Result<bool>;
+Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
+Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+Lowered lower_conv_transpose(const LowerContext&, const Node&, const ConvTranspose2d&,
+                             std::vector<LoweredStep>&);
+Lowered lower_binary(const LowerContext&, const Node&, const Binary&, std::vector<LoweredStep>&);
+Lowered lower_unary(const LowerContext&, const Node&, const Unary&, std::vector<LoweredStep>&);
+Lowered lower_pool(const LowerContext&, const Node&, const Pool2d&, std::vector<LoweredStep>&);
+Lowered lower_reduce(const LowerContext&, const Node&, const Reduce&, std::vector<LoweredStep>&);
+Lowered lower_softmax(const LowerContext&, const Node&, const Softmax&, std::vector<LoweredStep>&);
+Lowered lower_resize(const LowerContext&, const Node&, const Resize2d&, std::vector<LoweredStep>&);
+Lowered lower_convert(const LowerContext&, const Node&, const Convert&, std::vector<LoweredStep>&);
+// The Transpose to NHWC that alone reads what `convert` quantizes, and is computed along with it.
+const Node* planar_transpose(const LowerContext& context, const Node& convert);
+Lowered lower_concat(const LowerContext&, const Node&, const Concat&, std::vector<LoweredStep>&);
+Lowered lower_transpose(const LowerContext&, const Node&, const Transpose&,
+                        std::vector<LoweredStep>&);
+Lowered lower_slice(const LowerContext&, const Node&, const Slice&, std::vector<LoweredStep>&);
+Lowered lower_pad(const LowerContext&, const Node&, const Pad&, std::vector<LoweredStep>&);
+Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
+
+// Geometry of a sliding window from x to y, NHWC; per-group channels from the number of groups.
+kernels::ConvShape window_shape(const LowerContext& context, const Window& window, int32_t groups,
+                                ValueId x, ValueId y);
+// The bottom and right padding that the output's size implies, never negative.
+std::pair<int32_t, int32_t> pad_bottom_right(const kernels::ConvShape& shape);
+
+// The int8 bounds of `clamp` in the units of a quantized value.
+kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant);
+
+// y = table[x + 128] for f computed on dequantized values.
+struct Table8 {
+  std::array<int8_t, 256> entry;
+};
+Table8 make_table(const Quant& in, const Quant& out, const std::function<double(double)>& f);
+LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
+                       const Table8& table);
+
+// Splits n elements over the pool in pieces that are worth a wake-up.
+template <typename F>
+void parallel_elements(kernels::Pool& pool, size_t n, F&& f) {
+  constexpr size_t kGrain = size_t{1} << 15;
+  pool.parallel_for(n, kGrain, std::forward<F>(f));
+}
+
+}  // namespace firn
+
+#endif  // FIRN_RUNTIME_LOWER_LOWER_H_

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strided copies, simplified to few loops, with a tiled one for transposes.
+#include "runtime/lower/strided_copy.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace firn {
+namespace {
+
+constexpr int64_t kTile = 32;
+
+// A plane whose source is contiguous along the outer index and whose target along the inner one: in
+// tiles, so that every cache line is used whole.
+template <typename T>
+void transpose_plane(const T* from, T* to, int64_t outer, int64_t inner, int64_t from_inner,
+                     int64_t to_outer) {
+  for (int64_t o = 0; o < outer; o += kTile) {
+    const int64_t o_end = std::min(outer, o + kTile);
+    for (int64_t i = 0; i < inner; i += kTile) {
+      const int64_t i_end = std::min(inner, i + kTile);
+      for (int64_t oo = o; oo < o_end; ++oo)
+        for (int64_t ii = i; ii < i_end; ++ii)
+          to[oo * to_outer + ii] = from[oo + ii * from_inner];
+    }
+  }
+}
+
+template <typename T>
+void copy_level(const StridedCopy& c, int level, const T* from, T* to) {
+  const auto l = static_cast<size_t>(level);
+  const int64_t n = c.extent[l], fs = c.from_stride[l], ts = c.to_stride[l];
+  if (level + 1 == c.rank) {
+    if (fs == 1 && ts == 1) {
+      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i * ts] = from[i * fs];
+    }
+    return;
+  }
+  if (level + 2 == c.rank && fs == 1 && c.to_stride[l + 1] == 1)
+    return transpose_plane(from, to, n, c.extent[l + 1], c.from_stride[l + 1], ts);
+  for (int64_t i = 0; i < n; ++i) copy_level(c, level + 1, from + i * fs, to + i * ts);
+}
+
+template <typename T>
+void copy_all(const StridedCopy& c, const void* from, void* to) {
+  const T* f = static_cast<const T*>(from) + c.from_offset;
+  T* t = static_cast<T*>(to) + c.to_offset;
+  if (c.rank == 0) {
+    *t = *f;
+  } else {
+    copy_level(c, 0, f, t);
+  }
+}
+
+}  // namespace
+
+StridedCopy simplified(const StridedCopy& copy) {
+  StridedCopy out;
+  out.from_offset = copy.from_offset;
+  out.to_offset = copy.to_offset;
+  for (size_t i = 0; i < static_cast<size_t>(copy.rank); ++i) {
+    if (copy.extent[i] == 1) continue;
+    const auto last = static_cast<size_t>(out.rank) - 1;
+    if (out.rank > 0 && out.from_stride[last] == copy.from_stride[i] * copy.extent[i] &&
+        out.to_stride[last] == copy.to_stride[i] * copy.extent[i]) {
+      out.extent[last] *= copy.extent[i];
+      out.from_stride[last] = copy.from_stride[i];
+      out.to_stride[last] = copy.to_stride[i];
+      continue;
+    }
+    const auto next = static_cast<size_t>(out.rank++);
+    out.extent[next] = copy.extent[i];
+    out.from_stride[next] = copy.from_stride[i];
+    out.to_stride[next] = copy.to_stride[i];
+  }
+  return out;
+}
+
+void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* to) {
+  for (int i = 0; i < copy.rank; ++i)
+    if (copy.extent[static_cast<size_t>(i)] == 0) return;
+  switch (element_bytes) {
+    case 1: return copy_all<uint8_t>(copy, from, to);
+    case 2: return copy_all<uint16_t>(copy, from, to);
+    case 4: return copy_all<uint32_t>(copy, from, to);
+    default: return copy_all<uint64_t>(copy, from, to);
+  }
+}
+
+}  // namespace firn

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes models from imported graphs, and says what is in them.
+#include "firn/model.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "runtime/model_impl.h"
+#include "runtime/passes/passes.h"
+#include "runtime/quant_check.h"
+
+namespace firn {
+namespace {
+
+// Well-formed UTF-8: no overlong forms, no surrogates, nothing past U+10FFFF.
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t at) {
+      return static_cast<uint8_t>(at < text.size() ? text[at] : 0);
+    };
+    const uint8_t lead = byte(i);
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xC2 ? 0
+                          : lead < 0xE0 ? 2
+                          : lead < 0xF0 ? 3
+                          : lead < 0xF5 ? 4
+                                        : 0;
+    if (length == 0) return false;
+    for (size_t k = 1; k < length; ++k) {
+      if ((byte(i + k) & 0xC0) != 0x80) return false;
+    }
+    const uint8_t second = byte(i + 1);
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
+        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) {
+      return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+// Names go into reports, tables and other languages' strings.
+Status check_names(const Graph& graph) {
+  for (size_t i = 0; i < graph.values.size(); ++i) {
+    if (!is_utf8(graph.values[i].name)) {
+      return Status(Code::malformed, "the name of value " + std::to_string(i) + " is not UTF-8");
+    }
+  }
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (!is_utf8(graph.nodes[i].name)) {
+      return Status(Code::malformed, "the name of node " + std::to_string(i) + " is not UTF-8");
+    }
+  }
+  return {};
+}
+
+// What stands for open dimensions: the outermost (the batch), and all others.
+struct OpenSizes {
+  int32_t outermost, other;
+};
+
+// A copy with the open dimensions of its inputs filled in.
+Graph closed(Graph graph, const OpenSizes& sizes) {
+  for (ValueId id : graph.inputs) {
+    Shape& shape = graph.value(id).shape;
+    for (int i = 0; i < shape.rank; ++i) {
+      if (shape[i] < 0) shape[i] = i == 0 ? sizes.outermost : sizes.other;
+    }
+  }
+  return graph;
+}
+
+std::vector<Shape> shapes_of(const Graph& graph, std::span<const ValueId> ids) {
+  std::vector<Shape> shapes;
+  for (ValueId id : ids) shapes.push_back(graph.value(id).shape);
+  return shapes;
+}
+
+Status infer_and_optimise(Graph& graph) {
+  FIRN_TRY(infer_shapes(graph));
+  for (const Value& value : graph.values) FIRN_TRY(check_quant(value, true));
+  Diag diag;
+  return optimize(graph, diag);
+}
+
+bool any_open(const Graph& graph) {
+  return std::ranges::any_of(graph.inputs,
+                             [&](ValueId id) { return !graph.value(id).shape.known(); });
+}
+
+// Optimises a copy for the first sizes that it runs on; the error is that of the last.
+Result<std::pair<Graph, OpenSizes>> optimise_for_start(const Graph& graph) {
+  constexpr std::array<OpenSizes, 3> kSizes{{{1, 1}, {1, 64}, {1, 256}}};
+  Status status;
+  for (const OpenSizes& sizes : kSizes) {
+    Graph copy = closed(graph, sizes);
+    status = infer_and_optimise(copy);
+    if (status.ok()) return std::pair{std::move(copy), sizes};
+    if (!any_open(graph)) break;
+  }
+  return status;
+}
+
+// The outputs' shapes; a dimension that follows an open one of the inputs is -1. Found by trying
+// other sizes, or, where the model does not run on those, taken from what it declares.
+std::vector<Shape> output_shapes(const Graph& graph, const Graph& optimised, OpenSizes start) {
+  std::vector<Shape> shapes = shapes_of(optimised, optimised.outputs);
+  if (!any_open(graph)) return shapes;
+  Graph larger = closed(graph, {2, start.other == 256 ? 512 : 256});
+  const bool ran = infer_shapes(larger).ok();
+  const Graph& other = ran ? larger : graph;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const Shape& there = other.value(other.outputs[i]).shape;
+    for (int d = 0; d < shapes[i].rank && there.rank == shapes[i].rank; ++d) {
+      if (ran ? shapes[i][d] != there[d] : there[d] < 0) shapes[i][d] = -1;
+    }
+  }
+  return shapes;
+}
+
+std::vector<TensorInfo> tensor_infos(const Graph& optimised, std::span<const ValueId> ids,
+                                     const std::vector<Shape>& shapes) {
+  std::vector<TensorInfo> infos;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const Value& value = optimised.value(ids[i]);
+    infos.push_back({value.name, value.type, shapes[i], value.quant});
+  }
+  return infos;
+}
+
+bool is_8_bit(DType type) {
+  return type == DType::i8 || type == DType::u8;
+}
+
+bool multiplies_weights(const Op& op) {
+  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<ConvTranspose2d>(op) ||
+         std::holds_alternative<Dense>(op) || std::holds_alternative<MatMul>(op);
+}
+
+}  // namespace
+
+Result<Model> make_model(std::string format, Graph graph) {
+  FIRN_TRY(check(graph));
+  FIRN_TRY(check_names(graph));
+  FIRN_ASSIGN(auto started, optimise_for_start(graph));
+  auto impl = std::make_shared<ModelImpl>();
+  impl->format = std::move(format);
+  impl->optimised = std::move(started.first);
+  const Graph& optimised = impl->optimised;
+  impl->start_shapes = shapes_of(optimised, optimised.inputs);
+  impl->inputs = tensor_infos(optimised, optimised.inputs, shapes_of(graph, graph.inputs));
+  impl->outputs =
+      tensor_infos(optimised, optimised.outputs, output_shapes(graph, optimised, started.second));
+  impl->graph = std::move(graph);
+  return Model(std::move(impl));
+}
+
+const std::vector<TensorInfo>& Model::inputs() const {
+  return impl_->inputs;
+}
+const std::vector<TensorInfo>& Model::outputs() const {
+  return impl_->outputs;
+}
+
+ModelInfo Model::info() const {
+  const Graph& graph = impl_->optimised;
+  ModelInfo info;
+  info.format = impl_->format;
+  info.inputs = impl_->inputs;
+  info.outputs = impl_->outputs;
+  for (const Value& value : graph.values) {
+    if (value.constant == nullptr) continue;
+    info.parameters += value.shape.elements();
+    info.weight_bytes += value.constant->bytes().size();
+  }
+  std::map<std::string, int> counts;
+  for (const Node& node : graph.nodes) {
+    ++counts[op_name(node.op)];
+    info.macs += macs(graph, node);
+    if (!multiplies_weights(node.op)) continue;
+    ++(is_8_bit(graph.value(node.in[0]).type) ? info.layers_int8 : info.layers_float);
+  }
+  info.ops.assign(counts.begin(), counts.end());
+  std::ranges::stable_sort(info.ops, std::ranges::greater(), &std::pair<std::string, int>::second);
+  return info;
+}
+
+}  // namespace firn

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Model holds: the graph as imported, and what its users see of it.
+#ifndef FIRN_RUNTIME_MODEL_IMPL_H_
+#define FIRN_RUNTIME_MODEL_IMPL_H_
+
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+
+namespace firn {
+
+struct ModelImpl {
+  std::string format;
+  Graph graph;      // as imported
+  Graph optimised;  // for `start_shapes`
+  // One per input: its declared shape, with sizes that the model runs on for what it leaves open.
+  // 1, unless the model needs more (a convolution without padding, a feature pyramid).
+  std::vector<Shape> start_shapes;
+  std::vector<TensorInfo> inputs, outputs;
+};
+
+// Checks the graph, optimises a copy of it for its start shapes (so that what cannot run is said at
+// load) and makes the model. unsupported names node and operator.
+Result<Model> make_model(std::string format, Graph graph);
+
+}  // namespace firn
+
+#endif  // FIRN_RUNTIME_MODEL_IMPL_H_

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of operators.
+#include "runtime/ops.h"
+
+#include <iterator>
+
+namespace firn {
+namespace {
+
+constexpr const char* kBinary[] = {"Add", "Sub",   "Mul",  "Div",     "Max", "Min",
+                                   "Pow", "Equal", "Less", "Greater", "And", "Or"};
+static_assert(std::size(kBinary) == static_cast<size_t>(Binary::Kind::logical_or) + 1);
+
+constexpr const char* kUnary[] = {
+    "Clamp", "Sigmoid",  "Tanh",     "Exp", "Log",       "Sqrt", "Reciprocal",  "Abs",       "Neg",
+    "Floor", "Ceil",     "Round",    "Erf", "Sin",       "Cos",  "HardSigmoid", "HardSwish", "Silu",
+    "Mish",  "Softplus", "Softsign", "Elu", "LeakyRelu", "Gelu", "GeluTanh",    "Not"};
+static_assert(std::size(kUnary) == static_cast<size_t>(Unary::Kind::logical_not) + 1);
+
+constexpr const char* kReduce[] = {"ReduceMean", "ReduceSum",  "ReduceMax",
+                                   "ReduceMin",  "ReduceProd", "ReduceSumSquare",
+                                   "ReduceL1",   "ReduceL2",   "ReduceLogSumExp"};
+static_assert(std::size(kReduce) == static_cast<size_t>(Reduce::Kind::log_sum_exp) + 1);
+
+// Overloads, one an operator: a missing one does not compile.
+const char* name_of(const Conv2d&) {
+  return "Conv2d";
+}
+const char* name_of(const ConvTranspose2d&) {
+  return "ConvTranspose2d";
+}
+const char* name_of(const Dense&) {
+  return "Dense";
+}
+const char* name_of(const MatMul&) {
+  return "MatMul";
+}
+const char* name_of(const Binary& op) {
+  return kBinary[static_cast<size_t>(op.kind)];
+}
+const char* name_of(const Unary& op) {
+  return kUnary[static_cast<size_t>(op.kind)];
+}
+const char* name_of(const PRelu&) {
+  return "PRelu";
+}
+const char* name_of(const Pool2d& op) {
+  return op.kind == Pool2d::Kind::max ? "MaxPool2d" : "AveragePool2d";
+}
+const char* name_of(const Reduce& op) {
+  return kReduce[static_cast<size_t>(op.kind)];
+}
+const char* name_of(const Softmax& op) {
+  return op.log ? "LogSoftmax" : "Softmax";
+}
+const char* name_of(const Concat&) {
+  return "Concat";
+}
+const char* name_of(const Slice&) {
+  return "Slice";
+}
+const char* name_of(const Pad&) {
+  return "Pad";
+}
+const char* name_of(const Reshape&) {
+  return "Reshape";
+}
+const char* name_of(const Transpose&) {
+  return "Transpose";
+}
+const char* name_of(const Resize2d&) {
+  return "Resize2d";
+}
+const char* name_of(const LocalResponseNorm&) {
+  return "LocalResponseNorm";
+}
+const char* name_of(const InstanceNorm&) {
+  return "InstanceNorm";
+}
+const char* name_of(const DepthToSpace&) {
+  return "DepthToSpace";
+}
+const char* name_of(const Gather&) {
+  return "Gather";
+}
+const char* name_of(const ShapeOf&) {
+  return "ShapeOf";
+}
+const char* name_of(const Expand&) {
+  return "Expand";
+}
+const char* name_of(const Fill&) {
+  return "Fill";
+}
+const char* name_of(const Range&) {
+  return "Range";
+}
+const char* name_of(const Where&) {
+  return "Where";
+}
+const char* name_of(const ArgMax& op) {
+  return op.min ? "ArgMin" : "ArgMax";
+}
+const char* name_of(const Convert&) {
+  return "Convert";
+}
+
+}  // namespace
+
+const char* op_name(const Op& op) {
+  return std::visit([](const auto& o) { return name_of(o); }, op);
+}
+
+}  // namespace firn

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiling a graph into a Program, and running it.
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/arena.h"
+#include "runtime/lower/lower.h"
+
+namespace firn {
+namespace {
+
+size_t value_bytes(const Value& v) { return v.shape.elements() * dtype_bytes(v.type); }
+
+}  // namespace
+
+Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> graph,
+                                                  const CompileOptions& options,
+                                                  kernels::Pool& pool) {
+  std::unique_ptr<Program> program(new Program());
+  program->graph_ = std::move(graph);
+  const Graph& g = *program->graph_;
+  const Uses uses(g);
+  program->placement_ = find_placements(g, uses);
+  const LowerContext context{g, uses, program->placement_, options.isa, pool};
+  for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
+  FIRN_TRY(program->plan());
+  return program;
+}
+
+Status Program::plan() {
+  const Graph& g = *graph_;
+  const size_t count = g.values.size();
+  inside_.assign(count, {});
+  for (size_t v = 0; v < count; ++v)
+    if (placement_[v].parent != ValueId::none)
+      inside_[index(placement_[v].parent)].push_back(static_cast<ValueId>(v));
+  const auto root = [&](ValueId id) {
+    while (placement_[index(id)].parent != ValueId::none) id = placement_[index(id)].parent;
+    return id;
+  };
+
+  // From the first step that touches a root, or anything inside it, to the last.
+  const int steps = static_cast<int>(steps_.size());
+  std::vector<int> first(count, steps), last(count, -1);
+  std::vector<bool> read_past_end(count, false);
+  const auto touch = [&](ValueId id, int step) {
+    const size_t r = index(root(id));
+    first[r] = std::min(first[r], step);
+    last[r] = std::max(last[r], step);
+  };
+  for (int i = 0; i < steps; ++i) {
+    const LoweredStep& step = steps_[static_cast<size_t>(i)];
+    for (const ValueId id : step.writes) touch(id, i);
+    for (const ValueId id : step.reads) {
+      touch(id, i);
+      if (!step.exact_reads) read_past_end[index(root(id))] = true;
+    }
+  }
+  for (const ValueId id : g.outputs) touch(id, steps);
+
+  std::vector<ValueId> resident;
+  std::vector<Lifetime> lifetimes;
+  const auto reside = [&](size_t v) {
+    resident.push_back(static_cast<ValueId>(v));
+    lifetimes.push_back({value_bytes(g.values[v]) + kernels::kReadSlack, first[v], last[v]});
+  };
+  staged_input_.assign(g.inputs.size(), false);
+  for (size_t i = 0; i < g.inputs.size(); ++i) {
+    const size_t v = index(g.inputs[i]);
+    staged_input_[i] = read_past_end[v];
+    if (!staged_input_[i]) continue;
+    first[v] = 0;
+    last[v] = std::max(last[v], 0);
+    reside(v);
+  }
+  const auto is_input = [&](size_t v) {
+    return std::find(g.inputs.begin(), g.inputs.end(), static_cast<ValueId>(v)) != g.inputs.end();
+  };
+  for (size_t v = 0; v < count; ++v) {
+    const bool touched = last[v] >= 0 && first[v] <= steps;
+    if (touched && g.values[v].constant == nullptr && !is_input(v)) reside(v);
+  }
+
+  const ArenaPlan arena = plan_arena(lifetimes);
+  FIRN_ASSIGN(auto block, Buffer::allocate(arena.bytes));
+  owned_.push_back(block.first);
+  arena_ = block.second;
+  slots_.assign(count, nullptr);
+  for (size_t i = 0; i < resident.size(); ++i)
+    place(resident[i], arena_.data() + arena.offset[i]);
+
+  // Constants are read in place, unless a kernel may read past their end.
+  for (size_t v = 0; v < count; ++v) {
+    const Value& value = g.values[v];
+    if (value.constant == nullptr || last[v] < 0) continue;
+    const void* data = value.constant->bytes().data();
+    if (read_past_end[v]) {
+      FIRN_ASSIGN(auto copy, Buffer::allocate(value_bytes(value)));
+      std::memcpy(copy.second.data(), data, value_bytes(value));
+      owned_.push_back(copy.first);
+      data = copy.second.data();
+    }
+    place(static_cast<ValueId>(v), const_cast<void*>(data));
+  }
+  return {};
+}
+
+void Program::place(ValueId id, void* data) {
+  slots_[index(id)] = data;
+  for (const ValueId child : inside_[index(id)])
+    place(child, static_cast<std::byte*>(data) + placement_[index(child)].offset_bytes);
+}
+
+void Program::bind_input(size_t i, const void* data) {
+  const ValueId id = graph_->inputs[i];
+  if (staged_input_[i]) {
+    std::memcpy(slots_[index(id)], data, value_bytes(graph_->value(id)));
+  } else if (slots_[index(id)] != data) {
+    place(id, const_cast<void*>(data));
+  }
+}
+
+Status Program::run(kernels::Pool& pool, const Hook* hook) {
+  const Frame frame{slots_.data(), pool};
+  if (hook == nullptr) {
+    for (LoweredStep& step : steps_) FIRN_TRY(step.step->run(frame));
+    return {};
+  }
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    FIRN_TRY(steps_[i].step->run(frame));
+    (*hook)(*this, i);
+  }
+  return {};
+}
+
+void Program::read_float(ValueId id, std::span<float> out) const {
+  const Value& value = graph_->value(id);
+  const auto c = static_cast<size_t>(value.shape.rank == 0 ? 1 : value.shape[value.shape.rank - 1]);
+  const int32_t wide = placement_[index(id)].pixel_stride;
+  const size_t stride = wide == 0 ? c : static_cast<size_t>(wide);
+  const auto copy = [&]<typename T>(const T* from, double scale, int32_t zero) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      const auto x = static_cast<double>(from[i / c * stride + i % c]);
+      out[i] = static_cast<float>((x - zero) * scale);
+    }
+  };
+  const bool quantized = value.quant.has_value() && value.quant->per_tensor();
+  const double scale = quantized ? value.quant->scale[0] : 1;
+  const int32_t zero = quantized && !value.quant->zero.empty() ? value.quant->zero[0] : 0;
+  const void* from = data(id);
+  switch (value.type) {
+    case DType::f32: return copy(static_cast<const float*>(from), 1, 0);
+    case DType::i8: return copy(static_cast<const int8_t*>(from), scale, zero);
+    case DType::u8: return copy(static_cast<const uint8_t*>(from), scale, zero);
+    case DType::i16: return copy(static_cast<const int16_t*>(from), scale, zero);
+    case DType::i32: return copy(static_cast<const int32_t*>(from), scale, zero);
+    case DType::i64: return copy(static_cast<const int64_t*>(from), 1, 0);
+    case DType::boolean: return copy(static_cast<const uint8_t*>(from), 1, 0);
+    case DType::f16: std::fill(out.begin(), out.end(), 0.0f); return;
+  }
+}
+
+MemoryUse Program::memory() const {
+  MemoryUse use;
+  use.arena_bytes = arena_.size();
+  for (const LoweredStep& step : steps_) use.weight_bytes += step.weight_bytes;
+  return use;
+}
+
+}  // namespace firn

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// A graph made ready to run for one set of shapes: steps with their kernels picked and weights
+// packed, and the memory they share.
+#ifndef FIRN_RUNTIME_PROGRAM_H_
+#define FIRN_RUNTIME_PROGRAM_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "firn/session.h"
+#include "kernels/isa.h"
+#include "kernels/parallel.h"
+#include "runtime/graph.h"
+
+namespace firn {
+
+// What a step sees while it runs: where each value lies.
+struct Frame {
+  void* const* slot;
+  kernels::Pool& pool;
+
+  template <typename T>
+  T* at(ValueId id) const {
+    return static_cast<T*>(slot[index(id)]);
+  }
+};
+
+// The one virtual interface: computes its outputs from its inputs, without allocating.
+struct Step {
+  virtual ~Step() = default;
+  virtual Status run(const Frame& frame) = 0;
+};
+
+// A step and what the planner and the profiler need to know of it.
+struct LoweredStep {
+  std::unique_ptr<Step> step;
+  std::string name;    // of the node or nodes
+  std::string op;      // as op_name()
+  std::string kernel;  // "gemm_s8_avx2", "xnnpack", ...
+  Precision precision = Precision::f32;
+  std::vector<ValueId> reads, writes;
+  // It reads no byte behind its inputs' ends, so that they may be the caller's own memory.
+  bool exact_reads = false;
+  size_t weight_bytes = 0;
+};
+
+// Where a value lies inside another one: a reshaped view, or a channel range of a concatenation.
+struct Placement {
+  ValueId parent = ValueId::none;
+  size_t offset_bytes = 0;
+  int32_t pixel_stride = 0;  // elements between pixels; 0: dense
+};
+
+struct CompileOptions {
+  kernels::IsaMask isa = kernels::bit(kernels::Isa::scalar);
+};
+
+class Program {
+ public:
+  // Shapes of the graph are known and inferred. `pool` is the one that run() will be given.
+  static Result<std::unique_ptr<Program>> compile(std::shared_ptr<const Graph> graph,
+                                                  const CompileOptions& options,
+                                                  kernels::Pool& pool);
+
+  // Called after each step with its index; intermediate values are still there.
+  using Hook = std::function<void(const Program&, size_t step)>;
+
+  // Where the caller's input is read: its own memory if every reader keeps to its bytes, otherwise
+  // it is copied. `data` must stay until run() returns.
+  void bind_input(size_t i, const void* data);
+  Status run(kernels::Pool& pool, const Hook* hook = nullptr);
+
+  const Graph& graph() const { return *graph_; }
+  std::shared_ptr<const Graph> shared_graph() const { return graph_; }
+  std::span<const LoweredStep> steps() const { return steps_; }
+  // A value while it is alive; outputs until the next run.
+  const void* data(ValueId id) const { return slots_[index(id)]; }
+  // The same as plain floats, dequantized and dense. The span has the value's element count.
+  void read_float(ValueId id, std::span<float> out) const;
+  MemoryUse memory() const;
+
+ private:
+  Program() = default;
+  Status plan();
+  void place(ValueId id, void* data);
+
+  std::shared_ptr<const Graph> graph_;
+  std::vector<LoweredStep> steps_;
+  std::vector<Placement> placement_;          // per value
+  std::vector<std::vector<ValueId>> inside_;  // per value: what is placed in it
+  std::vector<bool> staged_input_;            // per graph input: copied
+  std::vector<std::shared_ptr<const Buffer>> owned_;
+  std::span<std::byte> arena_;
+  std::vector<void*> slots_;
+};
+
+}  // namespace firn
+
+#endif  // FIRN_RUNTIME_PROGRAM_H_

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions: planning, running, switching programs.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "runtime/lower/lower.h"
+#include "runtime/passes/passes.h"
+#include "runtime/session_impl.h"
+
+namespace firn {
+namespace {
+
+// Whether a shape is one that the model declares.
+Status check_shape(const TensorInfo& info, const Shape& given) {
+  const Shape& declared = info.shape;
+  bool fits = given.rank == declared.rank && given.known();
+  for (int i = 0; fits && i < given.rank; ++i)
+    fits = declared[i] == given[i] || (declared[i] == -1 && given[i] > 0);
+  if (!fits)
+    return {Code::invalid_argument, "input " + info.name + ": expected shape " +
+                                        to_string(declared) + ", got " + to_string(given)};
+  return checked_elements(given).status();
+}
+
+// The frozen graph for other input shapes.
+Result<std::shared_ptr<const Graph>> reshaped(const Graph& frozen, std::span<const Shape> shapes) {
+  auto graph = std::make_shared<Graph>(frozen);
+  for (size_t i = 0; i < shapes.size(); ++i) graph->value(graph->inputs[i]).shape = shapes[i];
+  FIRN_TRY(infer_shapes(*graph));
+  return std::shared_ptr<const Graph>(std::move(graph));
+}
+
+bool plain_numbers(DType type) { return type == DType::u8 || type == DType::i8; }
+
+// Fills `to`, of the model's type, from a tensor of another one.
+Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& to) {
+  const size_t n = from.shape.elements();
+  if (to.type == DType::f32 && plain_numbers(from.type)) {
+    float* out = to.as<float>().data();
+    if (from.type == DType::u8)
+      std::copy_n(from.as<uint8_t>().data(), n, out);
+    else
+      std::copy_n(from.as<int8_t>().data(), n, out);
+    return {};
+  }
+  if (plain_numbers(to.type) && from.type == DType::f32 && info.quant.has_value()) {
+    const bool is_signed = to.type == DType::i8;
+    const int32_t zero = info.quant->zero.empty() ? 0 : info.quant->zero[0];
+    // uint8 is int8 with everything 128 higher.
+    const kernels::Clamp8 clamp{is_signed ? zero : zero - 128};
+    const float inverse = kernels::rescale(1.0 / info.quant->scale[0]);
+    const float* in = from.as<float>().data();
+    auto* out = static_cast<uint8_t*>(to.data);
+    for (size_t i = 0; i < n; ++i) {
+      const auto q = static_cast<uint8_t>(kernels::round_clamped(in[i] * inverse, clamp));
+      out[i] = is_signed ? q : static_cast<uint8_t>(q ^ 0x80);
+    }
+    return {};
+  }
+  return {Code::invalid_argument, "input " + info.name + ": expected " + dtype_name(to.type) +
+                                      ", got " + dtype_name(from.type)};
+}
+
+}  // namespace
+
+bool has_int8_weights(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    const bool layer = std::holds_alternative<Conv2d>(node.op) ||
+                       std::holds_alternative<ConvTranspose2d>(node.op) ||
+                       std::holds_alternative<Dense>(node.op);
+    return layer && graph.value(node.in[1]).type == DType::i8;
+  });
+}
+
+std::vector<Shape> input_shapes(const Graph& graph) {
+  std::vector<Shape> shapes;
+  for (const ValueId id : graph.inputs) shapes.push_back(graph.value(id).shape);
+  return shapes;
+}
+
+void Outputs::bind(const std::string& name, const Tensor& tensor) {
+  for (NamedTensor& b : bound_)
+    if (b.name == name) {
+      b.tensor = tensor;
+      return;
+    }
+  bound_.push_back({name, tensor});
+}
+
+Tensor Outputs::operator[](std::string_view name) const {
+  for (const NamedTensor& t : tensors_)
+    if (t.name == name) return t.tensor;
+  return {};
+}
+
+Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(
+    std::span<const Shape> shapes) const {
+  if (std::equal(shapes.begin(), shapes.end(), model->start_shapes.begin(),
+                 model->start_shapes.end()))
+    return std::shared_ptr<const Graph>(model, &model->optimised);
+  auto graph = std::make_shared<Graph>(model->graph);
+  for (size_t i = 0; i < shapes.size(); ++i) graph->value(graph->inputs[i]).shape = shapes[i];
+  Diag diag;
+  FIRN_TRY(optimize(*graph, diag));
+  return std::shared_ptr<const Graph>(std::move(graph));
+}
+
+Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Graph> graph,
+                                                      kernels::Pool& on) const {
+  const CompileOptions compile_options{kernels::allowed_isas(isa)};
+  FIRN_ASSIGN(std::unique_ptr<Program> made,
+              Program::compile(std::move(graph), compile_options, on));
+  // The first run touches all memory and lets XNNPACK set itself up.
+  std::vector<std::shared_ptr<const Buffer>> zeros;
+  for (size_t i = 0; i < made->graph().inputs.size(); ++i) {
+    const Value& input = made->graph().value(made->graph().inputs[i]);
+    FIRN_ASSIGN(auto zero, Buffer::allocate(input.shape.elements() * dtype_bytes(input.type)));
+    zeros.push_back(zero.first);
+    made->bind_input(i, zero.second.data());
+  }
+  FIRN_TRY(made->run(on));
+  return std::shared_ptr<Program>(std::move(made));
+}
+
+std::vector<Shape> SessionImpl::shapes() const {
+  const std::lock_guard lock(run_mutex);
+  return input_shapes(program->graph());
+}
+
+void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph,
+                        State now) {
+  std::shared_ptr<Program> dropped;  // freed after the lock
+  const std::lock_guard lock(run_mutex);
+  dropped = std::exchange(program, std::move(next));
+  if (retired == nullptr) std::swap(retired, dropped);  // else nothing ran on `dropped`
+  frozen = std::move(frozen_graph);
+  tap = nullptr;
+  state = now;
+}
+
+std::shared_ptr<const Graph> SessionImpl::current_graph() const {
+  const std::lock_guard lock(run_mutex);
+  if (frozen != nullptr) return frozen;
+  return {model, &model->graph};
+}
+
+Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs, std::vector<Tensor>& bound) {
+  const std::vector<TensorInfo>& infos = this->inputs;
+  bound.clear();
+  std::vector<Shape> shapes;
+  for (const TensorInfo& info : infos) {
+    const auto given = std::find_if(given_inputs.begin(), given_inputs.end(),
+                                    [&](const NamedTensor& t) { return t.name == info.name; });
+    if (given == given_inputs.end())
+      return {Code::invalid_argument, "input " + info.name + " is missing"};
+    FIRN_TRY(check_shape(info, given->tensor.shape));
+    if (given->tensor.data == nullptr)
+      return {Code::invalid_argument, "input " + info.name + ": its data is null"};
+    shapes.push_back(given->tensor.shape);
+    bound.push_back(given->tensor);
+  }
+  if (given_inputs.size() != infos.size())
+    for (const NamedTensor& t : given_inputs)
+      if (std::none_of(infos.begin(), infos.end(),
+                       [&](const TensorInfo& info) { return info.name == t.name; }))
+        return {Code::invalid_argument, "the model has no input " + t.name};
+
+  if (shapes != input_shapes(program->graph())) {
+    FIRN_ASSIGN(auto graph, frozen != nullptr ? reshaped(*frozen, shapes) : model_graph(shapes));
+    FIRN_ASSIGN(program, compile(std::move(graph), *pool));
+  }
+  staging.resize(infos.size());
+  for (size_t i = 0; i < infos.size(); ++i) {
+    if (bound[i].type != infos[i].type) {
+      Tensor converted{infos[i].type, bound[i].shape, nullptr};
+      staging[i].resize(converted.bytes());
+      converted.data = staging[i].data();
+      FIRN_TRY(convert_input(infos[i], bound[i], converted));
+      bound[i] = converted;
+    }
+    program->bind_input(i, bound[i].data);
+  }
+  return {};
+}
+
+Status SessionImpl::hand_out(Outputs& given) const {
+  const Graph& g = program->graph();
+  given.tensors_.resize(g.outputs.size());
+  for (size_t i = 0; i < g.outputs.size(); ++i) {
+    const Value& value = g.value(g.outputs[i]);
+    NamedTensor& out = given.tensors_[i];
+    out.name = outputs[i].name;
+    out.tensor = {value.type, value.shape, const_cast<void*>(program->data(g.outputs[i]))};
+  }
+  for (const NamedTensor& bound : given.bound_) {
+    const auto out = std::find_if(given.tensors_.begin(), given.tensors_.end(),
+                                  [&](const NamedTensor& t) { return t.name == bound.name; });
+    if (out == given.tensors_.end())
+      return {Code::invalid_argument, "the model has no output " + bound.name};
+    const bool same_type = bound.tensor.type == out->tensor.type;
+    if (bound.tensor.shape != out->tensor.shape || bound.tensor.data == nullptr ||
+        (!same_type && bound.tensor.type != DType::f32))
+      return {Code::invalid_argument,
+              "output " + bound.name + ": expected " + dtype_name(out->tensor.type) + " " +
+                  to_string(out->tensor.shape) + ", the bound tensor is " +
+                  dtype_name(bound.tensor.type) + " " + to_string(bound.tensor.shape)};
+    if (same_type) {
+      std::memcpy(bound.tensor.data, out->tensor.data, out->tensor.bytes());
+    } else {
+      program->read_float(g.outputs[static_cast<size_t>(out - given.tensors_.begin())],
+                          bound.tensor.as<float>());
+    }
+    out->tensor = bound.tensor;
+  }
+  return {};
+}
+
+Status SessionImpl::run(std::span<const NamedTensor> given, Outputs& results) {
+  const std::lock_guard lock(run_mutex);
+  retired = nullptr;
+  std::vector<Tensor> bound;
+  FIRN_TRY(bind_inputs(given, bound));
+  if (tap == nullptr) {
+    FIRN_TRY(program->run(*pool));
+  } else {
+    tap->begin(*program);
+    FIRN_TRY(program->run(*pool, &tap->step));
+    tap->end(*program, bound);
+  }
+  return hand_out(results);
+}
+
+Result<Session> Session::create(const Model& model, const SessionOptions& options) {
+  auto impl = std::make_shared<SessionImpl>();
+  impl->options = options;
+  impl->model = model.shared_impl();
+  impl->inputs = impl->model->inputs;
+  impl->outputs = impl->model->outputs;
+  impl->isa = kernels::best_isa();
+  if (!options.isa.empty()) {
+    const auto isa = kernels::isa_from_name(options.isa);
+    if (!isa.has_value() || (kernels::supported_isas() & kernels::bit(*isa)) == 0)
+      return Status(Code::invalid_argument,
+                    "instruction set " + options.isa + " is not one this machine has");
+    impl->isa = *isa;
+  }
+  constexpr int kMaxThreads = 256;
+  if (options.threads < 1 || options.threads > kMaxThreads)
+    return Status(Code::invalid_argument, "threads: expected 1 to " + std::to_string(kMaxThreads) +
+                                              ", got " + std::to_string(options.threads));
+  impl->pool = kernels::Pool::create(options.threads);
+  if (impl->pool == nullptr)
+    return Status(Code::out_of_memory,
+                  "cannot start " + std::to_string(options.threads) + " threads");
+
+  std::vector<Shape> shapes = impl->model->start_shapes;
+  for (const auto& [name, shape] : options.input_shapes) {
+    const auto info = std::find_if(impl->inputs.begin(), impl->inputs.end(),
+                                   [&](const TensorInfo& i) { return i.name == name; });
+    if (info == impl->inputs.end())
+      return Status(Code::invalid_argument, "the model has no input " + name);
+    FIRN_TRY(check_shape(*info, shape));
+    shapes[static_cast<size_t>(info - impl->inputs.begin())] = shape;
+  }
+  FIRN_ASSIGN(auto graph, impl->model_graph(shapes));
+  FIRN_ASSIGN(impl->program, impl->compile(std::move(graph), *impl->pool));
+  if (has_int8_weights(impl->model->graph)) impl->state = State::frozen;
+  return Session(std::move(impl));
+}
+
+Status Session::run(std::span<const NamedTensor> inputs, Outputs& outputs) {
+  return impl_->run(inputs, outputs);
+}
+
+Status Session::run(std::initializer_list<NamedTensor> inputs, Outputs& outputs) {
+  return impl_->run({inputs.begin(), inputs.size()}, outputs);
+}
+
+Status Session::thaw() {
+  const std::lock_guard control(impl_->control_mutex);
+  if (impl_->state != State::frozen)
+    return {Code::failed_precondition, "thaw: the session is not frozen"};
+  if (impl_->model == nullptr)
+    return {Code::failed_precondition, "thaw: the float weights were not kept"};
+  if (has_int8_weights(impl_->model->graph))
+    return {Code::failed_precondition, "thaw: the model was loaded in int8"};
+  FIRN_ASSIGN(auto graph, impl_->model_graph(impl_->shapes()));
+  FIRN_ASSIGN(auto program, impl_->compile(std::move(graph), *impl_->pool));
+  impl_->adopt(std::move(program), nullptr, State::fp32);
+  return {};
+}
+
+State Session::state() const { return impl_->state; }
+
+std::vector<TensorInfo> Session::inputs() const {
+  const std::lock_guard lock(impl_->run_mutex);
+  std::vector<TensorInfo> infos = impl_->inputs;
+  const Graph& g = impl_->program->graph();
+  for (size_t i = 0; i < infos.size(); ++i) infos[i].shape = g.value(g.inputs[i]).shape;
+  return infos;
+}
+
+std::vector<TensorInfo> Session::outputs() const {
+  const std::lock_guard lock(impl_->run_mutex);
+  std::vector<TensorInfo> infos = impl_->outputs;
+  const Graph& g = impl_->program->graph();
+  for (size_t i = 0; i < infos.size(); ++i) infos[i].shape = g.value(g.outputs[i]).shape;
+  return infos;
+}
+
+MemoryUse Session::memory() const {
+  const std::lock_guard lock(impl_->run_mutex);
+  return impl_->program->memory();
+}
+
+std::string Session::isa() const { return kernels::isa_name(impl_->isa); }
+
+int Session::threads() const { return impl_->options.threads; }
+
+Result<std::vector<StepProfile>> Session::profile(int runs) {
+  using Clock = std::chrono::steady_clock;
+  const std::lock_guard lock(impl_->run_mutex);
+  FIRN_ASSIGN(auto program, impl_->compile(impl_->program->shared_graph(), *impl_->pool));
+  const std::span<const LoweredStep> steps = program->steps();
+  std::vector<std::vector<double>> ms(steps.size());
+  for (int r = 0; r < std::max(runs, 1); ++r) {
+    Clock::time_point before = Clock::now();
+    const Program::Hook hook = [&](const Program&, size_t i) {
+      const Clock::time_point now = Clock::now();
+      ms[i].push_back(std::chrono::duration<double, std::milli>(now - before).count());
+      before = Clock::now();
+    };
+    FIRN_TRY(program->run(*impl_->pool, &hook));
+  }
+  std::vector<StepProfile> profile;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const auto middle = ms[i].begin() + static_cast<std::ptrdiff_t>(ms[i].size() / 2);
+    std::nth_element(ms[i].begin(), middle, ms[i].end());
+    const Shape& shape = program->graph().value(steps[i].writes[0]).shape;
+    profile.push_back({steps[i].name, steps[i].op, to_string(shape), steps[i].kernel,
+                       steps[i].precision, *middle});
+  }
+  return profile;
+}
+
+}  // namespace firn

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Session holds, for the runtime and for the quantizer that rides on its runs.
+#ifndef FIRN_RUNTIME_SESSION_IMPL_H_
+#define FIRN_RUNTIME_SESSION_IMPL_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "firn/session.h"
+#include "runtime/model_impl.h"
+#include "runtime/program.h"
+
+namespace firn {
+
+// What a calibration hangs onto the runs of a session. Called with the run mutex held.
+struct Tap {
+  // Before the first step. The program may be another one than at the last run.
+  std::function<void(const Program&)> begin;
+  Program::Hook step;
+  // After a run that succeeded.
+  std::function<void(const Program&, std::span<const Tensor> inputs)> end;
+};
+
+struct SessionImpl {
+  SessionOptions options;
+  std::vector<TensorInfo> inputs, outputs;  // the model's
+  kernels::Isa isa = kernels::Isa::scalar;
+  std::atomic<State> state{State::fp32};
+
+  // Held by calibrate(), freeze(), thaw() and the like, one at a time. Taken before run_mutex.
+  std::mutex control_mutex;
+
+  // Held during a run, and for moments by who changes what a run sees. Guards all below.
+  mutable std::mutex run_mutex;
+  std::unique_ptr<kernels::Pool> pool;
+  std::shared_ptr<const ModelImpl> model;  // null once a freeze gave the float weights up
+  std::shared_ptr<Program> program;
+  std::shared_ptr<Program> retired;     // the last run's outputs may still be read there
+  std::shared_ptr<const Graph> frozen;  // what freeze() made; null while the model's own graph runs
+  std::shared_ptr<Tap> tap;
+  std::vector<std::vector<std::byte>> staging;  // inputs converted to the model's type
+
+  // The quantizer's own state. Last, so that it is destroyed first: its thread uses the rest.
+  std::shared_ptr<void> calibration;
+
+  // The model's graph, optimised for these input shapes. The model must still be there.
+  Result<std::shared_ptr<const Graph>> model_graph(std::span<const Shape> shapes) const;
+  // Compiles for the session's instruction set and warms up.
+  Result<std::shared_ptr<Program>> compile(std::shared_ptr<const Graph> graph,
+                                           kernels::Pool& on) const;
+  // The running program's input shapes. Takes the run mutex.
+  std::vector<Shape> shapes() const;
+  // Switches between two runs; nothing observes the new program. Takes the run mutex, for a moment.
+  void adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph, State now);
+  // What save() writes: the frozen graph, or the model's. Takes the run mutex.
+  std::shared_ptr<const Graph> current_graph() const;
+
+  Status run(std::span<const NamedTensor> inputs, Outputs& outputs);
+
+ private:
+  Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
+  Status hand_out(Outputs& outputs) const;
+};
+
+// Whether the graph multiplies by int8 weights.
+bool has_int8_weights(const Graph& graph);
+
+// The shapes of a graph's inputs, in order.
+std::vector<Shape> input_shapes(const Graph& graph);
+
+}  // namespace firn
+
+#endif  // FIRN_RUNTIME_SESSION_IMPL_H_

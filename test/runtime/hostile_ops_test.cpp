@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random operators on random inputs, most of them nonsense: inference refuses them with a message,
+// or the reference computes them. Meant to run under sanitizers, too.
+#include <doctest/doctest.h>
+
+#include <climits>
+#include <random>
+
+#include "test/runtime/tiny_graph.h"
+
+using namespace firn;
+using namespace firn::test;
+
+namespace {
+
+class Random {
+ public:
+  explicit Random(uint32_t seed) : engine_(seed) {}
+  int below(int n) { return static_cast<int>(engine_() % static_cast<uint32_t>(n)); }
+  bool coin() { return below(2) == 0; }
+  // Mostly small, sometimes an edge of what fits.
+  int32_t number() {
+    constexpr int32_t kEdges[] = {INT_MIN, INT_MIN + 1, INT_MAX, INT_MAX - 1, 1 << 30, 65536, -7};
+    return below(12) == 0 ? kEdges[below(7)] : below(6) - 1;
+  }
+  // Mostly 1.
+  int32_t positive() { return below(3) == 0 ? number() : 1 + below(2); }
+  float real() { return below(8) == 0 ? std::numeric_limits<float>::infinity() : number() * 0.5f; }
+  std::vector<int32_t> numbers(int n) {
+    std::vector<int32_t> list(static_cast<size_t>(n));
+    for (int32_t& x : list) x = number();
+    return list;
+  }
+  template <typename Kind>
+  Kind kind(Kind last) {
+    return static_cast<Kind>(below(static_cast<int>(last) + 1));
+  }
+  Window window() {
+    return {{positive(), positive()},
+            {positive(), positive()},
+            {positive(), positive()},
+            {number(), number(), number(), number()}};
+  }
+
+  Shape shape(int rank) {
+    Shape s;
+    for (int i = 0; i < rank; ++i) s[s.rank++] = below(20) == 0 ? 0 : 1 + below(3);
+    return s;
+  }
+  Value value(int rank) {
+    const Shape s = shape(rank);
+    std::vector<float> f;
+    std::vector<int64_t> l;
+    for (size_t i = 0; i < s.elements(); ++i) {
+      f.push_back(real());
+      l.push_back(below(30) == 0 ? INT64_MIN : number());
+    }
+    Quant quant = per_tensor(0.5f, 3);
+    switch (below(8)) {
+      case 0:
+        return longs(s, l);
+      case 1:
+        return ints(s, {l.begin(), l.end()});
+      case 2:
+        return booleans(s, {l.begin(), l.end()});
+      case 3:
+        return bytes(s, {l.begin(), l.end()}, quant);
+      default:
+        return floats(s, f);
+    }
+  }
+
+  Op op(int rank) {
+    const Clamp clamp = coin() ? Clamp{} : Clamp{real(), real()};
+    const std::array<int32_t, 2> pair{number(), number()};
+    switch (below(static_cast<int>(std::variant_size_v<Op>))) {
+      case 0:
+        return Conv2d{window(), positive(), clamp};
+      case 1:
+        return ConvTranspose2d{window(), pair, positive(), clamp};
+      case 2:
+        return Dense{clamp};
+      case 3:
+        return MatMul{};
+      case 4:
+        return Binary{kind(Binary::Kind::logical_or), clamp};
+      case 5:
+        return Unary{kind(Unary::Kind::logical_not), real(), real()};
+      case 6:
+        return PRelu{};
+      case 7:
+        return Pool2d{kind(Pool2d::Kind::average), window(), coin(), coin()};
+      case 8:
+        return Reduce{kind(Reduce::Kind::log_sum_exp), numbers(below(3)), coin()};
+      case 9:
+        return Softmax{number(), coin()};
+      case 10:
+        return Concat{number()};
+      case 11:
+        return Slice{numbers(rank), numbers(rank), numbers(rank)};
+      case 12:
+        return Pad{kind(Pad::Mode::edge), numbers(rank), numbers(rank), real()};
+      case 13:
+        return Reshape{numbers(below(5)), coin()};
+      case 14: {
+        std::vector<int32_t> perm = numbers(rank);
+        if (coin())
+          for (int i = 0; i < rank; ++i) perm[static_cast<size_t>(i)] = rank - 1 - i;
+        return Transpose{perm};
+      }
+      case 15:
+        return Resize2d{kind(Resize2d::Kind::bilinear),
+                        kind(Resize2d::Coordinates::align_corners),
+                        kind(Resize2d::Nearest::ceil),
+                        pair,
+                        {real(), real()}};
+      case 16:
+        return LocalResponseNorm{number(), real(), real(), real()};
+      case 17:
+        return InstanceNorm{real()};
+      case 18:
+        return DepthToSpace{number(), coin()};
+      case 19:
+        return Gather{number()};
+      case 20:
+        return ShapeOf{number(), number()};
+      case 21:
+        return Expand{};
+      case 22:
+        return Fill{kind(DType::boolean), static_cast<double>(real())};
+      case 23:
+        return Range{};
+      case 24:
+        return Where{};
+      case 25:
+        return ArgMax{number(), coin(), coin()};
+      default:
+        return Convert{kind(DType::boolean)};
+    }
+  }
+
+ private:
+  std::mt19937 engine_;
+};
+
+}  // namespace
+
+TEST_CASE("hostile operators are refused or computed, never worse") {
+  std::vector<int> computed(std::variant_size_v<Op>);
+  for (uint32_t seed = 0; seed < 60000; ++seed) {
+    Random random(seed);
+    const int rank = random.below(3) == 0 ? random.below(kMaxRank + 1) : 4;
+    const Op op = random.op(rank);
+    std::vector<Value> in{random.value(rank)};
+    const int more = random.below(3);
+    for (int i = 0; i < more; ++i)
+      in.push_back(random.value(random.coin() ? rank : random.below(kMaxRank + 1)));
+    if (random.coin() && more > 0) in[1].shape = in[0].shape, in[1] = in[0];
+
+    OneNode one(op, in);
+    Status status = one.infer();
+    if (status.ok() && one.y().shape.elements() <= 1 << 16) {
+      status = fold_node(one.graph, one.graph.nodes[0]);
+      if (status.ok()) ++computed[op.index()];
+    }
+    CAPTURE(seed);
+    CAPTURE(text(status));
+    const Code code = status.code();
+    REQUIRE((code == Code::ok || code == Code::malformed || code == Code::unsupported ||
+             code == Code::invalid_argument));
+    if (!status.ok()) REQUIRE(status.message().starts_with("node"));
+  }
+  // Some of each made sense, or this test tests nothing.
+  for (size_t i = 0; i < computed.size(); ++i) {
+    CAPTURE(i);
+    CHECK(computed[i] > 0);
+  }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ONNX project's node tests: each model through the importer and the reference, as it is and with
+// every input but the first as a constant. What is not supported must say so; nothing may be wrong.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+#include "runtime/import/onnx.h"
+#include "runtime/import/onnx_proto.h"
+#include "runtime/import/onnx_tensor.h"
+#include "test/runtime/onnx_builder.h"
+
+namespace firn {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// A file of test data, and the tensor in it.
+struct Case {
+  std::string file;
+  Result<Value> value = Status(Code::internal, "");
+};
+
+std::vector<Case> read_tensors(const fs::path& folder, const std::string& prefix) {
+  std::vector<Case> cases;
+  for (int i = 0;; ++i) {
+    const fs::path path = folder / (prefix + "_" + std::to_string(i) + ".pb");
+    if (!fs::exists(path)) return cases;
+    Case& c = cases.emplace_back();
+    c.file = read_file(path);
+    const Result<onnx::TensorProto> proto = onnx::decode_tensor(bytes_of(c.file));
+    if (!proto.ok()) {
+      c.value = proto.status();
+      continue;
+    }
+    // Copied: `c.file` moves when the vector grows.
+    onnx::TensorReader reader({}, nullptr, "");
+    c.value = reader.read(*proto, path.string());
+  }
+}
+
+template <typename T>
+bool equal(const Value& got, const Value& expected) {
+  return std::ranges::equal(got.as<T>(), expected.as<T>());
+}
+
+// Empty where the values agree.
+std::string difference(const Value& got, const Value& expected) {
+  if (got.type != expected.type) {
+    return std::string("type ") + dtype_name(got.type) + ", expected " + dtype_name(expected.type);
+  }
+  if (got.shape != expected.shape) {
+    return "shape " + to_string(got.shape) + ", expected " + to_string(expected.shape);
+  }
+  if (got.type != DType::f32) {
+    const bool same = std::ranges::equal(got.constant->bytes(), expected.constant->bytes());
+    return same ? "" : "integers differ";
+  }
+  for (size_t i = 0; i < got.shape.elements(); ++i) {
+    const float a = got.as<float>()[i], b = expected.as<float>()[i];
+    const bool same = (std::isnan(a) && std::isnan(b)) || a == b ||
+                      std::abs(a - b) <= 1e-5f + 1e-3f * std::abs(b);
+    if (!same) {
+      return "element " + std::to_string(i) + " is " + std::to_string(a) + ", expected " +
+             std::to_string(b);
+    }
+  }
+  return "";
+}
+
+constexpr size_t kNoConstants = SIZE_MAX;
+
+enum class Outcome { passed, refused, wrong, skipped };
+
+struct Verdict {
+  Outcome outcome = Outcome::passed;
+  std::string why;
+};
+
+// Runs one test with the inputs from `first_constant` on bound as initializers, where it has that many.
+Verdict run(const fs::path& folder, size_t first_constant) {
+  std::string model = read_file(folder / "model.onnx");
+  const std::vector<Case> inputs = read_tensors(folder / "test_data_set_0", "input");
+  const std::vector<Case> outputs = read_tensors(folder / "test_data_set_0", "output");
+  for (const std::vector<Case>* cases : {&inputs, &outputs}) {
+    for (const Case& c : *cases) {
+      if (!c.value.ok()) return {Outcome::skipped, c.value.status().message()};
+    }
+  }
+  if (first_constant != kNoConstants) {
+    if (inputs.size() <= first_constant) return {Outcome::skipped, "has too few inputs"};
+    // Protobuf merges: this adds initializers to the model's graph, under the inputs' names.
+    const Result<onnx::ModelProto> proto = onnx::decode_model(bytes_of(model));
+    if (!proto.ok()) return {Outcome::wrong, proto.status().message()};
+    std::string graph, extra;
+    for (size_t i = first_constant; i < inputs.size(); ++i) {
+      std::string tensor = inputs[i].file;
+      protozero::pbf_writer(tensor).add_string(8, std::string(proto->graph->inputs[i].name));
+      protozero::pbf_writer(graph).add_message(5, tensor);
+    }
+    protozero::pbf_writer(extra).add_message(7, graph);
+    model += extra;
+  }
+  Result<Graph> graph = read_onnx(bytes_of(model), nullptr, "");
+  if (!graph.ok()) return {Outcome::refused, graph.status().message()};
+  if (const Status status = check(*graph); !status.ok()) {
+    return {Outcome::wrong, "check: " + status.message()};
+  }
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < graph->inputs.size(); ++i) {
+    const Value& given = *inputs[i].value;
+    graph->value(graph->inputs[i]).shape = given.shape;
+    tensors.push_back({given.type, given.shape, const_cast<std::byte*>(given.constant->bytes().data())});
+  }
+  if (const Status status = infer_shapes(*graph); !status.ok()) {
+    return {Outcome::refused, "infer: " + status.message()};
+  }
+  const Result<std::vector<Value>> got = reference_run(*graph, tensors);
+  if (!got.ok()) return {Outcome::refused, "run: " + got.status().message()};
+  if (got->size() != outputs.size()) return {Outcome::wrong, "number of outputs"};
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string what = difference((*got)[i], *outputs[i].value);
+    if (!what.empty()) return {Outcome::wrong, "output " + std::to_string(i) + ": " + what};
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("onnx: the node tests pass or are refused") {
+  const fs::path core = fs::path(FIRN_SHARED) / "data/onnx_node/core";
+  if (!fs::exists(core)) {
+    MESSAGE("skipped: no node tests in " << core.string());
+    return;
+  }
+  struct Mode {
+    std::string name;
+    size_t first_constant;
+    std::map<Outcome, int> counts;
+  };
+  std::vector<Mode> modes{{"as they are", kNoConstants, {}},
+                          {"all inputs but the first constant", 1, {}},
+                          {"all inputs constant", 0, {}}};
+  int passed_somehow = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(core)) {
+    bool passed = false;std::string last;
+    for (Mode& mode : modes) {
+      const Verdict verdict = run(entry.path(), mode.first_constant);
+      ++mode.counts[verdict.outcome];
+      passed = passed || verdict.outcome == Outcome::passed;
+      CHECK_MESSAGE(verdict.outcome != Outcome::wrong,
+                    entry.path().filename().string() << ", " << mode.name << ": " << verdict.why);
+      last = verdict.why;
+    }
+    if (!passed) MESSAGE("XX " << entry.path().filename().string() << ": " << last);
+    if (passed) ++passed_somehow;
+  }
+  for (Mode& mode : modes) {
+    MESSAGE(mode.name << ": " << mode.counts[Outcome::passed] << " passed, "
+                      << mode.counts[Outcome::refused] << " refused, "
+                      << mode.counts[Outcome::skipped] << " do not apply");
+  }
+  MESSAGE(passed_somehow << " pass in some way");
+}
+
+}  // namespace firn

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where samples and their labels come from: folders, lists, CSVs, .npy files.
+#include "examples/firn/source.h"
+
+#include <doctest/doctest.h>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "examples/firn/csv.h"
+#include "examples/firn/labels.h"
+#include "test/tool/tool.h"
+
+namespace firn::tool {
+namespace {
+
+using Cells = std::vector<std::string>;
+using Labels = std::vector<int64_t>;
+
+// A gray picture of one pixel.
+std::string pixel(uint8_t value) {
+  return pnm(1, 1, 1, {value});
+}
+
+// The first byte of every sample.
+std::vector<int> first_bytes(Source& source) {
+  std::vector<int> bytes;
+  for (size_t i = 0; i < source.size(); ++i) {
+    const Result<Array> sample = source.read(i);
+    REQUIRE(sample.ok());
+    bytes.push_back(sample->as<uint8_t>()[0]);
+  }
+  return bytes;
+}
+
+TEST_CASE("CSV cells may be quoted") {
+  const Result<Csv> csv =
+      parse_csv("x.csv",
+                "\xef\xbb\xbf"
+                "file,class,name\r\n\"a, b.png\",1,\"say \"\"hi\"\"\"\r\n\nc.png,2,\"two\nlines\"\n"
+                "d.png,,");
+  REQUIRE(csv.ok());
+  CHECK(csv->header == Cells{"file", "class", "name"});
+  REQUIRE(csv->rows.size() == 3);
+  CHECK(csv->rows[0].cells == Cells{"a, b.png", "1", "say \"hi\""});
+  CHECK(csv->rows[1].cells == Cells{"c.png", "2", "two\nlines"});
+  CHECK(csv->rows[1].line == 4);
+  CHECK(csv->rows[2].cells == Cells{"d.png", "", ""});
+  CHECK(*csv->column("class") == 1);
+  CHECK(csv->column("Class").status().code() == Code::malformed);
+}
+
+TEST_CASE("a broken CSV names its line") {
+  const auto message = [](const char* text) {
+    const Result<Csv> csv = parse_csv("x.csv", text);
+    return csv.ok() ? "ok" : csv.status().message();
+  };
+  CHECK(message("").starts_with("x.csv: is empty"));
+  CHECK(message("a,b\n1\n").starts_with("x.csv:2: 1 cells"));
+  CHECK(message("a,b\n1,2\n1,2,3\n").starts_with("x.csv:3: 3 cells"));
+  CHECK(message("a\n\n\"x\ny\n").starts_with("x.csv:3: a quote is never closed"));
+  CHECK(message("a\n\"x\"y\n").starts_with("x.csv:2: text after"));
+  CHECK(parse_csv("x.csv", "a,a\n")->column("a").status().code() == Code::malformed);
+}
+
+TEST_CASE("a folder gives its pictures by name, or as a CSV of labels orders them") {
+  const TempFolder folder;
+  folder.write("b.pgm", pixel(2));
+  folder.write("a.PGM", pixel(1));
+  folder.write("c.pgm", pixel(3));
+  folder.write("notes.txt", "no picture");
+  const std::string labels = folder.write("labels.csv", "file,class\nc.pgm,30\na.PGM,10\n");
+
+  Result<Source> source = Source::open(folder.path());
+  REQUIRE(source.ok());
+  CHECK(first_bytes(*source) == std::vector<int>{1, 2, 3});
+  CHECK(read_labels(labels, *source).status().message().ends_with("no row for b.pgm"));
+
+  source = Source::open(folder.path(), labels);
+  REQUIRE(source.ok());
+  CHECK(first_bytes(*source) == std::vector<int>{3, 1});
+  CHECK(*read_labels(labels, *source) == Labels{30, 10});
+}
+
+TEST_CASE("lists and CSVs name files relative to themselves") {
+  const TempFolder folder;
+  folder.write("pictures/one.pgm", pixel(1));
+  const std::string absolute = folder.write("two.pgm", pixel(2));
+  const std::string labels = folder.write("labels.csv", "class,file\n5,one.pgm\n6,two.pgm\n");
+
+  const std::string list = folder.write("list.txt", absolute + "\r\n\npictures/one.pgm");
+  Result<Source> source = Source::open(list);
+  REQUIRE(source.ok());
+  CHECK(first_bytes(*source) == std::vector<int>{2, 1});
+  CHECK(*read_labels(labels, *source) == Labels{6, 5});
+
+  const std::string csv = folder.write("data.csv", "id,file\n1,pictures/one.pgm\n2,two.pgm\n");
+  source = Source::open(csv);
+  REQUIRE(source.ok());
+  CHECK(first_bytes(*source) == std::vector<int>{1, 2});
+}
+
+TEST_CASE("an .npy gives one sample for each index of its first axis") {
+  const TempFolder folder;
+  std::vector<uint8_t> values = {7, 8, 9, 10, 11, 12};
+  REQUIRE(write_npy(folder.path("x.npy"), view({3, 2}, values.data())).ok());
+  Result<Source> source = Source::open(folder.path("x.npy"));
+  REQUIRE(source.ok());
+  CHECK(first_bytes(*source) == std::vector<int>{7, 9, 11});
+  CHECK(source->name(1) == folder.path("x.npy") + "[1]");
+
+  std::vector<int16_t> classes = {1, -2, 300};
+  REQUIRE(write_npy(folder.path("y.npy"), view({3}, classes.data())).ok());
+  CHECK(*read_labels(folder.path("y.npy"), *source) == Labels{1, -2, 300});
+  REQUIRE(write_npy(folder.path("y.npy"), view({2}, classes.data())).ok());
+  CHECK(
+      read_labels(folder.path("y.npy"), *source).status().message().find("2 labels, expected 3") !=
+      std::string::npos);
+  std::vector<float> floats(3);
+  REQUIRE(write_npy(folder.path("y.npy"), view({3}, floats.data())).ok());
+  CHECK(!read_labels(folder.path("y.npy"), *source).ok());
+  CHECK(!read_labels(folder.write("y.csv", "file,class\nx,1\n"), *source).ok());
+}
+
+TEST_CASE("what has no samples is an error") {
+  const TempFolder folder;
+  float scalar = 0;
+  REQUIRE(write_npy(folder.path("scalar.npy"), view({}, &scalar)).ok());
+  REQUIRE(write_npy(folder.path("empty.npy"), view({0, 4}, &scalar)).ok());
+  CHECK(!Source::open(folder.path()).ok());  // no pictures
+  CHECK(!Source::open(folder.path("scalar.npy")).ok());
+  CHECK(!Source::open(folder.path("empty.npy")).ok());
+  CHECK(!Source::open(folder.write("empty.txt", "\n")).ok());
+  CHECK(!Source::open(folder.write("rows.csv", "file\n")).ok());
+  CHECK(!Source::open(folder.write("other.csv", "name\nx\n")).ok());
+  CHECK(!Source::open(folder.write("model.bin", std::string("\x08\x00\x12", 3))).ok());
+  CHECK(Source::open(folder.path("missing")).status().code() == Code::not_found);
+}
+
+TEST_CASE("labels that contradict themselves or are no numbers name their line") {
+  const TempFolder folder;
+  Result<Source> source = Source::open(folder.write("a.pgm", pixel(0)));
+  REQUIRE(source.ok());
+  const auto message = [&](const char* text) {
+    return read_labels(folder.write("l.csv", text), *source).status().message();
+  };
+  CHECK(message("file,class\na.pgm,x\n").find("l.csv:2: class 'x' is not a number") !=
+        std::string::npos);
+  CHECK(message("file,class\na.pgm,1\na.pgm,2\n").find("l.csv:3: a second class") !=
+        std::string::npos);
+  CHECK(message("file,class\na.pgm,1\na.pgm,1\n").empty());
+}
+
+TEST_CASE("pictures are decoded, broken ones are errors") {
+  const TempFolder folder;
+  const std::string colour = folder.write("c.ppm", pnm(2, 1, 3, {1, 2, 3, 250, 251, 252}));
+  Result<Array> picture = read_array(colour);
+  REQUIRE(picture.ok());
+  CHECK(picture->shape == Shape{1, 2, 3});
+  CHECK(std::vector<uint8_t>(picture->as<uint8_t>(), picture->as<uint8_t>() + 6) ==
+        std::vector<uint8_t>{1, 2, 3, 250, 251, 252});
+  picture = read_array(folder.write("g.pgm", pixel(9)));
+  REQUIRE(picture.ok());
+  CHECK(picture->shape == Shape{1, 1, 1});
+
+  const Status truncated = read_array(folder.write("t.ppm", pnm(2, 1, 3, {1, 2, 3}))).status();
+  CHECK(truncated.code() == Code::malformed);
+  CHECK(truncated.message().find("t.ppm") != std::string::npos);
+  CHECK(read_array(folder.write("e.png", "")).status().code() == Code::malformed);
+  CHECK(read_array(folder.write("x.jpg", "\xff\xd8\xff\xe0 nonsense")).status().code() ==
+        Code::malformed);
+  CHECK(read_array(folder.write("h.ppm", "P6\n60000 60000\n255\n")).status().code() ==
+        Code::unsupported);
+}
+
+TEST_CASE("the top classes come in order, NaN last, and the first of equals first") {
+  const std::vector<float> scores = {0.5f, NAN, 2.0f, 0.5f, -1.0f};
+  CHECK(top_classes(scores, 3) == std::vector<size_t>{2, 0, 3});
+  CHECK(top_classes(scores, 9) == std::vector<size_t>{2, 0, 3, 4, 1});
+}
+
+}  // namespace
+}  // namespace firn::tool
