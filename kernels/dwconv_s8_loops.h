@@ -11,6 +11,11 @@
 namespace firn::kernels {
 namespace {
 
+template <bool kAffine>
+struct DwAffine {
+  static constexpr bool affine = kAffine;
+};
+
 template <class V>
 struct DwConv : DwPacking<V> {
   using P = DwPacking<V>;
@@ -30,7 +35,8 @@ struct DwConv : DwPacking<V> {
            (static_cast<ptrdiff_t>(image) * s.out_h + y) * s.out_w * s.out_pixel_stride;
   }
 
-  // A unit's rows, N accumulators from channel c0 on.
+  // A unit's rows, N accumulators from channel c0 on. The requantizing of a pixel comes after the
+  // products of the next one, so that it need not wait for its own.
   template <int KH, int KW, int S, int N>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args,
                           const typename P::Unit& unit, const uint8_t* packed, int32_t c0) {
@@ -54,21 +60,23 @@ struct DwConv : DwPacking<V> {
         FIRN_UNROLL for (int v = 0; v < N; ++v) held[quad][v] = weight(quad, v);
     }
     // Whether a pixel is requantized after the products of the next one, so that nothing waits.
-    constexpr bool kAhead = T::kPixels == 1;
+    constexpr bool kAhead = KH != 5;
+    // Whether it gains to address the input rows, if none is padding, by their distance: there are
+    // more of them than registers.
+    constexpr bool kAffine = V::kLanes == 16 && T::kInputs > 4;
     const typename V::Interleave interleave;
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
     const int8_t* zero = args.zero_row + c0;
 
     for (int32_t y = unit.y; y < unit.y_end; y += T::kRows) {
-      // Rows of padding stay at the same pixel. Volatile, because registers are few and GCC would
-      // keep these in vectors' ones.
+      // Volatile, because registers are few and GCC would keep these in vectors' ones.
+      volatile ptrdiff_t in_steps[T::kInputs], out_steps[T::kRows];
       const int8_t* in[T::kInputs];
-      volatile ptrdiff_t moves[T::kInputs], out_steps[T::kRows];
       FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) {
         const int32_t iy = y * S - s.pad_top + r;
         const bool inside = iy >= 0 && iy < s.in_h;
         in[r] = inside ? input_row(s, args, unit.image, iy) + c0 : zero;
-        moves[r] = inside ? -1 : 0;
+        in_steps[r] = inside ? s.in_pixel_stride : 0;
       }
       int8_t unwanted[N * V::kLanes];  // rows past the last
       int8_t* out[T::kRows];
@@ -78,18 +86,25 @@ struct DwConv : DwPacking<V> {
         out_steps[j] = inside ? s.out_pixel_stride : 0;
       }
 
+      const auto columns = [&](auto rows) __attribute__((always_inline)) {
+      const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.in_w) * s.in_pixel_stride;
+      const int8_t* top = in[0];
       int32_t column = -s.pad_left;
-      ptrdiff_t offset = 0;
       const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
         if (column >= 0 && column < s.in_w) {
-          const int8_t* p[T::kInputs];
-          FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) p[r] = in[r] + (offset & moves[r]);
           FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-            const int first = q * T::kRowStep;
-            quads[q] = interleave.template quad<N, T::kUsed>(p[first], p[first + 1], p[first + 2],
-                                                             p[first + T::kUsed - 1]);
+            const int8_t* p[4];
+            FIRN_UNROLL for (int i = 0; i < 4; ++i) {
+              const int r = q * T::kRowStep + min_of(i, T::kUsed - 1);
+              p[i] = rows.affine ? top + r * row_step : in[r];
+            }
+            quads[q] = interleave.template quad<N, T::kUsed>(p[0], p[1], p[2], p[3]);
           }
-          offset += s.in_pixel_stride;
+          if constexpr (rows.affine) {
+            top += s.in_pixel_stride;
+          } else {
+            FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) in[r] += in_steps[r];
+          }
         } else {
           FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
             quads[q] = interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
@@ -97,26 +112,12 @@ struct DwConv : DwPacking<V> {
         ++column;
       };
 
-      Quad window[T::kColumns][T::kVertical];
-      constexpr int kNew = T::kPixels * S, kOld = T::kColumns - kNew;
-      constexpr int kResults = T::kPixels * T::kRows;
-      typename V::Acc acc[kResults][N], done[kResults][N];
-      const auto store = [&](const auto& results, int32_t x) __attribute__((always_inline)) {
-        int8_t* to[kResults];
-        FIRN_UNROLL for (int u = 0; u < T::kPixels; ++u)
-          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
-            to[u * T::kRows + j] = u == 0 || x + u < s.out_w ? out[j] : unwanted;
-            out[j] += out_steps[j];
-          }
-        output.template store<kResults>(results, to);
-      };
-
-      FIRN_UNROLL for (int k = 0; k < kOld; ++k) load(window[k]);
-      for (int32_t x = 0; x < s.out_w; x += T::kPixels) {
-        FIRN_UNROLL for (int k = kOld; k < T::kColumns; ++k) load(window[k]);
+      Quad window[KW][T::kVertical];
+      typename V::Acc acc[T::kRows][N], done[T::kRows][N];
+      const auto multiply = [&]() __attribute__((always_inline)) {
         FIRN_UNROLL for (int v = 0; v < N; ++v) {
           acc[0][v] = bias(v);
-          FIRN_UNROLL for (int i = 1; i < kResults; ++i) acc[i][v] = acc[0][v];
+          FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) acc[j][v] = acc[0][v];
         }
         FIRN_UNROLL for (int k = 0; k < KW; ++k)
           FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
@@ -124,23 +125,36 @@ struct DwConv : DwPacking<V> {
               FIRN_UNROLL for (int v = 0; v < N; ++v) {
                 if (!T::uses(j, q)) continue;
                 const int quad = T::packed_quad(j, q, k);
-                const auto w = kHeld ? held[quad][v] : weight(quad, v);
-                FIRN_UNROLL for (int u = 0; u < T::kPixels; ++u) {
-                  auto& a = acc[u * T::kRows + j][v];
-                  a = V::template dot<N>(a, window[k + u * S][q], v, w);
-                }
+                acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
+                                               kHeld ? held[quad][v] : weight(quad, v));
               }
+      };
+
+      FIRN_UNROLL for (int k = 0; k < KW; ++k) load(window[k]);
+      multiply();
+      for (int32_t x = 1;; ++x) {
         if constexpr (kAhead) {
-          if (x > 0) store(done, x);
-          FIRN_UNROLL for (int i = 0; i < kResults; ++i)
-            FIRN_UNROLL for (int v = 0; v < N; ++v) done[i][v] = acc[i][v];
+          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
+            FIRN_UNROLL for (int v = 0; v < N; ++v) done[j][v] = acc[j][v];
         } else {
-          store(acc, x);
+          output.template store<T::kRows>(acc, out);
         }
-        FIRN_UNROLL for (int k = 0; k < kOld; ++k)
-          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + kNew][q];
+        if (x < s.out_w) {
+          FIRN_UNROLL for (int k = 0; k < KW - S; ++k)
+            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + S][q];
+          FIRN_UNROLL for (int k = KW - S; k < KW; ++k) load(window[k]);
+          multiply();
+        }
+        if constexpr (kAhead) output.template store<T::kRows>(done, out);
+        FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) out[j] += out_steps[j];
+        if (x >= s.out_w) break;
       }
-      if constexpr (kAhead) store(done, s.out_w);
+      };
+      if (kAffine && y * S >= s.pad_top && y * S - s.pad_top + T::kInputs <= s.in_h) {
+        columns(DwAffine<kAffine>());
+      } else {
+        columns(DwAffine<false>());
+      }
     }
   }
 

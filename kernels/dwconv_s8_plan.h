@@ -57,11 +57,9 @@ struct DwTile {
   static constexpr int packed_quad(int j, int q, int k) {
     return kOwnQuads ? k : (j * kVertical + q) * KW + k;
   }
-  // Accumulators of a pixel: large windows need the registers for their columns.
-  static constexpr int kMaxVecs = KH == 3 ? 2 : 1;
-  // Pixels of a row made at once, where their weights must be loaded again for every pixel.
-  static constexpr int kPixels = KH == 3 ? 1 : 2;
-  static constexpr int kColumns = KW + (kPixels - 1) * S;
+  // Accumulators of an output row: large windows and many rows need the registers.
+  static constexpr int kMaxVecs = KH <= 5 ? 2 : 1;
+
   // Whether output row j has weights in quad q.
   static constexpr bool uses(int j, int q) {
     return kOwnQuads ? j == q : j * S < kRowStep * q + 4 && j * S + KH > kRowStep * q;

@@ -18,18 +18,18 @@ void gemm_s8_tiles_scalar(const GemmS8Block& b) {
     for (int r = 0; r < t.count; ++r) {
       const ptrdiff_t out = (t.first_row + r) * b.out_stride;
       for (int p = 0; p < b.panels; ++p) {
-        std::array<int32_t, kPanel> acc;
+        std::array<uint32_t, kPanel> acc;  // wraps around as vector instructions do
         std::copy_n(b.bias + p * kPanel, kPanel, acc.begin());
         const int8_t* w = b.weights + p * b.panel_bytes;
         for (int tap = 0; tap < b.taps; ++tap) {
           const int8_t* x = gemm_s8_input(t, tap, r);
           for (int k = 0; k < b.steps; ++k, w += kPanel)
-            for (size_t c = 0; c < kPanel; ++c) acc[c] += x[k] * w[c];
+            for (size_t c = 0; c < kPanel; ++c) acc[c] += static_cast<uint32_t>(x[k] * w[c]);
         }
         const int columns = std::min(kPanel, b.columns - p * kPanel);
         for (int c = 0; c < columns; ++c) {
           const int column = p * kPanel + c;
-          const int32_t a = acc[static_cast<size_t>(c)];
+          const auto a = static_cast<int32_t>(acc[static_cast<size_t>(c)]);
           if (b.to_float) {
             static_cast<float*>(b.output)[out + column] =
                 gemm_s8_to_float(a, b.scale[column], b.float_lo, b.float_hi);

@@ -205,10 +205,10 @@ Status Builder::rebuild(size_t n) {
       FIRN_TRY(quantize_weighted(node, made));
     } else if (std::holds_alternative<Binary>(node.op)) {
       // A scalar stays float: the lowering makes a table of it.
-      for (ValueId& in : made.in) {
-        if (old_.is_constant(in) && old_.value(in).shape.elements() > 1) {
-          FIRN_ASSIGN(in, add_int8_constant(old_.value(in)));
-        }
+      for (size_t i = 0; i < node.in.size(); ++i) {
+        const ValueId in = node.in[i];
+        if (!old_.is_constant(in) || old_.value(in).shape.elements() == 1) continue;
+        FIRN_ASSIGN(made.in[i], add_int8_constant(old_.value(in)));
       }
     }
   }

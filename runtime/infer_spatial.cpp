@@ -37,11 +37,12 @@ Status check_filter(const InferContext& c, const Window& window, int32_t groups)
   FIRN_TRY(check_window(c, window));
   const Shape& x = c.shape(0);
   const Shape& w = c.shape(1);
+  if (w.elements() == 0) return c.malformed("weights are " + to_string(w) + ", none at all");
   if (groups < 1) return c.malformed("groups is " + std::to_string(groups));
   if (int64_t{w[3]} * groups != x[3])
     return c.malformed("weight channels " + std::to_string(int64_t{w[3]} * groups) +
                        ", input has " + std::to_string(x[3]));
-  if (w[0] < 1 || w[0] % groups != 0)
+  if (w[0] % groups != 0)
     return c.malformed("output channels " + std::to_string(w[0]) + " in " + std::to_string(groups) +
                        " groups");
   if (w[1] != window.kernel[0] || w[2] != window.kernel[1])

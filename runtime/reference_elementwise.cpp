@@ -213,7 +213,7 @@ Status compute(const Call& c, const Binary& op) {
                          broadcast_strides(c.in[1].shape, shape)});
        !walk.done(); walk.next())
     *out++ = clamped(evaluate(op.kind, static_cast<double>(a.f32()[static_cast<size_t>(walk[0])]),
-                           static_cast<double>(b.f32()[static_cast<size_t>(walk[1])])),
+                              static_cast<double>(b.f32()[static_cast<size_t>(walk[1])])),
                      op.clamp);
   c.store(y);
   return {};

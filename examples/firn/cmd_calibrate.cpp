@@ -22,7 +22,7 @@ struct Options {
 Status calibrate(const Options& options) {
   CalibrateOptions calibration;
   FIRN_ASSIGN(calibration.method, method_from_name(options.method));
-  calibration.hold_back_every = 0;  // a table is all that is wanted: observe every sample
+  calibration.hold_back_max = 0;  // a table is all that is wanted: observe every sample
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
   FIRN_ASSIGN(Feed feed, Feed::open(options.data, network.inputs));
   FIRN_TRY(network.session.calibrate(calibration));

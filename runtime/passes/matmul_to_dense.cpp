@@ -18,7 +18,7 @@ Result<bool> convert(Rewrite& rewrite, int n) {
     return false;
   }
   FIRN_ASSIGN(const ValueId turned,
-              rewrite.add(Transpose{{1, 0}}, {node.in[1]}, std::string(weights.name)));
+              rewrite.add(Transpose{{1, 0}}, {node.in[1]}, weights.name));
   rewrite.set_op(n, Dense{});
   rewrite.set_inputs(n, {node.in[0], turned});
   return true;

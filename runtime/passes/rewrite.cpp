@@ -102,7 +102,7 @@ void Rewrite::set_input(int n, size_t i, ValueId id) {
   set_inputs(n, std::move(in));
 }
 
-Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, const std::string& name) {
+Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
   Value made;
   made.name = graph_.unique_name(name);
   made.type = value(in[0]).type;
@@ -110,7 +110,7 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, const std::string& 
   const bool fold = std::ranges::all_of(in, [&](ValueId id) { return is_constant(id); });
   const ValueId out = track(graph_.add(std::move(made)));
 
-  Node node{name, std::move(op), std::move(in), {out}};
+  Node node{std::move(name), std::move(op), std::move(in), {out}};
   FIRN_TRY(infer(graph_, node));
   if (fold) {
     Status folded = fold_node(graph_, node);

@@ -50,7 +50,7 @@ class Rewrite {
   void set_inputs(int n, std::vector<ValueId> in);
   void set_input(int n, size_t i, ValueId id);
   // A new node and its output, shapes inferred. It is computed at once where all inputs are constant.
-  Result<ValueId> add(Op op, std::vector<ValueId> in, const std::string& name);
+  Result<ValueId> add(Op op, std::vector<ValueId> in, std::string name);
   template <typename T>
   Result<ValueId> add_constant(const std::string& name, const Shape& shape,
                                std::span<const T> data) {

@@ -143,11 +143,35 @@ class Random {
   std::mt19937 engine_;
 };
 
+Value zeros(const Shape& shape) {
+  return floats(shape, std::vector<float>(shape.elements()));
+}
+
+// Gives the operators that chance hardly ever gives inputs that fit each other, such inputs.
+void mend(const Op& op, std::vector<Value>& in, Random& random) {
+  const Shape x = in[0].shape;
+  const auto filter = [&](const Window& window, int32_t groups) {
+    const bool sane = x.rank == 4 && groups > 0 && groups < 8 && window.kernel[0] > 0 &&
+                      window.kernel[0] < 8 && window.kernel[1] > 0 && window.kernel[1] < 8;
+    if (sane) in = {in[0], zeros({groups, window.kernel[0], window.kernel[1], x[3] / groups})};
+  };
+  if (const auto* conv = std::get_if<Conv2d>(&op)) filter(conv->window, conv->groups);
+  if (const auto* conv = std::get_if<ConvTranspose2d>(&op)) filter(conv->window, conv->groups);
+  if (std::holds_alternative<InstanceNorm>(op) && x.rank > 0)
+    in = {in[0], zeros({x[x.rank - 1]}), zeros({x[x.rank - 1]})};
+  if (std::holds_alternative<Where>(op)) {
+    const Value branch = random.value(x.rank);
+    in = {booleans({1}, {1}), branch, branch};
+  }
+  if (std::holds_alternative<Range>(op))
+    in = {longs({}, {random.number()}), longs({}, {random.number()}), longs({}, {random.number()})};
+}
+
 }  // namespace
 
 TEST_CASE("hostile operators are refused or computed, never worse") {
   std::vector<int> computed(std::variant_size_v<Op>);
-  for (uint32_t seed = 0; seed < 60000; ++seed) {
+  for (uint32_t seed = 0; seed < 20000; ++seed) {
     Random random(seed);
     const int rank = random.below(3) == 0 ? random.below(kMaxRank + 1) : 4;
     const Op op = random.op(rank);
@@ -155,7 +179,8 @@ TEST_CASE("hostile operators are refused or computed, never worse") {
     const int more = random.below(3);
     for (int i = 0; i < more; ++i)
       in.push_back(random.value(random.coin() ? rank : random.below(kMaxRank + 1)));
-    if (random.coin() && more > 0) in[1].shape = in[0].shape, in[1] = in[0];
+    if (more > 0 && random.coin()) in[1] = in[0];
+    if (random.coin()) mend(op, in, random);
 
     OneNode one(op, in);
     Status status = one.infer();
