@@ -37,10 +37,10 @@ struct DwConv : DwPacking<V> {
 
   // A unit's rows, N accumulators from channel c0 on. The requantizing of a pixel comes after the
   // products of the next one, so that it need not wait for its own.
-  template <int KH, int KW, int S, int N>
-  static void tile_blocks(const ConvShape& s, const ConvS8Args& args,
-                          const typename P::Unit& unit, const uint8_t* packed, int32_t c0) {
-    using T = DwTile<KH, KW, S>;
+  template <class T, int N>
+  static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
+                          const uint8_t* packed, int32_t c0) {
+    constexpr int KH = T::kHeight, KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
     const size_t block_bytes = P::block_bytes(T::kPlan);
     const auto bias = [&](int v) __attribute__((always_inline)) {
@@ -53,17 +53,17 @@ struct DwConv : DwPacking<V> {
       return V::weight(taps + quad * kQuadTaps + v % V::kVecs * kVecTaps);
     };
     // Weights stay in registers where there are enough of them.
-    constexpr bool kHeld = T::kPlan.quads * N <= V::kHeldWeights;
+    constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12;
     typename V::Weight held[T::kPlan.quads][N];
     if constexpr (kHeld) {
       FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad)
-        FIRN_UNROLL for (int v = 0; v < N; ++v) held[quad][v] = weight(quad, v);
+          FIRN_UNROLL for (int v = 0; v < N; ++v) held[quad][v] = weight(quad, v);
     }
     // Whether a pixel is requantized after the products of the next one, so that nothing waits.
-    constexpr bool kAhead = KH != 5;
+    constexpr bool kAhead = V::kManyRegisters && KH != 5;
     // Whether it gains to address the input rows, if none is padding, by their distance: there are
     // more of them than registers.
-    constexpr bool kAffine = V::kLanes == 16 && T::kInputs > 4;
+    constexpr bool kAffine = V::kManyRegisters && T::kInputs > 4;
     const typename V::Interleave interleave;
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
     const int8_t* zero = args.zero_row + c0;
@@ -87,68 +87,68 @@ struct DwConv : DwPacking<V> {
       }
 
       const auto columns = [&](auto rows) __attribute__((always_inline)) {
-      const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.in_w) * s.in_pixel_stride;
-      const int8_t* top = in[0];
-      int32_t column = -s.pad_left;
-      const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
-        if (column >= 0 && column < s.in_w) {
-          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-            const int8_t* p[4];
-            FIRN_UNROLL for (int i = 0; i < 4; ++i) {
-              const int r = q * T::kRowStep + min_of(i, T::kUsed - 1);
-              p[i] = rows.affine ? top + r * row_step : in[r];
-            }
-            quads[q] = interleave.template quad<N, T::kUsed>(p[0], p[1], p[2], p[3]);
-          }
-          if constexpr (rows.affine) {
-            top += s.in_pixel_stride;
-          } else {
-            FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) in[r] += in_steps[r];
-          }
-        } else {
-          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
-            quads[q] = interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
-        }
-        ++column;
-      };
-
-      Quad window[KW][T::kVertical];
-      typename V::Acc acc[T::kRows][N], done[T::kRows][N];
-      const auto multiply = [&]() __attribute__((always_inline)) {
-        FIRN_UNROLL for (int v = 0; v < N; ++v) {
-          acc[0][v] = bias(v);
-          FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) acc[j][v] = acc[0][v];
-        }
-        FIRN_UNROLL for (int k = 0; k < KW; ++k)
-          FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
-            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
-              FIRN_UNROLL for (int v = 0; v < N; ++v) {
-                if (!T::uses(j, q)) continue;
-                const int quad = T::packed_quad(j, q, k);
-                acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
-                                               kHeld ? held[quad][v] : weight(quad, v));
+        const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.in_w) * s.in_pixel_stride;
+        const int8_t* top = in[0];
+        int32_t column = -s.pad_left;
+        const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
+          if (column >= 0 && column < s.in_w) {
+            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+              const int8_t* p[4];
+              FIRN_UNROLL for (int i = 0; i < 4; ++i) {
+                const int r = q * T::kRowStep + min_of(i, T::kUsed - 1);
+                p[i] = rows.affine ? top + r * row_step : in[r];
               }
-      };
+              quads[q] = interleave.template quad<N, T::kUsed>(p[0], p[1], p[2], p[3]);
+            }
+            if constexpr (rows.affine) {
+              top += s.in_pixel_stride;
+            } else {
+              FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) in[r] += in_steps[r];
+            }
+          } else {
+            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) quads[q] =
+                interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
+          }
+          ++column;
+        };
 
-      FIRN_UNROLL for (int k = 0; k < KW; ++k) load(window[k]);
-      multiply();
-      for (int32_t x = 1;; ++x) {
-        if constexpr (kAhead) {
-          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
-            FIRN_UNROLL for (int v = 0; v < N; ++v) done[j][v] = acc[j][v];
-        } else {
-          output.template store<T::kRows>(acc, out);
+        Quad window[KW][T::kVertical];
+        typename V::Acc acc[T::kRows][N], done[T::kRows][N];
+        const auto multiply = [&]() __attribute__((always_inline)) {
+          FIRN_UNROLL for (int v = 0; v < N; ++v) {
+            acc[0][v] = bias(v);
+            FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) acc[j][v] = acc[0][v];
+          }
+          FIRN_UNROLL for (int k = 0; k < KW; ++k)
+              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
+                  FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
+                      FIRN_UNROLL for (int v = 0; v < N; ++v) {
+            if (!T::uses(j, q)) continue;
+            const int quad = T::packed_quad(j, q, k);
+            acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
+                                           kHeld ? held[quad][v] : weight(quad, v));
+          }
+        };
+
+        FIRN_UNROLL for (int k = 0; k < KW; ++k) load(window[k]);
+        multiply();
+        for (int32_t x = 1;; ++x) {
+          if constexpr (kAhead) {
+            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
+                done[j][v] = acc[j][v];
+          } else {
+            output.template store<T::kRows>(acc, out);
+          }
+          if (x < s.out_w) {
+            FIRN_UNROLL for (int k = 0; k < KW - S; ++k)
+                FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + S][q];
+            FIRN_UNROLL for (int k = KW - S; k < KW; ++k) load(window[k]);
+            multiply();
+          }
+          if constexpr (kAhead) output.template store<T::kRows>(done, out);
+          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) out[j] += out_steps[j];
+          if (x >= s.out_w) break;
         }
-        if (x < s.out_w) {
-          FIRN_UNROLL for (int k = 0; k < KW - S; ++k)
-            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + S][q];
-          FIRN_UNROLL for (int k = KW - S; k < KW; ++k) load(window[k]);
-          multiply();
-        }
-        if constexpr (kAhead) output.template store<T::kRows>(done, out);
-        FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) out[j] += out_steps[j];
-        if (x >= s.out_w) break;
-      }
       };
       if (kAffine && y * S >= s.pad_top && y * S - s.pad_top + T::kInputs <= s.in_h) {
         columns(DwAffine<kAffine>());
@@ -158,10 +158,8 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  template <int KH, int KW, int S>
-  static void run_tile(DwTile<KH, KW, S>, const ConvShape& s, const ConvS8Args& args, size_t begin,
-                       size_t end) {
-    using T = DwTile<KH, KW, S>;
+  template <class T>
+  static void run_tile(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
     constexpr int32_t kTogether = kMost / V::kVecs;
     const size_t block_bytes = P::block_bytes(T::kPlan);
@@ -171,10 +169,10 @@ struct DwConv : DwPacking<V> {
         const uint8_t* packed =
             static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
         if (i + kTogether <= unit.last) {
-          tile_blocks<KH, KW, S, kMost>(s, args, unit, packed, i * kChannels);
+          tile_blocks<T, kMost>(s, args, unit, packed, i * kChannels);
           i += kTogether;
         } else {
-          tile_blocks<KH, KW, S, V::kVecs>(s, args, unit, packed, i * kChannels);
+          tile_blocks<T, V::kVecs>(s, args, unit, packed, i * kChannels);
           ++i;
         }
       }
@@ -188,9 +186,9 @@ struct DwConv : DwPacking<V> {
     for (int32_t t = 0; t < n; ++t) {
       const int32_t iy = y + ky * s.dilation_h, ix = x + kx * s.dilation_w;
       const bool inside = iy >= 0 && iy < s.in_h && ix >= 0 && ix < s.in_w;
-      taps[t] = inside ? input_row(s, args, image, iy) +
-                             static_cast<ptrdiff_t>(ix) * s.in_pixel_stride
-                       : args.zero_row;
+      taps[t] = inside
+                    ? input_row(s, args, image, iy) + static_cast<ptrdiff_t>(ix) * s.in_pixel_stride
+                    : args.zero_row;
       if (++kx == s.kernel_w) kx = 0, ++ky;
     }
     for (int32_t t = n; t % 4 != 0; ++t) taps[t] = args.zero_row;
@@ -203,22 +201,21 @@ struct DwConv : DwPacking<V> {
                           const Prepare& prepare) {
     const int32_t taps = s.kernel_h * s.kernel_w;
     typename V::Acc acc[1][N];
-    FIRN_UNROLL for (int v = 0; v < N; ++v)
-      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
-                          v % V::kVecs * V::kLanes);
+    FIRN_UNROLL for (int v = 0; v < N; ++v) acc[0][v] =
+        V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+                v % V::kVecs * V::kLanes);
     const typename V::Interleave interleave;
     const uint8_t* weights = packed + sizeof(int32_t) * kChannels;
     for (int32_t first = 0; first < taps; first += kFlatTaps) {
       const int32_t n = min_of(kFlatTaps, taps - first);
       prepare(first, n);
       for (int32_t t = 0; t < n; t += 4, weights += sizeof(Tap) * kQuadTaps) {
-        const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0, tap[t + 2] + c0,
-                                                 tap[t + 3] + c0);
-        FIRN_UNROLL for (int v = 0; v < N; ++v)
-          acc[0][v] = V::template dot<N>(
-              acc[0][v], quad, v,
-              V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
-                        v % V::kVecs * kVecTaps));
+        const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0,
+                                                         tap[t + 2] + c0, tap[t + 3] + c0);
+        FIRN_UNROLL for (int v = 0; v < N; ++v) acc[0][v] = V::template dot<N>(
+            acc[0][v], quad, v,
+            V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
+                      v % V::kVecs * kVecTaps));
       }
     }
     int8_t* to[1] = {out + c0};
@@ -262,7 +259,8 @@ struct DwConv : DwPacking<V> {
   }
 
   static void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
-    if (!with_tile(s, [&](auto tile) { run_tile(tile, s, args, begin, end); }))
+    if (!with_tile<V::kManyRegisters>(
+            s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); }))
       run_flat(s, args, begin, end);
   }
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectorized depthwise convolution, whatever the instruction set: how a shape is computed, how its
-// weights are packed and how its work is divided. An ISA's file describes its vectors in a struct V;
-// everything here is internal to it.
+// weights are packed and how its work is divided. An ISA's file describes its vectors in a struct
+// V; everything here is internal to it.
 //
 // Dot instructions sum four (or two pairs of) neighbouring products, but neighbouring bytes are
 // different channels. So four bytes of each channel, a "quad", are interleaved first:
@@ -13,7 +13,7 @@
 // V has:  kVecs, kLanes   accumulators of a block of channels, and int32 lanes of one; weights are
 //                         packed by blocks
 //         kMaxVecs        accumulators that may be worked on together, of neighbouring blocks
-//         kHeldWeights    weights that may stay in registers
+//         kManyRegisters  32 of them, not 16
 //         kOffset         what is added to activations before they are multiplied
 //         Tap             type of a packed weight
 //         channel(v, l)   place within the block of lane l of accumulator v
@@ -31,8 +31,12 @@
 namespace firn::kernels {
 namespace {
 
-constexpr int32_t min_of(int32_t a, int32_t b) { return a < b ? a : b; }
-constexpr int32_t ceil_div(int32_t a, int32_t b) { return (a + b - 1) / b; }
+constexpr int32_t min_of(int32_t a, int32_t b) {
+  return a < b ? a : b;
+}
+constexpr int32_t ceil_div(int32_t a, int32_t b) {
+  return (a + b - 1) / b;
+}
 
 struct DwPlan {
   bool flat = true;
@@ -41,14 +45,16 @@ struct DwPlan {
   int32_t quads = 0;     // packed quads of a block
 };
 
-// A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column need; for
-// 3x3 moved by 2, where no quad serves two rows, two rows with a quad each.
-template <int KH, int KW, int S>
+// A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column serve.
+// With 3x3 moved by 2 that is one; given many registers, two rows with a quad each.
+template <int KH, int KW, int S, bool kManyRegisters>
 struct DwTile {
-  static constexpr bool kOwnQuads = KH == 3 && S == 2;
+  static constexpr int kHeight = KH, kWidth = KW, kStride = S;
+  static constexpr bool kOwnQuads = kManyRegisters && KH == 3 && S == 2;
   static constexpr int kVertical = kOwnQuads ? 2 : ceil_div(KH, 4);
   static constexpr int kRowStep = kOwnQuads ? S : 4;
-  static constexpr int kUsed = kOwnQuads ? KH : 4;  // input rows of a quad that have weights
+  // Input rows of a quad that have weights.
+  static constexpr int kUsed = KH == 3 && S == 2 ? KH : 4;
   static constexpr int kInputs = kRowStep * (kVertical - 1) + kUsed;
   static constexpr int kRows = (kInputs - KH) / S + 1;
   // Rows with a quad each share their weights.
@@ -71,14 +77,13 @@ struct DwTile {
 };
 
 // Calls fn(DwTile) with the tile of the shape; false where it has none.
-template <typename F>
+template <bool kManyRegisters, typename F>
 bool with_tile(const ConvShape& s, F&& fn) {
-  if (DwTile<3, 3, 1>::fits(s)) return fn(DwTile<3, 3, 1>()), true;
-  if (DwTile<3, 3, 2>::fits(s)) return fn(DwTile<3, 3, 2>()), true;
-  if (DwTile<5, 5, 1>::fits(s)) return fn(DwTile<5, 5, 1>()), true;
-  if (DwTile<5, 5, 2>::fits(s)) return fn(DwTile<5, 5, 2>()), true;
-  if (DwTile<7, 7, 1>::fits(s)) return fn(DwTile<7, 7, 1>()), true;
-  return false;
+  const auto try_tile = [&](auto tile) { return decltype(tile)::fits(s) && (fn(tile), true); };
+  return try_tile(DwTile<3, 3, 1, kManyRegisters>()) ||
+         try_tile(DwTile<3, 3, 2, kManyRegisters>()) ||
+         try_tile(DwTile<5, 5, 1, kManyRegisters>()) ||
+         try_tile(DwTile<5, 5, 2, kManyRegisters>()) || try_tile(DwTile<7, 7, 1, kManyRegisters>());
 }
 
 template <class V>
@@ -97,7 +102,7 @@ struct DwPacking {
 
   static DwPlan plan(const ConvShape& s) {
     DwPlan p;
-    if (!with_tile(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
+    if (!with_tile<V::kManyRegisters>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
       p.quads = ceil_div(s.kernel_h * s.kernel_w, 4);
     return p;
   }

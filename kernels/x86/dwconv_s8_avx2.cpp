@@ -9,7 +9,8 @@ namespace firn::kernels {
 namespace {
 
 struct Avx2 {
-  static constexpr int kVecs = 2, kMaxVecs = 2, kLanes = 8, kHeldWeights = 0;
+  static constexpr int kVecs = 2, kMaxVecs = 2, kLanes = 8;
+  static constexpr bool kManyRegisters = false;
   static constexpr int32_t kOffset = 0;
   using Tap = int16_t;
   template <int N>

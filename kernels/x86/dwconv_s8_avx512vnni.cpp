@@ -14,7 +14,8 @@ namespace firn::kernels {
 namespace {
 
 struct Avx512 {
-  static constexpr int kVecs = 1, kMaxVecs = 2, kLanes = 16, kHeldWeights = 12;
+  static constexpr int kVecs = 1, kMaxVecs = 2, kLanes = 16;
+  static constexpr bool kManyRegisters = true;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
   using Tap = int8_t;

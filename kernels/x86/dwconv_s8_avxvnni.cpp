@@ -9,7 +9,8 @@ namespace firn::kernels {
 namespace {
 
 struct AvxVnni {
-  static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 8, kHeldWeights = 0;
+  static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 8;
+  static constexpr bool kManyRegisters = false;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
   using Tap = int8_t;

@@ -172,6 +172,20 @@ TEST_CASE("names must be UTF-8") {
   }
 }
 
+TEST_CASE("weights that a node quantizes by channel: their shape is not known before inference") {
+  Graph graph = open_net();
+  const Quant by_channel{0, 8, 0, {0.5f, 0.25f}, {0, 0}};
+  const ValueId quantized = graph.add({"w_q", DType::i8, {}, by_channel, {}});
+  const ValueId weights = graph.add({"w_dq", DType::f32, {}, {}, {}});
+  Node& conv = graph.nodes[0];
+  const Node quantize{"quantize", Convert{DType::i8}, {conv.in[1]}, {quantized}};
+  const Node dequantize{"dequantize", Convert{DType::f32}, {quantized}, {weights}};
+  conv.in[1] = weights;
+  graph.nodes.insert(graph.nodes.begin(), {quantize, dequantize});
+  const auto model = make_model("test", std::move(graph));
+  REQUIRE_MESSAGE(model.ok(), model.status().message());
+}
+
 TEST_CASE("quantization is checked once shapes are known") {
   Graph graph = open_net();
   Value& y = graph.value(graph.outputs[0]);
