@@ -64,7 +64,7 @@ Aligned<T> aligned(size_t count) {
 // nobody has written that loop.
 template <typename Dots>
 double measure(double macs, Dots dots) {
-  constexpr int kLoops = 20000;
+  constexpr int kLoops = 5000;
   double best = 0;
   for (int attempt = 0; attempt < 30; ++attempt) {
     const auto start = std::chrono::steady_clock::now();

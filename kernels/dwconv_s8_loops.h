@@ -6,11 +6,10 @@
 
 #include "kernels/dwconv_s8_plan.h"
 
-#define FIRN_UNROLL _Pragma("GCC unroll 8")
-
 namespace firn::kernels {
 namespace {
 
+// Whether rows are addressed by their distance.
 template <bool kAffine>
 struct DwAffine {
   static constexpr bool affine = kAffine;
@@ -56,8 +55,11 @@ struct DwConv : DwPacking<V> {
     constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12;
     typename V::Weight held[T::kPlan.quads][N];
     if constexpr (kHeld) {
-      FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad)
-          FIRN_UNROLL for (int v = 0; v < N; ++v) held[quad][v] = weight(quad, v);
+      FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad) {
+        FIRN_UNROLL for (int v = 0; v < N; ++v) {
+          held[quad][v] = weight(quad, v);
+        }
+      }
     }
     // Whether a pixel is requantized after the products of the next one, so that nothing waits.
     constexpr bool kAhead = V::kManyRegisters && KH != 5;
@@ -103,11 +105,14 @@ struct DwConv : DwPacking<V> {
             if constexpr (rows.affine) {
               top += s.in_pixel_stride;
             } else {
-              FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) in[r] += in_steps[r];
+              FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) {
+                in[r] += in_steps[r];
+              }
             }
           } else {
-            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) quads[q] =
-                interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
+            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+              quads[q] = interleave.template quad<N, T::kUsed>(zero, zero, zero, zero);
+            }
           }
           ++column;
         };
@@ -117,36 +122,53 @@ struct DwConv : DwPacking<V> {
         const auto multiply = [&]() __attribute__((always_inline)) {
           FIRN_UNROLL for (int v = 0; v < N; ++v) {
             acc[0][v] = bias(v);
-            FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) acc[j][v] = acc[0][v];
+            FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) {
+              acc[j][v] = acc[0][v];
+            }
           }
-          FIRN_UNROLL for (int k = 0; k < KW; ++k)
-              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
-                  FIRN_UNROLL for (int j = 0; j < T::kRows; ++j)
-                      FIRN_UNROLL for (int v = 0; v < N; ++v) {
-            if (!T::uses(j, q)) continue;
-            const int quad = T::packed_quad(j, q, k);
-            acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
-                                           kHeld ? held[quad][v] : weight(quad, v));
+          FIRN_UNROLL for (int k = 0; k < KW; ++k) {
+            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+              FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+                if (!T::uses(j, q)) continue;
+                const int quad = T::packed_quad(j, q, k);
+                FIRN_UNROLL for (int v = 0; v < N; ++v) {
+                  acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
+                                                 kHeld ? held[quad][v] : weight(quad, v));
+                }
+              }
+            }
           }
         };
 
-        FIRN_UNROLL for (int k = 0; k < KW; ++k) load(window[k]);
+        FIRN_UNROLL for (int k = 0; k < KW; ++k) {
+          load(window[k]);
+        }
         multiply();
         for (int32_t x = 1;; ++x) {
           if constexpr (kAhead) {
-            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
+            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+              FIRN_UNROLL for (int v = 0; v < N; ++v) {
                 done[j][v] = acc[j][v];
+              }
+            }
           } else {
             output.template store<T::kRows>(acc, out);
           }
           if (x < s.out_w) {
-            FIRN_UNROLL for (int k = 0; k < KW - S; ++k)
-                FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[k][q] = window[k + S][q];
-            FIRN_UNROLL for (int k = KW - S; k < KW; ++k) load(window[k]);
+            FIRN_UNROLL for (int k = 0; k < KW - S; ++k) {
+              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+                window[k][q] = window[k + S][q];
+              }
+            }
+            FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
+              load(window[k]);
+            }
             multiply();
           }
           if constexpr (kAhead) output.template store<T::kRows>(done, out);
-          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) out[j] += out_steps[j];
+          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+            out[j] += out_steps[j];
+          }
           if (x >= s.out_w) break;
         }
       };
@@ -201,9 +223,10 @@ struct DwConv : DwPacking<V> {
                           const Prepare& prepare) {
     const int32_t taps = s.kernel_h * s.kernel_w;
     typename V::Acc acc[1][N];
-    FIRN_UNROLL for (int v = 0; v < N; ++v) acc[0][v] =
-        V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
-                v % V::kVecs * V::kLanes);
+    FIRN_UNROLL for (int v = 0; v < N; ++v) {
+      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+                          v % V::kVecs * V::kLanes);
+    }
     const typename V::Interleave interleave;
     const uint8_t* weights = packed + sizeof(int32_t) * kChannels;
     for (int32_t first = 0; first < taps; first += kFlatTaps) {
@@ -212,10 +235,12 @@ struct DwConv : DwPacking<V> {
       for (int32_t t = 0; t < n; t += 4, weights += sizeof(Tap) * kQuadTaps) {
         const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0,
                                                          tap[t + 2] + c0, tap[t + 3] + c0);
-        FIRN_UNROLL for (int v = 0; v < N; ++v) acc[0][v] = V::template dot<N>(
-            acc[0][v], quad, v,
-            V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
-                      v % V::kVecs * kVecTaps));
+        FIRN_UNROLL for (int v = 0; v < N; ++v) {
+          acc[0][v] = V::template dot<N>(
+              acc[0][v], quad, v,
+              V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
+                        v % V::kVecs * kVecTaps));
+        }
       }
     }
     int8_t* to[1] = {out + c0};
@@ -259,15 +284,12 @@ struct DwConv : DwPacking<V> {
   }
 
   static void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
-    if (!with_tile<V::kManyRegisters>(
-            s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); }))
+    if (!with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); }))
       run_flat(s, args, begin, end);
   }
 };
 
 }  // namespace
 }  // namespace firn::kernels
-
-#undef FIRN_UNROLL
 
 #endif  // FIRN_KERNELS_DWCONV_S8_LOOPS_H_

@@ -14,6 +14,7 @@
 //                         packed by blocks
 //         kMaxVecs        accumulators that may be worked on together, of neighbouring blocks
 //         kManyRegisters  32 of them, not 16
+//         kMaxTile        height of the largest kernel that a tile is good for
 //         kOffset         what is added to activations before they are multiplied
 //         Tap             type of a packed weight
 //         channel(v, l)   place within the block of lane l of accumulator v
@@ -27,6 +28,13 @@
 #include <string.h>
 
 #include "kernels/dwconv_s8.h"
+
+// Windows and sums are arrays of registers: every loop over them must be unrolled.
+#if defined(__clang__)
+#define FIRN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FIRN_UNROLL _Pragma("GCC unroll 8")
+#endif
 
 namespace firn::kernels {
 namespace {
@@ -77,13 +85,18 @@ struct DwTile {
 };
 
 // Calls fn(DwTile) with the tile of the shape; false where it has none.
-template <bool kManyRegisters, typename F>
+template <class V, typename F>
 bool with_tile(const ConvShape& s, F&& fn) {
-  const auto try_tile = [&](auto tile) { return decltype(tile)::fits(s) && (fn(tile), true); };
-  return try_tile(DwTile<3, 3, 1, kManyRegisters>()) ||
-         try_tile(DwTile<3, 3, 2, kManyRegisters>()) ||
-         try_tile(DwTile<5, 5, 1, kManyRegisters>()) ||
-         try_tile(DwTile<5, 5, 2, kManyRegisters>()) || try_tile(DwTile<7, 7, 1, kManyRegisters>());
+  constexpr bool kMany = V::kManyRegisters;
+  const auto try_tile = [&](auto tile) {
+    if constexpr (decltype(tile)::kHeight <= V::kMaxTile) {
+      if (decltype(tile)::fits(s)) return fn(tile), true;
+    }
+    return false;
+  };
+  return try_tile(DwTile<3, 3, 1, kMany>()) || try_tile(DwTile<3, 3, 2, kMany>()) ||
+         try_tile(DwTile<5, 5, 1, kMany>()) || try_tile(DwTile<5, 5, 2, kMany>()) ||
+         try_tile(DwTile<7, 7, 1, kMany>());
 }
 
 template <class V>
@@ -102,7 +115,7 @@ struct DwPacking {
 
   static DwPlan plan(const ConvShape& s) {
     DwPlan p;
-    if (!with_tile<V::kManyRegisters>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
+    if (!with_tile<V>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
       p.quads = ceil_div(s.kernel_h * s.kernel_w, 4);
     return p;
   }

@@ -33,7 +33,7 @@ struct YmmOutput {
       memcpy(padded, from, sizeof(float) * static_cast<size_t>(count));
       from = padded;
     }
-#pragma GCC unroll 8
+    FIRN_UNROLL
     for (int v = 0; v < N; ++v)
       scale[v] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + 4 * v)),
                                       _mm_loadu_ps(from + 4 * (N + v)), 1);
@@ -51,7 +51,7 @@ struct YmmOutput {
 
   template <int R>
   void store(const __m256i (&acc)[R][N], int8_t* const (&out)[R]) const {
-#pragma GCC unroll 8
+    FIRN_UNROLL
     for (int j = 0; j < R; ++j) {
       const __m256i first = words(acc[j], 0), second = words(acc[j], N - 2);
       __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(first, second), low);

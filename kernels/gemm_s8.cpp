@@ -16,7 +16,6 @@ namespace firn::kernels {
 void gemm_s8_tiles_scalar(const GemmS8Block& b) {
   for (const GemmS8Tile& t : std::span(b.tiles, static_cast<size_t>(b.tile_count))) {
     for (int r = 0; r < t.count; ++r) {
-      const ptrdiff_t out = (t.first_row + r) * b.out_stride;
       for (int p = 0; p < b.panels; ++p) {
         std::array<uint32_t, kPanel> acc;  // wraps around as vector instructions do
         std::copy_n(b.bias + p * kPanel, kPanel, acc.begin());
@@ -27,16 +26,9 @@ void gemm_s8_tiles_scalar(const GemmS8Block& b) {
             for (size_t c = 0; c < kPanel; ++c) acc[c] += static_cast<uint32_t>(x[k] * w[c]);
         }
         const int columns = std::min(kPanel, b.columns - p * kPanel);
-        for (int c = 0; c < columns; ++c) {
-          const int column = p * kPanel + c;
-          const auto a = static_cast<int32_t>(acc[static_cast<size_t>(c)]);
-          if (b.to_float) {
-            static_cast<float*>(b.output)[out + column] =
-                gemm_s8_to_float(a, b.scale[column], b.float_lo, b.float_hi);
-          } else {
-            static_cast<int8_t*>(b.output)[out + column] = requantize(a, b.scale[column], b.clamp);
-          }
-        }
+        for (int c = 0; c < columns; ++c)
+          gemm_s8_store(b, t.first_row + r, p * kPanel + c,
+                        static_cast<int32_t>(acc[static_cast<size_t>(c)]));
       }
     }
   }

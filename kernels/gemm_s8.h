@@ -32,11 +32,11 @@ struct ConvS8Args {
   const int8_t* input = nullptr;
   // groups * in_c + kReadSlack bytes of the input's zero point: what padding reads.
   const int8_t* zero_row = nullptr;
-  const void* packed = nullptr;    // 64-byte aligned
-  const float* scale = nullptr;    // groups * out_c: s_in * s_w / s_out (to float: s_in * s_w)
-  Clamp8 clamp;                    // of an int8 output
-  void* output = nullptr;          // int8_t, or float where to_float
-  bool to_float = false;           // y = clamp(float(acc) * scale[c], float_lo, float_hi)
+  const void* packed = nullptr;  // 64-byte aligned
+  const float* scale = nullptr;  // groups * out_c: s_in * s_w / s_out (to float: s_in * s_w)
+  Clamp8 clamp;                  // of an int8 output
+  void* output = nullptr;        // int8_t, or float where to_float
+  bool to_float = false;         // y = clamp(float(acc) * scale[c], float_lo, float_hi)
   float float_lo = 0, float_hi = 0;
 };
 
@@ -44,7 +44,8 @@ struct ConvS8Args {
 struct GemmS8 {
   const char* name;  // "gemm_s8_avx2"
   Isa isa;
-  // Bytes of the packed weights.
+  // Bytes of the packed weights. Packing depends on channels, groups, kernel, dilation and the
+  // input's pixel stride, not on image sizes: a new input size needs no new packing.
   size_t (*packed_bytes)(const ConvShape&);
   // weights: [groups * out_c][kernel_h][kernel_w][in_c]; bias: groups * out_c or null. Folds
   // -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.

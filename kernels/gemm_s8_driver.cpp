@@ -57,14 +57,7 @@ void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block&
           sum += static_cast<uint32_t>((a[k] + flip) *
                                        w[k / kernel.k_step * step_bytes + k % kernel.k_step]);
       }
-      const auto acc = static_cast<int32_t>(sum);
-      const int64_t at = r * b.out_stride + column;
-      if (b.to_float) {
-        static_cast<float*>(b.output)[at] =
-            gemm_s8_to_float(acc, b.scale[column], b.float_lo, b.float_hi);
-      } else {
-        static_cast<int8_t*>(b.output)[at] = requantize(acc, b.scale[column], b.clamp);
-      }
+      gemm_s8_store(b, r, column, static_cast<int32_t>(sum));
     }
   }
 }

@@ -26,6 +26,19 @@ size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
 void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, size_t begin,
                  size_t end);
 
+// Writes one accumulator of a block as output, in scalar code: the meaning of every kernel's
+// stores.
+inline void gemm_s8_store(const GemmS8Block& b, int64_t row, int32_t column, int32_t acc) {
+  const int64_t at = row * b.out_stride + column;
+  if (!b.to_float) {
+    static_cast<int8_t*>(b.output)[at] = requantize(acc, b.scale[column], b.clamp);
+    return;
+  }
+  float y = static_cast<float>(acc) * b.scale[column];
+  y = y > b.float_lo ? y : b.float_lo;  // as maxps(y, lo) and minps(y, hi)
+  static_cast<float*>(b.output)[at] = y < b.float_hi ? y : b.float_hi;
+}
+
 }  // namespace firn::kernels
 
 #endif  // FIRN_KERNELS_GEMM_S8_DRIVER_H_

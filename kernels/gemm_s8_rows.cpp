@@ -27,6 +27,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, int32_t k_step, int32_t max_panels) {
   tap_k = fused ? s.kernel_w * s.in_c : s.in_c;
   steps = static_cast<int32_t>(divide_up(tap_k, k_step));
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
+  part_panels = max_panels;
   parts = static_cast<int32_t>(divide_up(panels, max_panels));
   bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * k_step;

@@ -25,15 +25,17 @@ inline constexpr int kMaxSlots = 256;
 struct GemmS8Plan {
   bool dense;  // rows of the product lie one pixel stride apart: no windows
   bool fused;  // one tap is a row of the filter: kernel_w * in_c consecutive bytes
-  int32_t taps, tap_k, steps, panels, parts;
+  int32_t taps, tap_k, steps, panels, part_panels, parts;
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
 
   GemmS8Plan(const ConvShape&, int32_t k_step, int32_t max_panels);
 
   bool huge() const { return taps > kMaxTaps; }
-  // Panels are dealt to the parts evenly: 5 are 3 + 2, not 4 + 1.
+  // Parts are as wide as they can be, but a panel left alone takes another from the part before:
+  // 9 are 4 + 3 + 2.
   int32_t part_begin(int32_t part) const {
-    return part * (panels / parts) + std::min(part, panels % parts);
+    const int32_t begin = std::min(part * part_panels, panels);
+    return part > 0 && begin == panels - 1 && part_panels > 2 ? begin - 1 : begin;
   }
 };
 

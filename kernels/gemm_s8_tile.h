@@ -10,7 +10,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "kernels/requant.h"
 
@@ -24,9 +23,8 @@
 
 namespace firn::kernels {
 
-inline constexpr int kPanel = 16;        // columns
-inline constexpr int kMaxPanels = 4;     // a block's columns
-inline constexpr int kMaxTileRows = 32;  // any variant's tile
+inline constexpr int kPanel = 16;     // columns
+inline constexpr int kMaxPanels = 4;  // of a block
 
 // Consecutive output pixels (rows of the product). Most tiles lie inside one row of the image,
 // where input rows are evenly spaced; those that wrap around or touch the border have pointers.
@@ -46,6 +44,7 @@ FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrd
   return row + t.tap_offset[tap];
 }
 
+// Some tiles by some panels, with what turns accumulators into output.
 struct GemmS8Block {
   const GemmS8Tile* tiles;
   int32_t tile_count;
@@ -62,13 +61,6 @@ struct GemmS8Block {
   void* output;  // int8_t or float: row 0, column 0
   ptrdiff_t out_stride;
 };
-
-// The float output of an accumulator, as scalar code says it.
-inline float gemm_s8_to_float(int32_t acc, float scale, float lo, float hi) {
-  float y = static_cast<float>(acc) * scale;
-  y = y > lo ? y : lo;  // as maxps(y, lo) and minps(y, hi)
-  return y < hi ? y : hi;
-}
 
 }  // namespace firn::kernels
 

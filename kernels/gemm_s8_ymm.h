@@ -5,6 +5,7 @@
 #define FIRN_KERNELS_GEMM_S8_YMM_H_
 
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/gemm_s8_tile.h"
 

@@ -35,9 +35,11 @@ void Calibration::map_slots(const Program& program) {
 
 void Calibration::begin(const Program& program) {
   const auto every = static_cast<size_t>(std::max(options_.hold_back_every, 1));
-  holding_ = options_.hold_back_max > 0 && started_ % every == every / 2;
+  // With a table's ranges there is nothing to observe: every frame is one to verify on.
+  const bool due = !observer_.has_value() || started_ % every == every / 2;
+  holding_ = options_.hold_back_max > 0 && due;
   ++started_;
-  if (holding_) return;
+  if (holding_ || !observer_.has_value()) return;
   map_slots(program);
   observer_->begin_frame();
   const Graph& g = program.graph();
@@ -48,7 +50,7 @@ void Calibration::begin(const Program& program) {
 }
 
 void Calibration::step(const Program& program, size_t step) {
-  if (holding_) return;
+  if (holding_ || !observer_.has_value()) return;
   for (const ValueId id : program.steps()[step].writes)
     if (const int slot = slot_[index(id)]; slot >= 0)
       observer_->see(static_cast<size_t>(slot),
@@ -86,7 +88,7 @@ bool Calibration::end(const Program& program, std::span<const Tensor> inputs) {
     hold_back(program, inputs);
     return false;
   }
-  if (!observer_->end_frame() || converged_) return false;
+  if (!observer_.has_value() || !observer_->end_frame() || converged_) return false;
   const size_t frames = observer_->frames();
   if (frames < static_cast<size_t>(std::max(options_.min_frames, 1)) ||
       frames % kConvergenceEvery != 0)

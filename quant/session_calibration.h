@@ -36,7 +36,7 @@ class Calibration {
  public:
   Calibration(CalibrateOptions options, const Graph& graph)
       : options_(std::move(options)), observer_(tensors_to_observe(graph)) {}
-  // Of a table: nothing is observed.
+  // Of a table: nothing is observed, frames are held back only.
   explicit Calibration(std::map<std::string, Interval> ranges) : ranges_(std::move(ranges)) {}
 
   // The hooks of a run.

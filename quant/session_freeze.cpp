@@ -229,8 +229,9 @@ Status Session::load_table(const std::string& path) {
   const std::lock_guard control(impl_->control_mutex);
   FIRN_TRY(check_float(*impl_, "load_table"));
   FIRN_ASSIGN(auto ranges, read_table(path, *running_graph(*impl_)));
-  old = replace(*impl_, std::make_shared<Calibration>(std::move(ranges)), nullptr,
-                State::calibrating);
+  auto calibration = std::make_shared<Calibration>(std::move(ranges));
+  auto tap = make_tap(*impl_, *calibration);
+  old = replace(*impl_, std::move(calibration), std::move(tap), State::calibrating);
   return {};
 }
 

@@ -20,7 +20,10 @@ bool in_range(const Graph& graph, ValueId id) {
 Status check_value(const Value& value) {
   for (int32_t d : value.shape.dims())
     if (d < -1) return malformed("value " + value.name + ": dimension " + std::to_string(d));
-  if (value.constant == nullptr) return check_quant(value, value.shape.known());
+  if (value.constant == nullptr) {
+    // A scalar may be a shape that nobody inferred yet.
+    return check_quant(value, value.shape.known() && value.shape.rank > 0);
+  }
   const Result<size_t> elements = checked_elements(value.shape);
   if (!elements.ok())
     return malformed("constant " + value.name + ": " + elements.status().message());

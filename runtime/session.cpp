@@ -141,8 +141,12 @@ void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Gra
 
 std::shared_ptr<const Graph> SessionImpl::current_graph() const {
   const std::lock_guard lock(run_mutex);
-  if (frozen != nullptr) return frozen;
-  return {model, &model->graph};
+  if (frozen == nullptr) return {model, &model->graph};
+  // Dimensions that the model leaves open stay open.
+  auto graph = std::make_shared<Graph>(*frozen);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    graph->value(graph->inputs[i]).shape = inputs[i].shape;
+  return graph;
 }
 
 Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs, std::vector<Tensor>& bound) {

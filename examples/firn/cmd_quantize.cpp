@@ -98,8 +98,8 @@ std::string as_text(const Options& options, const FreezeReport& report,
 }
 
 Status quantize(const Options& options) {
-  if (options.table.empty() == options.data.data.empty()) {
-    return {Code::invalid_argument, "give the samples with --data, or their ranges with --table"};
+  if (options.table.empty() && options.data.data.empty()) {
+    return {Code::invalid_argument, "give samples with --data, their ranges with --table, or both"};
   }
   CalibrateOptions calibration;
   FreezeOptions freeze = options.freeze;
@@ -109,12 +109,12 @@ Status quantize(const Options& options) {
   }
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
   Session& session = network.session;
-  if (options.table.empty()) {
+  // With a table the samples only verify what it gives.
+  FIRN_TRY(options.table.empty() ? session.calibrate(calibration)
+                                 : session.load_table(options.table));
+  if (!options.data.data.empty()) {
     FIRN_ASSIGN(Feed feed, Feed::open(options.data, network.inputs));
-    FIRN_TRY(session.calibrate(calibration));
     FIRN_TRY(observe(session, feed));
-  } else {
-    FIRN_TRY(session.load_table(options.table));
   }
   const CalibrationStatus observed = session.calibration();
   FIRN_ASSIGN(const FreezeReport report, session.freeze(freeze));
@@ -136,7 +136,9 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("-o,--output", options->output, "the model to write")
       ->type_name("OUT.firn")
       ->required();
-  command->add_option("--table", options->table, "ranges from firn calibrate")
+  command
+      ->add_option("--table", options->table,
+                   "ranges from firn calibrate; samples then only verify the result")
       ->type_name("T.table");
   add_method_option(*command, options->method);
   command

@@ -35,7 +35,10 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return fail(kUsage, std::string(error.what()) + " (see --help)");
+    // CLI11 misses a command before it looks at what stands in its place.
+    const bool unknown = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
+    const std::string what = unknown ? std::string("no command '") + argv[1] + "'" : error.what();
+    return fail(kUsage, what + " (see --help)");
   }
   if (const Status status = action(); !status.ok()) return fail(kFailure, status.message());
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {

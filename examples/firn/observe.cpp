@@ -15,16 +15,14 @@ Status observe(Session& session, Feed& feed) {
   for (size_t i = 0; i < feed.size(); ++i) {
     FIRN_ASSIGN(const std::vector<NamedTensor> inputs, feed.read(i));
     FIRN_TRY(session.run(inputs, outputs));
-    progress.step(
-        format("ranges move by %s", percent_text(session.calibration().movement).c_str()));
+    const CalibrationStatus so_far = session.calibration();
+    progress.step(so_far.frames > 0 ? "ranges move by " + percent_text(so_far.movement) : "");
   }
   const CalibrationStatus status = session.calibration();
-  if (status.frames == 0) {
-    return {
-        Code::failed_precondition,
-        format("none of the %zu samples could be observed: %zu had NaN or infinite values, last "
-               "in '%s'",
-               feed.size(), status.rejected, status.last_rejected.c_str())};
+  if (status.rejected == feed.size()) {
+    return {Code::failed_precondition,
+            format("all %zu samples have NaN or infinite values, the last in '%s'", feed.size(),
+                   status.last_rejected.c_str())};
   }
   return {};
 }

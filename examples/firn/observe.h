@@ -12,7 +12,7 @@
 
 namespace firn::tool {
 
-// Runs every sample, with a progress bar. failed_precondition where none could be observed.
+// Runs every sample, with a progress bar. failed_precondition where none was good.
 Status observe(Session& session, Feed& feed);
 
 // "100 frames, 12 held back, 0 rejected; ranges move by 0.8 % (most: conv_3)".

@@ -69,7 +69,9 @@ void add_data_options(CLI::App& command, DataOptions& options) {
       .add_option("--labels", options.labels,
                   "a CSV with columns file and class, or an .npy of integers for .npy data")
       ->type_name("FILE");
-  command.add_option("--skip", options.skip, "leave out the first N samples")->type_name("N");
+  command.add_option("--skip", options.skip, "leave out the first N samples")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--limit", options.limit, "take at most N samples")
       ->type_name("N")
       ->check(CLI::PositiveNumber);

@@ -32,13 +32,13 @@ Result<Method> method_from_name(const std::string& name);
 struct FreezeReport;
 
 struct FreezeOptions {
-  std::optional<Method> method;  // default: the calibration's
+  std::optional<Method> method{};  // default: the calibration's
   // Layers that stay in float: names, with * and ?, or "type:Conv2d". A pattern that matches
   // nothing is an error.
-  std::vector<std::string> keep_float;
+  std::vector<std::string> keep_float{};
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.
-  std::optional<double> min_sqnr_db;
+  std::optional<double> min_sqnr_db{};
   // Whether the session keeps what thaw() and a later freeze() need.
   bool keep_float_weights = true;
 };
@@ -51,11 +51,11 @@ struct CalibrateOptions {
   int hold_back_max = 8;
   // Freeze and switch, in the background, once the ranges have converged.
   bool automatic_freeze = false;
-  FreezeOptions freeze;      // of the automatic freeze
+  FreezeOptions freeze{};      // of the automatic freeze
   int min_frames = 32;       // never converged before
   double tolerance = 0.005;  // converged: mean relative movement of the ranges per doubling of frames
   // Called by the automatic freeze, on its own thread, with the report or the reason for none.
-  std::function<void(const Result<FreezeReport>&)> on_freeze;
+  std::function<void(const Result<FreezeReport>&)> on_freeze{};
 };
 
 // Where a calibration stands.

@@ -26,9 +26,9 @@ struct SessionOptions {
   int threads = 1;  // at most; they block when idle
   // The kernels' instruction set: "scalar", "avx2", "avxvnni", "avx512vnni"; "" is the best this
   // machine has. invalid_argument where the machine lacks it. The answers are the same bits.
-  std::string isa;
+  std::string isa{};
   // Shapes for inputs whose model leaves dimensions open; others start with 1 there.
-  std::vector<std::pair<std::string, Shape>> input_shapes;
+  std::vector<std::pair<std::string, Shape>> input_shapes{};
 };
 
 // What a session spends; see also bench.
@@ -89,7 +89,8 @@ class Session {
   CalibrationStatus calibration() const;
   // Ranges as text: one line a tensor, editable, with the graph's fingerprint.
   Status save_table(const std::string& path) const;
-  // Calibrates from such a file instead of frames. malformed names the line.
+  // Calibrates from such a file instead of frames; the last of the frames that follow are held back
+  // to verify the freeze. malformed names the line.
   Status load_table(const std::string& path);
 
   // Quantizes what was observed, verifies on the held-back frames and switches to int8.

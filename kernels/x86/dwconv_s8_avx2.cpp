@@ -11,6 +11,7 @@ namespace {
 struct Avx2 {
   static constexpr int kVecs = 2, kMaxVecs = 2, kLanes = 8;
   static constexpr bool kManyRegisters = false;
+  static constexpr int kMaxTile = 3;
   static constexpr int32_t kOffset = 0;
   using Tap = int16_t;
   template <int N>

@@ -16,6 +16,7 @@ namespace {
 struct Avx512 {
   static constexpr int kVecs = 1, kMaxVecs = 2, kLanes = 16;
   static constexpr bool kManyRegisters = true;
+  static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
   using Tap = int8_t;
@@ -77,7 +78,7 @@ struct Avx512 {
           high(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.hi))),
           channels(count),
           small(true) {
-#pragma GCC unroll 2
+      FIRN_UNROLL
       for (int v = 0; v < N; ++v) {
         const auto mask = static_cast<__mmask16>(first(count) >> 16 * v);
         scale[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + 16 * v);
@@ -92,14 +93,14 @@ struct Avx512 {
     template <int R>
     void store(const Acc (&acc)[R][N], int8_t* const (&out)[R]) const {
       __m512 x[R * N];
-#pragma GCC unroll 8
+      FIRN_UNROLL
       for (int i = 0; i < R * N; ++i)
         x[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i / N][i % N]), scale[i % N]);
       if (!small) {
-#pragma GCC unroll 8
+        FIRN_UNROLL
         for (int i = 0; i < R * N; ++i) x[i] = _mm512_min_ps(x[i], high_float);
       }
-#pragma GCC unroll 8
+      FIRN_UNROLL
       for (int i = 0; i < R * N; i += 4) {
         const __m512i a = words(x[i], x[i + 1 < R * N ? i + 1 : i]);
         const __m512i b = i + 2 < R * N ? words(x[i + 2], x[i + 3 < R * N ? i + 3 : i + 2]) : a;
@@ -147,9 +148,7 @@ struct Avx512 {
   };
 
  private:
-  static __mmask32 first(int32_t count) {
-    return 0xffffffffu >> (32 - count);
-  }
+  static __mmask32 first(int32_t count) { return 0xffffffffu >> (32 - count); }
   static __m512i load1(const int8_t* low) {
     return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
   }

@@ -11,6 +11,7 @@ namespace {
 struct AvxVnni {
   static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 8;
   static constexpr bool kManyRegisters = false;
+  static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
   using Tap = int8_t;

@@ -57,12 +57,14 @@ struct Store {
   const float* scale;
   ptrdiff_t stride;
   __mmask64 mask;
+  bool narrow;  // the clamp: packs already saturate to int8
   __m512i zero, lo, hi, order;
 
   FIRN_INLINE explicit Store(const GemmS8Block& b)
       : scale(b.scale),
         stride(b.out_stride),
         mask(columns_mask(b.columns)),
+        narrow(b.clamp.lo > -128 || b.clamp.hi < 127),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
         lo(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.lo))),
         hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi))),
@@ -86,7 +88,7 @@ struct Store {
     const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
     const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
     __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
-    y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
+    if (narrow) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
     out += r * stride;
     if constexpr (P >= 3) {
       _mm512_mask_storeu_epi8(out, mask, y);

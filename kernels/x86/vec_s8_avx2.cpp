@@ -2,7 +2,9 @@
 // 8-bit elementwise work, pools and conversions with AVX2: 32 bytes at once.
 #include <immintrin.h>
 
-#include "kernels/vec_s8_x86.h"
+#include "kernels/vec_s8_convert.h"
+#include "kernels/vec_s8_map.h"
+#include "kernels/vec_s8_pool.h"
 
 namespace firn::kernels {
 namespace {
@@ -107,14 +109,23 @@ struct Ymm {
   };
 };
 
-using Ops = VecOps<Ymm>;
-
 }  // namespace
 
 extern const VecS8 vec_s8_avx2;
-const VecS8 vec_s8_avx2 = {"vec_s8_avx2",     Isa::avx2,    Ops::add,      Ops::add_row,
-                           Ops::mul,          Ops::mul_row, Ops::lut,      Ops::max_pool,
-                           Ops::average_pool, Ops::mean,    Ops::quantize, Ops::quantize_planar,
-                           Ops::dequantize};
+const VecS8 vec_s8_avx2 = {
+    "vec_s8_avx2",
+    Isa::avx2,
+    VecMap<Ymm>::add,
+    VecMap<Ymm>::add_row,
+    VecMap<Ymm>::mul,
+    VecMap<Ymm>::mul_row,
+    VecMap<Ymm>::lut,
+    VecPool<Ymm>::max_pool,
+    VecPool<Ymm>::average_pool,
+    VecPool<Ymm>::mean,
+    VecConvert<Ymm>::quantize,
+    VecConvert<Ymm>::quantize_planar,
+    VecConvert<Ymm>::dequantize,
+};
 
 }  // namespace firn::kernels

@@ -6,7 +6,9 @@
 #endif
 #include <immintrin.h>
 
-#include "kernels/vec_s8_x86.h"
+#include "kernels/vec_s8_convert.h"
+#include "kernels/vec_s8_map.h"
+#include "kernels/vec_s8_pool.h"
 
 namespace firn::kernels {
 namespace {
@@ -89,23 +91,23 @@ struct Zmm {
   };
 };
 
-using Ops = VecOps<Zmm>;
-
 }  // namespace
 
 extern const VecS8 vec_s8_avx512vnni;
-const VecS8 vec_s8_avx512vnni = {"vec_s8_avx512vnni",
-                                 Isa::avx512vnni,
-                                 Ops::add,
-                                 Ops::add_row,
-                                 Ops::mul,
-                                 Ops::mul_row,
-                                 Ops::lut,
-                                 Ops::max_pool,
-                                 Ops::average_pool,
-                                 Ops::mean,
-                                 Ops::quantize,
-                                 Ops::quantize_planar,
-                                 Ops::dequantize};
+const VecS8 vec_s8_avx512vnni = {
+    "vec_s8_avx512vnni",
+    Isa::avx512vnni,
+    VecMap<Zmm>::add,
+    VecMap<Zmm>::add_row,
+    VecMap<Zmm>::mul,
+    VecMap<Zmm>::mul_row,
+    VecMap<Zmm>::lut,
+    VecPool<Zmm>::max_pool,
+    VecPool<Zmm>::average_pool,
+    VecPool<Zmm>::mean,
+    VecConvert<Zmm>::quantize,
+    VecConvert<Zmm>::quantize_planar,
+    VecConvert<Zmm>::dequantize,
+};
 
 }  // namespace firn::kernels

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass: per-channel arithmetic before a layer moves into its weights and bias, as input normalisation
-// does.
+// Pass: per-channel arithmetic before a layer moves into its weights and bias, as input
+// normalisation does.
 //
 //   x -> Mul, Div by constant [C] or [] -> (Transpose) -> Conv2d, ConvTranspose2d, Dense
 //   x -> Add, Sub                       -> (Transpose) -> Conv2d without padding, Dense
@@ -14,7 +14,8 @@
 namespace firn {
 namespace {
 
-// How many groups the channels fall into, and whether every weight meets every input of its channel.
+// How many groups the channels fall into, and whether every weight meets every input of its
+// channel.
 struct Reach {
   int32_t groups = 1;
   bool everywhere = false;
@@ -40,8 +41,7 @@ Result<bool> fold(Rewrite& rewrite, int n) {
     y = rewrite.node(transpose).in[0];
   }
   const int binary = rewrite.producer(y);
-  const std::optional<Affine> affine =
-      binary < 0 ? std::nullopt : affine_of(rewrite, binary, axis);
+  const std::optional<Affine> affine = binary < 0 ? std::nullopt : affine_of(rewrite, binary, axis);
   if (!affine || !clamp_of(rewrite.node(binary).op)->none()) return false;
   if (!rewrite.has_one_reader(y)) {
     rewrite.note(n, "others read " + rewrite.value(y).name + ", too");
@@ -59,7 +59,8 @@ Result<bool> fold(Rewrite& rewrite, int n) {
   const size_t per_group = static_cast<size_t>(shape[shape.rank - 1]);  // input channels
   std::vector<double> bias = bias_of(rewrite, n);
   const size_t filter = bias.empty() ? 0 : before.size() / bias.size();
-  const size_t outputs_per_group = std::max<size_t>(1, bias.size() / static_cast<size_t>(reach.groups));
+  const size_t outputs_per_group =
+      std::max<size_t>(1, bias.size() / static_cast<size_t>(reach.groups));
   std::vector<float> weights(before.size());
   for (size_t c = 0; c < bias.size(); ++c) {
     const size_t first = c / outputs_per_group * per_group;

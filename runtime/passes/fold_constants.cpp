@@ -13,11 +13,9 @@ namespace {
 constexpr size_t kGrowth = 4;
 constexpr size_t kFreeBytes = size_t{1} << 20;
 
-bool moves_data(const Op& op) {
-  return std::holds_alternative<Transpose>(op) || std::holds_alternative<Reshape>(op);
+size_t bytes_of(const Value& value) {
+  return value.shape.elements() * dtype_bytes(value.type);
 }
-
-size_t bytes_of(const Value& value) { return value.shape.elements() * dtype_bytes(value.type); }
 
 Result<bool> fold(Rewrite& rewrite, int n) {
   const Node node = rewrite.node(n);

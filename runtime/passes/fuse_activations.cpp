@@ -25,7 +25,9 @@ namespace {
 using Kind = Unary::Kind;
 
 // Exporters print constants with four to nine digits.
-bool near(double a, double b) { return std::abs(a - b) <= 1e-4 * std::abs(b); }
+bool near(double a, double b) {
+  return std::abs(a - b) <= 1e-4 * std::abs(b);
+}
 
 // constant * factors[0] * factors[1] * ...
 struct Product {

@@ -5,7 +5,6 @@
 //   x -> Pad by 0          -> (Transpose) -> AveragePool that counts padding, or has none
 //   x -> Pad by <= min(x)  -> (Transpose) -> MaxPool, every window of which sees some of x
 //   becomes     x -> (Transpose) -> op with padding
-#include <algorithm>
 #include <limits>
 
 #include "runtime/passes/layer.h"

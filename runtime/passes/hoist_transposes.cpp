@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass: moves a Transpose up over a Reshape where it meets another one: two become one. This is what
-// NCHW channel shuffles leave.
+// Pass: moves a Transpose up over a Reshape where it meets another one: two become one. This is
+// what NCHW channel shuffles leave.
 //
 //   x -> Transpose p -> Reshape -> Transpose q -> z     becomes     x -> Transpose -> Reshape -> z
 #include "runtime/passes/match.h"

@@ -8,7 +8,9 @@
 namespace firn {
 namespace {
 
-bool is_finite(double value) { return std::isfinite(static_cast<float>(value)); }
+bool is_finite(double value) {
+  return std::isfinite(static_cast<float>(value));
+}
 
 bool is_layer(const Op& op) {
   return std::holds_alternative<Conv2d>(op) || std::holds_alternative<ConvTranspose2d>(op) ||
@@ -33,7 +35,9 @@ C* find_clamp(AnyOp& op) {
 
 }  // namespace
 
-const Clamp* clamp_of(const Op& op) { return find_clamp<const Clamp>(op); }
+const Clamp* clamp_of(const Op& op) {
+  return find_clamp<const Clamp>(op);
+}
 
 Op with_clamp(Op op, const Clamp& clamp) {
   if (Clamp* place = find_clamp<Clamp>(op)) *place = clamp;
@@ -71,8 +75,8 @@ Result<bool> set_constants(Rewrite& rewrite, int n, std::vector<float> weights,
     rewrite.inherit_name(node.in[1], in[1]);
   }
   const bool had_bias = node.in.size() > 2 && node.in[2] != ValueId::none;
-  FIRN_ASSIGN(in[2], rewrite.add_floats(node.name + "_bias",
-                                        {static_cast<int32_t>(bias.size())}, bias));
+  FIRN_ASSIGN(in[2],
+              rewrite.add_floats(node.name + "_bias", {static_cast<int32_t>(bias.size())}, bias));
   if (had_bias) rewrite.inherit_name(node.in[2], in[2]);
   rewrite.set_inputs(n, std::move(in));
   return true;
@@ -96,8 +100,12 @@ std::optional<Affine> affine_of(const Rewrite& rewrite, int n, int axis) {
   for (size_t i = 0; i < channels; ++i) {
     const double value = (*constants)[i];
     switch (op->kind) {
-      case Binary::Kind::add: affine.shift[i] = value; break;
-      case Binary::Kind::mul: affine.scale[i] = value; break;
+      case Binary::Kind::add:
+        affine.shift[i] = value;
+        break;
+      case Binary::Kind::mul:
+        affine.scale[i] = value;
+        break;
       case Binary::Kind::sub:
         affine.scale[i] = constant_first ? -1 : 1;
         affine.shift[i] = constant_first ? value : -value;
@@ -106,7 +114,8 @@ std::optional<Affine> affine_of(const Rewrite& rewrite, int n, int axis) {
         if (constant_first) return std::nullopt;
         affine.scale[i] = 1 / value;
         break;
-      default: return std::nullopt;
+      default:
+        return std::nullopt;
     }
     if (!is_finite(affine.scale[i]) || !is_finite(affine.shift[i])) return std::nullopt;
   }

@@ -22,7 +22,8 @@ bool is_foldable_layer(const Rewrite& rewrite, int n);
 int32_t channels_of(const Rewrite& rewrite, int n);
 // Its bias, or as many zeros.
 std::vector<double> bias_of(const Rewrite& rewrite, int n);
-// Gives the layer new constants. False, with nothing changed, where a number is too large for float.
+// Gives the layer new constants. False, with nothing changed, where a number is too large for
+// float.
 Result<bool> set_constants(Rewrite& rewrite, int n, std::vector<float> weights,
                            const std::vector<double>& bias);
 

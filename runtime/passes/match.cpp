@@ -6,7 +6,13 @@
 
 namespace firn {
 
-bool is_plain(const Value& value) { return value.type == DType::f32 && !value.quant; }
+bool moves_data(const Op& op) {
+  return std::holds_alternative<Transpose>(op) || std::holds_alternative<Reshape>(op);
+}
+
+bool is_plain(const Value& value) {
+  return value.type == DType::f32 && !value.quant;
+}
 
 bool is_plain(const Rewrite& rewrite, int n) {
   const auto plain = [&](ValueId id) { return id == ValueId::none || is_plain(rewrite.value(id)); };

@@ -14,6 +14,9 @@ namespace firn {
 
 using Perm = std::vector<int32_t>;
 
+// Whether the operator changes where elements lie, and nothing else.
+bool moves_data(const Op& op);
+
 // A float value without quantization: arithmetic may be moved and merged on it.
 bool is_plain(const Value& value);
 // The same of everything that node n reads and makes.
@@ -23,8 +26,8 @@ bool same_encoding(const Value& a, const Value& b);
 
 // The one element of a plain constant, whatever its rank.
 std::optional<double> scalar(const Graph& graph, ValueId id);
-// A plain constant that, broadcast to `rank` dimensions, varies along `axis` alone, as one number for
-// each of the `channels` there.
+// A plain constant that, broadcast to `rank` dimensions, varies along `axis` alone, as one number
+// for each of the `channels` there.
 std::optional<std::vector<double>> per_channel(const Graph& graph, ValueId id, int rank, int axis,
                                                int32_t channels);
 

@@ -17,8 +17,7 @@ Result<bool> convert(Rewrite& rewrite, int n) {
     rewrite.note(n, "is quantized");
     return false;
   }
-  FIRN_ASSIGN(const ValueId turned,
-              rewrite.add(Transpose{{1, 0}}, {node.in[1]}, weights.name));
+  FIRN_ASSIGN(const ValueId turned, rewrite.add(Transpose{{1, 0}}, {node.in[1]}, weights.name));
   rewrite.set_op(n, Dense{});
   rewrite.set_inputs(n, {node.in[0], turned});
   return true;

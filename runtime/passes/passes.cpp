@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of passes, the loop over it, and the names that nodes end up with.
+// The table of passes, the loops over it, and the names that nodes end up with.
 #include "runtime/passes/passes.h"
 
 #include <algorithm>
 #include <cctype>
 #include <unordered_set>
 
+#include "runtime/passes/match.h"
+
 namespace firn {
 
-// One line a pass, in the order they run: constants and what does nothing first, then layout, so that
-// patterns see operators side by side, then fusion.
+// One line a pass, in the order they run: constants and what does nothing first, then layout, so
+// that patterns see operators side by side, then fusion.
 #define FIRN_PASSES(X)      \
   X(fold_constants)         \
   X(remove_no_ops)          \
@@ -32,6 +34,9 @@ namespace firn {
 FIRN_PASSES(FIRN_DECLARE)
 #undef FIRN_DECLARE
 
+// Worth trying, not always worth keeping: it adds Transposes, in the hope that more cancel.
+Result<int> split_transposes(Graph& graph, Diag& diag);
+
 std::span<const Pass> passes() {
 #define FIRN_ENTRY(name) {#name, name},
   static constexpr Pass kPasses[] = {FIRN_PASSES(FIRN_ENTRY)};
@@ -48,18 +53,14 @@ constexpr int kMaxRounds = 200;
 // compute come before those that move data.
 void name_nodes(Graph& graph) {
   std::unordered_set<std::string> taken;
-  const auto moves_data = [](const Node& node) {
-    return std::holds_alternative<Transpose>(node.op) || std::holds_alternative<Reshape>(node.op);
-  };
   for (const bool moving : {false, true}) {
     for (Node& node : graph.nodes) {
-      if (moves_data(node) != moving) continue;
+      if (moves_data(node.op) != moving) continue;
       if (node.name.empty()) node.name = graph.value(node.out[0]).name;
       if (node.name.empty()) {
         node.name = op_name(node.op);
-        std::ranges::transform(node.name, node.name.begin(), [](unsigned char c) {
-          return static_cast<char>(std::tolower(c));
-        });
+        std::ranges::transform(node.name, node.name.begin(),
+                               [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       }
       const std::string base = node.name;
       for (int i = 2; !taken.insert(node.name).second; ++i)
@@ -77,28 +78,57 @@ Status run_pass(const Pass& pass, Graph& graph, Diag& diag, int& fired) {
   return {};
 }
 
-}  // namespace
-
-Status optimize(Graph& graph, Diag& diag) {
-  FIRN_TRY(infer_shapes(graph));
+// Runs all passes until none fires.
+Status settle(Graph& graph, Diag& diag) {
+  std::string fired_passes;
   for (int round = 0; round < kMaxRounds; ++round) {
     // Only the last round, in which nothing fires, knows what is really left undone.
     Diag round_diag;
-    std::string fired_passes;
+    fired_passes.clear();
     for (const Pass& pass : passes()) {
       int fired = 0;
       FIRN_TRY(run_pass(pass, graph, round_diag, fired));
       if (fired > 0) fired_passes += std::string(" ") + pass.name;
     }
-    if (fired_passes.empty()) {
-      diag.notes.insert(diag.notes.end(), round_diag.notes.begin(), round_diag.notes.end());
-      name_nodes(graph);
-      return check(graph);
-    }
-    if (round + 1 == kMaxRounds)
-      return {Code::internal, "passes do not settle; still firing:" + fired_passes};
+    if (!fired_passes.empty()) continue;
+    diag = std::move(round_diag);
+    return {};
   }
-  return {};
+  return {Code::internal, "passes do not settle; still firing:" + fired_passes};
+}
+
+size_t transposed_elements(const Graph& graph) {
+  size_t elements = 0;
+  for (const Node& node : graph.nodes)
+    if (std::holds_alternative<Transpose>(node.op))
+      elements += graph.value(node.out[0]).shape.elements();
+  return elements;
+}
+
+// Keeps the graph with split Transposes if less is left to transpose, and tries again.
+Status explore(Graph& graph, Diag& diag) {
+  for (;;) {
+    Graph trial = graph;
+    Diag trial_diag;
+    FIRN_ASSIGN(const int fired, split_transposes(trial, trial_diag));
+    if (fired == 0) return {};
+    FIRN_TRY(settle(trial, trial_diag));
+    if (transposed_elements(trial) >= transposed_elements(graph)) return {};
+    graph = std::move(trial);
+    diag = std::move(trial_diag);
+  }
+}
+
+}  // namespace
+
+Status optimize(Graph& graph, Diag& diag) {
+  FIRN_TRY(infer_shapes(graph));
+  Diag settled;
+  FIRN_TRY(settle(graph, settled));
+  FIRN_TRY(explore(graph, settled));
+  diag.notes.insert(diag.notes.end(), settled.notes.begin(), settled.notes.end());
+  name_nodes(graph);
+  return check(graph);
 }
 
 }  // namespace firn

@@ -26,8 +26,9 @@ struct Pass {
 // In the order they run.
 std::span<const Pass> passes();
 
-// Infers shapes, then runs all passes until none fires. The graph is checked after each in debug
-// builds, and once at the end in all. Input shapes must be known.
+// Infers shapes, then runs all passes until none fires; what pays only at times is tried on a copy.
+// Afterwards every node has a name of its own, and outputs have theirs and their layout. The graph
+// is checked after each in debug builds, and once at the end in all. Input shapes must be known.
 Status optimize(Graph& graph, Diag& diag);
 
 }  // namespace firn

@@ -19,6 +19,10 @@ Result<bool> convert(Rewrite& rewrite, int n) {
                      window.kernel[1] == in[2] && window.pad == Window{}.pad &&
                      (window.dilation == Window{}.dilation || (in[1] == 1 && in[2] == 1));
   if (!whole) return false;
+  if (!is_plain(rewrite, n)) {
+    rewrite.note(n, "is quantized");
+    return false;
+  }
   rewrite.set_op(n, Reduce{Reduce::Kind::mean, {1, 2}, true});
   return true;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass: removes nodes whose output is their input.
 //
-//   x -> Reshape to x's shape, Transpose in order, Slice of everything, Pad by nothing, Expand to x's
+//   x -> Reshape to x's shape, Transpose in order, Slice of everything, Pad by nothing, Expand to
+//   x's
 //        shape, Concat of one, Convert to x's type, x * 1, x / 1, x + 0, x - 0, x ^ 1,
 //        clamp to (-inf, inf), Resize to x's size, 1x1 pooling, blocks of one pixel
 #include <algorithm>
@@ -40,14 +41,17 @@ ValueId neutral(const Rewrite& rewrite, int n, const Binary& op) {
   const std::optional<WithScalar> match = with_scalar(rewrite, n);
   if (!match) return ValueId::none;
   switch (op.kind) {
-    case Binary::Kind::add: return match->c == 0 ? match->x : ValueId::none;
-    case Binary::Kind::mul: return match->c == 1 ? match->x : ValueId::none;
+    case Binary::Kind::add:
+      return match->c == 0 ? match->x : ValueId::none;
+    case Binary::Kind::mul:
+      return match->c == 1 ? match->x : ValueId::none;
     case Binary::Kind::sub:
       return match->c == 0 && !match->constant_first ? match->x : ValueId::none;
     case Binary::Kind::div:
     case Binary::Kind::pow:
       return match->c == 1 && !match->constant_first ? match->x : ValueId::none;
-    default: return ValueId::none;
+    default:
+      return ValueId::none;
   }
 }
 

@@ -55,4 +55,23 @@ std::optional<std::vector<int>> group_order(const Shape& shape,
   return order;
 }
 
+ReorderedReshape reorder(const Reshape& op, const Shape& source, const Shape& out,
+                         std::span<const ReshapeGroup> groups, std::span<const int> order) {
+  Shape shape;
+  Perm perm(out.rank);
+  int32_t open = 0;  // where the -1 goes
+  for (int g : order) {
+    const ReshapeGroup& group = groups[static_cast<size_t>(g)];
+    for (int axis = group.out_begin; axis < group.out_end; ++axis) {
+      perm[static_cast<size_t>(axis)] = shape.rank;
+      if (op.shape[static_cast<size_t>(axis)] == -1) open = shape.rank;
+      shape[shape.rank++] = out[axis];
+    }
+  }
+  Reshape reshape = reshape_to(source, shape);
+  // The first dimension stays as reshape_to() has it: a copy of the batch is exact.
+  if (open > 0) reshape.shape[static_cast<size_t>(open)] = -1;
+  return {std::move(reshape), std::move(perm)};
+}
+
 }  // namespace firn

@@ -20,11 +20,21 @@ struct ReshapeGroup {
 // The finest such groups, in order. Both shapes are known and have equally many elements.
 std::vector<ReshapeGroup> reshape_groups(const Shape& in, const Shape& out);
 
-// The order of groups after their dimensions moved: axes[g] lists where the dimensions of group g are
-// now, in their old order. Nothing where a group is torn apart or turned round; dimensions of size 1
-// (but for the batch, which may change) may lie anywhere. `shape` has the moved dimensions.
+// The order of groups after their dimensions moved: axes[g] lists where the dimensions of group g
+// are now, in their old order. Nothing where a group is torn apart or turned round; dimensions of
+// size 1 (but for the batch, which may change) may lie anywhere. `shape` has the moved dimensions.
 std::optional<std::vector<int>> group_order(const Shape& shape,
                                             std::span<const std::vector<int>> axes);
+
+// A Reshape of the same groups in another order, and the permutation from its result to the one of
+// the Reshape it stands for.
+struct ReorderedReshape {
+  Reshape op;
+  Perm perm;
+};
+// `source` has the groups in the new order already; `out` is what `op` makes of the old one.
+ReorderedReshape reorder(const Reshape& op, const Shape& source, const Shape& out,
+                         std::span<const ReshapeGroup> groups, std::span<const int> order);
 
 }  // namespace firn
 

@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/passes/match.h"
+
 namespace firn {
 namespace {
-
-bool is_movement(const Op& op) {
-  return std::holds_alternative<Transpose>(op) || std::holds_alternative<Reshape>(op);
-}
 
 std::string suffix_of(const Op& op) {
   std::string suffix = "_";
@@ -106,7 +104,7 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
   Value made;
   made.name = graph_.unique_name(name);
   made.type = value(in[0]).type;
-  if (is_movement(op)) made.quant = value(in[0]).quant;
+  if (moves_data(op)) made.quant = value(in[0]).quant;
   const bool fold = std::ranges::all_of(in, [&](ValueId id) { return is_constant(id); });
   const ValueId out = track(graph_.add(std::move(made)));
 
@@ -161,8 +159,8 @@ Status Rewrite::insert_after(int n, Op op) {
   link(size() - 1);
   FIRN_TRY(infer(graph_, node(size() - 1)));
   if (shape(old) != expected)
-    return internal(size() - 1, "makes " + to_string(shape(old)) + " where " +
-                                    to_string(expected) + " was");
+    return internal(size() - 1,
+                    "makes " + to_string(shape(old)) + " where " + to_string(expected) + " was");
   return {};
 }
 

@@ -49,7 +49,8 @@ class Rewrite {
 
   void set_inputs(int n, std::vector<ValueId> in);
   void set_input(int n, size_t i, ValueId id);
-  // A new node and its output, shapes inferred. It is computed at once where all inputs are constant.
+  // A new node and its output, shapes inferred. It is computed at once where all inputs are
+  // constant.
   Result<ValueId> add(Op op, std::vector<ValueId> in, std::string name);
   template <typename T>
   Result<ValueId> add_constant(const std::string& name, const Shape& shape,
@@ -65,8 +66,8 @@ class Rewrite {
   void inherit_name(ValueId old, ValueId id);
   // Input i of node n goes through `op` first.
   Status insert_before(int n, size_t i, Op op);
-  // Node n, whose operator or inputs were just changed, makes a new value; `op` turns that into what
-  // n made before, whose shape must come out the same.
+  // Node n, whose operator or inputs were just changed, makes a new value; `op` turns that into
+  // what n made before, whose shape must come out the same.
   Status insert_after(int n, Op op);
   // Infers the outputs of a node whose input changed shape.
   Status infer_again(int n) { return infer(graph_, node(n)); }
@@ -74,8 +75,8 @@ class Rewrite {
   void make(int n, ValueId id);
   // Node n dies: all it makes is constant by now.
   void drop(int n);
-  // Everybody reads `to` for `from`, equal in every respect but its name. False where both must live
-  // on, as `from` is an output of the graph and `to` an output, an input or a constant.
+  // Everybody reads `to` for `from`, equal in every respect but its name. False where both must
+  // live on, as `from` is an output of the graph and `to` an output, an input or a constant.
   bool forward(ValueId from, ValueId to);
 
   // Says why node n was left as it is.
@@ -101,8 +102,8 @@ class Rewrite {
   std::vector<std::vector<int>> readers_;
 };
 
-// Applies `rule(rewrite, n)` -> Result<bool> to all nodes, new ones too, producers first; returns how
-// often it was true.
+// Applies `rule(rewrite, n)` -> Result<bool> to all nodes, new ones too, producers first; returns
+// how often it was true.
 template <typename Rule>
 Result<int> rewrite_nodes(Graph& graph, Diag& diag, const char* pass, Rule rule) {
   Rewrite rewrite(graph, diag, pass);

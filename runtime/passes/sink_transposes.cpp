@@ -3,11 +3,10 @@
 //
 //   x -> Transpose -> op     becomes     x -> op' -> Transpose
 //
-// where op is element by element, a Concat, Pad, Slice, Softmax, reduction, Gather, Dense or Reshape
-// that can work on x as it lies. All other inputs must come from Transposes alike or move for free, so
-// that a Transpose is never added, only moved down: the pass ends.
+// where op is element by element, a Concat, Pad, Slice, Expand, Softmax, reduction, Gather, Dense
+// or Reshape that can work on x as it lies. All other inputs must come from Transposes alike or
+// move for free, so that a Transpose is never added, only moved down: the pass ends.
 #include <algorithm>
-#include <limits>
 
 #include "runtime/passes/match.h"
 #include "runtime/passes/reshape_groups.h"
@@ -27,8 +26,8 @@ struct Sunk {
 struct Site {
   const Rewrite& rewrite;
   const Node& node;
-  const Perm& perm;      // of the Transpose above
-  const Shape& source;   // what it transposes
+  const Perm& perm;     // of the Transpose above
+  const Shape& source;  // what it transposes
   const Shape& out;
   size_t rank() const { return perm.size(); }
   int32_t above(int32_t axis) const {
@@ -108,33 +107,25 @@ std::optional<Sunk> sink(const Reshape& op, const Site& site) {
   const auto order = group_order(site.source, axes);
   if (!order) return std::nullopt;
 
-  Shape up;
-  Perm perm(site.out.rank);  // where each dimension of the result is above
-  int32_t open = -1;
-  for (int g : *order) {
-    const ReshapeGroup& group = groups[static_cast<size_t>(g)];
-    for (int axis = group.out_begin; axis < group.out_end; ++axis) {
-      perm[static_cast<size_t>(axis)] = up.rank;
-      if (op.shape[static_cast<size_t>(axis)] == -1) open = up.rank;
-      up[up.rank++] = site.out[axis];
-    }
-  }
-  Reshape reshape = reshape_to(site.source, up);
-  if (open >= 0 && reshape.shape[static_cast<size_t>(open)] != 0)
-    reshape.shape[static_cast<size_t>(open)] = -1;
-  return Sunk{reshape, perm};
+  ReorderedReshape up = reorder(op, site.source, site.out, groups, *order);
+  return Sunk{std::move(up.op), std::move(up.perm)};
 }
 
-std::optional<Sunk> sink(const Convert& op, const Site& site) { return Sunk{op, site.perm}; }
+std::optional<Sunk> sink(const Convert& op, const Site& site) {
+  return Sunk{op, site.perm};
+}
 
-std::optional<Sunk> sink(const Unary& op, const Site& site) { return Sunk{op, site.perm}; }
+std::optional<Sunk> sink(const Unary& op, const Site& site) {
+  return Sunk{op, site.perm};
+}
 
 template <typename T>
 std::optional<Sunk> sink(const T&, const Site&) {
   return std::nullopt;
 }
 
-// Operators all of whose inputs are to be seen through the Transpose; the others look at in[0] alone.
+// Operators all of whose inputs are to be seen through the Transpose; the others look at in[0]
+// alone.
 bool reads_alike(const Op& op) {
   return std::holds_alternative<Binary>(op) || std::holds_alternative<PRelu>(op) ||
          std::holds_alternative<Where>(op) || std::holds_alternative<Concat>(op);
@@ -160,12 +151,13 @@ Result<bool> sink_alike(Rewrite& rewrite, int n) {
   }
   if (!above) return false;
   const auto seen = [&](ValueId id) {
-    const bool rank_fits = !std::holds_alternative<Concat>(node.op) ||
-                           rewrite.shape(id).rank == above->perm.size();
+    const bool rank_fits =
+        !std::holds_alternative<Concat>(node.op) || rewrite.shape(id).rank == above->perm.size();
     return rank_fits && can_see_through(rewrite, id, above->perm);
   };
   if (const auto odd = std::ranges::find_if_not(node.in, seen); odd != node.in.end()) {
-    rewrite.note(n, "its input " + rewrite.value(*odd).name + " does not come from such a Transpose");
+    rewrite.note(n,
+                 "its input " + rewrite.value(*odd).name + " does not come from such a Transpose");
     return false;
   }
   std::vector<ValueId> in;
@@ -178,10 +170,26 @@ Result<bool> sink_alike(Rewrite& rewrite, int n) {
   return true;
 }
 
+// An Expand to a constant shape, which is permuted with it.
+Result<bool> sink_expand(Rewrite& rewrite, int n) {
+  const Node node = rewrite.node(n);
+  const auto above = transpose_above(rewrite, node.in[0]);
+  const Shape& out = rewrite.shape(node.out[0]);
+  if (!above || !rewrite.is_constant(node.in[1]) || above->perm.size() != out.rank) return false;
+  const Shape up = permuted(out, inverse(above->perm));
+  const std::vector<int64_t> target(up.dims().begin(), up.dims().end());
+  FIRN_ASSIGN(const ValueId shape,
+              rewrite.add_constant<int64_t>(node.name + "_shape", {up.rank}, target));
+  rewrite.set_inputs(n, {above->source, shape});
+  FIRN_TRY(rewrite.insert_after(n, Transpose{above->perm}));
+  return true;
+}
+
 Result<bool> sink_one(Rewrite& rewrite, int n) {
   const Node node = rewrite.node(n);
   const Value& out = rewrite.value(node.out[0]);
   if (out.quant && !out.quant->per_tensor()) return false;
+  if (std::holds_alternative<Expand>(node.op)) return sink_expand(rewrite, n);
   if (reads_alike(node.op)) return sink_alike(rewrite, n);
   const auto above = transpose_above(rewrite, node.in[0]);
   if (!above) return false;

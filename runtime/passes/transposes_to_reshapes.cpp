@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass: a Transpose that moves only dimensions of size 1 becomes a Reshape where it can go no further:
-// beside another Reshape, which it merges with, or above an operator that wants this layout. Elsewhere
-// it stays a Transpose, which can still cancel another one further down.
+// Pass: a Transpose that moves only dimensions of size 1 becomes a Reshape where it can go no
+// further: beside another Reshape, which it merges with, or above an operator that wants this
+// layout. Elsewhere it stays a Transpose, which can still cancel another one further down.
 //
 //   x [N,1,1,C] -> Transpose 0,3,1,2 -> Reshape     becomes     x -> Reshape [0,C,1,1] -> Reshape
 //   x [N,1,H,W] -> Transpose 0,2,3,1 -> Conv2d      becomes     x -> Reshape [0,H,W,1] -> Conv2d

@@ -93,6 +93,7 @@ struct Data {
       return static_cast<size_t>((((static_cast<int64_t>(n) * rows + y) * columns) + x) * stride +
                                  c);
     };
+    bool exact = true;  // no test asks for more than int32 holds
     for (int32_t n = 0; n < s.batch; ++n)
       for (int32_t y = 0; y < s.out_h; ++y)
         for (int32_t x = 0; x < s.out_w; ++x)
@@ -107,7 +108,7 @@ struct Data {
                 acc += (in - p.input_zero) *
                        weights[static_cast<size_t>((c * s.kernel_h + ky) * s.kernel_w + kx)];
               }
-            REQUIRE(acc == static_cast<int32_t>(acc));
+            exact = exact && acc == static_cast<int32_t>(acc);
             const float real = static_cast<float>(acc) * scale[static_cast<size_t>(c)];
             const auto lo = static_cast<float>(p.clamp.lo - p.clamp.zero);
             const auto hi = static_cast<float>(p.clamp.hi - p.clamp.zero);
@@ -115,6 +116,7 @@ struct Data {
             want[at(n, s.out_h, y, s.out_w, x, s.out_pixel_stride, c)] =
                 static_cast<int8_t>(static_cast<int32_t>(rounded) + p.clamp.zero);
           }
+    REQUIRE(exact);
   }
 };
 

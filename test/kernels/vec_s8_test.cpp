@@ -138,7 +138,7 @@ TEST_CASE("vec_s8: add and mul, adversarial contents, zero points, limits, scale
     for (const int32_t zero : {-128, 0, 127})
       for (const Clamp8& clamp : kClamps)
         for (const float scale :
-             {0.f, 0.5f, 0.123f, -1.5f, 0x1p15f, 0x1p22f, 3e38f, -3e38f, 0x1p-149f}) {
+             {0.f, 0.5f, 0.123f, -1.5f, 0x1p15f, 0x1p22f, 0x1p25f, 3e38f, -3e38f, 0x1p-149f}) {
           // The sum of infinities of both signs is NaN and becomes the lower limit.
           const AddS8 add = {zero, -zero - 1, scale, seed % 2 == 0 ? -scale : 0.25f, clamp};
           check_binary(3, 45, how, ++seed, add, {zero, zero / 2, scale, clamp});

@@ -13,10 +13,14 @@ using U = Unary::Kind;
 // Every kind of layer on x [2,5,5,6].
 ValueId layer(GraphBuilder& b, int kind, ValueId x) {
   switch (kind) {
-    case 0: return b.conv("layer", x, 8, 3, 1);
-    case 1: return b.conv("layer", x, 12, 3, 0, 2, 6);  // depthwise, two filters a channel
-    case 2: return b.dense("layer", x, 8);
-    case 3: return b.add("layer", Conv2d{}, {x, b.random({8, 1, 1, 6})});  // no bias
+    case 0:
+      return b.conv("layer", x, 8, 3, 1);
+    case 1:
+      return b.conv("layer", x, 12, 3, 0, 2, 6);  // depthwise, two filters a channel
+    case 2:
+      return b.dense("layer", x, 8);
+    case 3:
+      return b.add("layer", Conv2d{}, {x, b.random({8, 1, 1, 6})});  // no bias
     default: {
       ConvTranspose2d op;
       op.window = {{3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}};

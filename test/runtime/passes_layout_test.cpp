@@ -57,8 +57,9 @@ TEST_CASE("sink_transposes: element by element") {
 }
 
 TEST_CASE("sink_transposes: a constant by channel becomes one dimension") {
-  const Graph after = check_sinks(
-      [](auto& b, ValueId t) { return b.binary("y", B::mul, t, b.random({5, 1, 1})); });
+  const Graph after = check_sinks([](auto& b, ValueId t) {
+    return b.binary("y", B::mul, t, b.random({5, 1, 1}));
+  });
   CHECK(after.value(find_node(after, "y")->in[1]).shape == Shape{5});
 }
 
@@ -81,8 +82,11 @@ TEST_CASE("sink_transposes: both operands") {
 }
 
 TEST_CASE("sink_transposes stays where an operand is not transposed, or otherwise") {
-  check_sinks([](auto& b, ValueId t) { return b.binary("y", B::add, t, b.input("z", {2, 5, 3, 4})); },
-              0);
+  check_sinks(
+      [](auto& b, ValueId t) {
+        return b.binary("y", B::add, t, b.input("z", {2, 5, 3, 4}));
+      },
+      0);
   check_sinks(
       [](auto& b, ValueId t) {
         const ValueId z = b.input("z", {2, 3, 5, 4});
@@ -104,8 +108,11 @@ TEST_CASE("sink_transposes: operators with axes") {
       return b.add("y", Concat{axis}, {t, u, b.random({2, 5, 3, 4})});
     });
     const bool innermost = axis == 3;  // stays: a softmax over strides costs more
-    check_sinks([&](auto& b, ValueId t) { return b.add("y", Softmax{axis, true}, {t}); },
-                innermost ? 0 : 1);
+    check_sinks(
+        [&](auto& b, ValueId t) {
+          return b.add("y", Softmax{axis, true}, {t});
+        },
+        innermost ? 0 : 1);
     for (bool keep : {false, true})
       check_sinks([&](auto& b, ValueId t) { return b.add("y", ArgMax{axis, keep, false}, {t}); });
     check_sinks([&](auto& b, ValueId t) {
@@ -124,6 +131,17 @@ TEST_CASE("sink_transposes: operators with axes") {
   check_sinks([](auto& b, ValueId t) {
     return b.add("y", Pad{Pad::Mode::edge, {0, 1, 2, 3}, {0, 0, -1, 1}, 0}, {t});
   });
+}
+
+TEST_CASE("sink_transposes: Expand to a constant shape") {
+  const auto expand = [](std::vector<int64_t> target) {
+    return [target](GraphBuilder& b, ValueId t) {
+      return b.add("y", Expand{}, {t, b.ints(target)});
+    };
+  };
+  check_sinks(expand({2, 5, 3, 4}), 1, {2, 1, 1, 5});
+  check_sinks(expand({3, 1}), 1, {2, 1, 1, 5});
+  check_sinks(expand({2, 2, 5, 3, 4}), 0, {2, 1, 1, 5});
 }
 
 TEST_CASE("sink_transposes: a reduction over what was moved needs no Transpose any more") {
@@ -146,15 +164,17 @@ TEST_CASE("sink_transposes: Dense, where the innermost dimension stays") {
 TEST_CASE("sink_transposes: Reshapes that split and merge neighbours") {
   const auto reshape = [](const std::vector<int32_t>& shape, int fired) {
     return check_sinks(
-        [&](GraphBuilder& b, ValueId t) { return b.add("y", Reshape{shape, false}, {t}); }, fired,
-        {2, 3, 4, 6});
+        [&](GraphBuilder& b, ValueId t) {
+          return b.add("y", Reshape{shape, false}, {t});
+        },
+        fired, {2, 3, 4, 6});
   };
-  reshape({0, 2, 3, 3, 4}, 1);              // channels split
-  reshape({0, 6, 12}, 1);                   // rows and columns merged
-  reshape({0, 2, 3, -1}, 1);                // both
-  reshape({0, 1, 6, 1, 3, 4}, 1);           // ones anywhere
-  CHECK(count(reshape({12, 12}, 0), "Transpose") == 1);   // batch and channels, apart in NHWC
-  CHECK(count(reshape({0, 72}, 0), "Transpose") == 1);    // channels and rows
+  reshape({0, 2, 3, 3, 4}, 1);                           // channels split
+  reshape({0, 6, 12}, 1);                                // rows and columns merged
+  reshape({0, 2, 3, -1}, 1);                             // both
+  reshape({0, 1, 6, 1, 3, 4}, 1);                        // ones anywhere
+  CHECK(count(reshape({12, 12}, 0), "Transpose") == 1);  // batch and channels, apart in NHWC
+  CHECK(count(reshape({0, 72}, 0), "Transpose") == 1);   // channels and rows
   CHECK(count(reshape({0, 18, 4}, 0), "Transpose") == 1);
   const Graph open = reshape({0, 6, -1}, 1);
   CHECK(find<Reshape>(open)->shape == std::vector<int32_t>{0, -1, 6});
@@ -188,8 +208,7 @@ TEST_CASE("sink_transposes moves equally quantized data only") {
       return id;
     };
     const auto add = [&](const std::string& name, Op op, ValueId in, const Quant& q) {
-      const ValueId id =
-          mark(b.graph.add({name, DType::i8, {}, std::nullopt, nullptr}), q);
+      const ValueId id = mark(b.graph.add({name, DType::i8, {}, std::nullopt, nullptr}), q);
       b.graph.add({name, std::move(op), {in}, {id}});
       must(infer(b.graph, b.graph.nodes.back()));
       return id;

@@ -31,7 +31,9 @@ class RandomNetwork {
   const Graph& graph() const { return b_.graph; }
 
  private:
-  ValueId pick() { return maps_[maps_.size() - 1 - static_cast<size_t>(b_.below(2)) % maps_.size()]; }
+  ValueId pick() {
+    return maps_[maps_.size() - 1 - static_cast<size_t>(b_.below(2)) % maps_.size()];
+  }
   int32_t channels(ValueId x) const { return b_.shape(x)[1]; }
 
   ValueId normalized(ValueId x) {
@@ -40,28 +42,32 @@ class RandomNetwork {
   }
   ValueId activation(const std::string& name, ValueId x) {
     switch (b_.below(6)) {
-      case 0: return b_.relu(name + "_relu", x);
-      case 1: return b_.unary(name + "_relu6", U::clamp, x, 0, 6);
-      case 2: return b_.binary(name + "_silu", B::mul, x, b_.unary(name + "_s", U::sigmoid, x));
+      case 0:
+        return b_.relu(name + "_relu", x);
+      case 1:
+        return b_.unary(name + "_relu6", U::clamp, x, 0, 6);
+      case 2:
+        return b_.binary(name + "_silu", B::mul, x, b_.unary(name + "_s", U::sigmoid, x));
       case 3: {
         const ValueId sum = b_.binary(name + "_add3", B::add, x, b_.scalar(3));
         const ValueId clip = b_.unary(name + "_clip", U::clamp, sum, 0, 6);
         const ValueId product = b_.binary(name + "_xclip", B::mul, x, clip);
         return b_.binary(name + "_div6", B::div, product, b_.scalar(6));
       }
-      case 4: return b_.add(name + "_prelu", PRelu{}, {x, b_.random({channels(x), 1, 1})});
-      default: return x;
+      case 4:
+        return b_.add(name + "_prelu", PRelu{}, {x, b_.random({channels(x), 1, 1})});
+      default:
+        return x;
     }
   }
   ValueId conv(const std::string& name, ValueId x) {
     const bool depthwise = b_.below(3) == 0;
     const bool wide = b_.below(2) == 0;
-    if (wide && b_.below(3) == 0)
+    const bool padded = wide && b_.below(3) == 0;
+    if (padded)
       x = b_.add(name + "_pad", Pad{Pad::Mode::constant, {0, 0, 1, 1}, {0, 0, 1, 1}, 0}, {x});
-    const bool padded = std::holds_alternative<Pad>(b_.graph.nodes.back().op) && wide;
-    ValueId y = b_.conv_nchw(name, x, depthwise ? channels(x) : 4 * (1 + b_.below(2)),
-                             wide ? 3 : 1, wide && !padded ? 1 : 0, 1,
-                             depthwise ? channels(x) : 1);
+    ValueId y = b_.conv_nchw(name, x, depthwise ? channels(x) : 4 * (1 + b_.below(2)), wide ? 3 : 1,
+                             wide && !padded ? 1 : 0, 1, depthwise ? channels(x) : 1);
     if (b_.below(2) == 0) y = b_.batch_norm(name + "_bn", y);
     return activation(name, y);
   }
@@ -91,12 +97,12 @@ class RandomNetwork {
         return b_.add(name, Slice{{0, 0, 0, 0}, {INT32_MAX, 4, INT32_MAX, INT32_MAX}, {1, 1, 1, 1}},
                       {x});
       }
-      default: return conv(name, x);
+      default:
+        return conv(name, x);
     }
   }
   ValueId head(ValueId x) {
-    if (b_.below(2) == 0)
-      x = b_.add("mean", Reduce{Reduce::Kind::mean, {2, 3}, true}, {x});
+    if (b_.below(2) == 0) x = b_.add("mean", Reduce{Reduce::Kind::mean, {2, 3}, true}, {x});
     x = b_.add("flat", Reshape{{0, -1}, false}, {x});
     const Shape shape = b_.shape(x);
     x = b_.add("product", MatMul{}, {x, b_.random({shape[1], 5})});
@@ -141,8 +147,7 @@ TEST_CASE("optimize: channel shuffles and splits cost one Transpose each") {
   for (int i = 0; i < kUnits; ++i) {
     const std::string name = "unit" + std::to_string(i);
     const auto half = [&](const std::string& suffix, int32_t begin) {
-      return b.add(name + suffix,
-                   Slice{{0, begin, 0, 0}, {1, begin + 4, 6, 6}, {1, 1, 1, 1}}, {x});
+      return b.add(name + suffix, Slice{{0, begin, 0, 0}, {1, begin + 4, 6, 6}, {1, 1, 1, 1}}, {x});
     };
     const ValueId left = half("_left", 0);
     const ValueId right = b.relu(name + "_relu", b.conv_nchw(name, half("_right", 4), 4, 3, 1));

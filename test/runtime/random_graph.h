@@ -23,7 +23,9 @@ T must(Result<T> result) {
   return *std::move(result);
 }
 
-inline void must(const Status& status) { REQUIRE_MESSAGE(status.ok(), status.message()); }
+inline void must(const Status& status) {
+  REQUIRE_MESSAGE(status.ok(), status.message());
+}
 
 inline const std::vector<int32_t> kToNhwc{0, 2, 3, 1};
 inline const std::vector<int32_t> kToNchw{0, 3, 1, 2};
@@ -45,8 +47,7 @@ class GraphBuilder {
   }
   ValueId scalar(float value) { return constant({}, {value}); }
   ValueId ints(const std::vector<int64_t>& data) {
-    return must(
-        graph.add_constant<int64_t>("ints", {static_cast<int32_t>(data.size())}, data));
+    return must(graph.add_constant<int64_t>("ints", {static_cast<int32_t>(data.size())}, data));
   }
   // Uniform in [lo, hi).
   ValueId random(const Shape& shape, float lo = -1, float hi = 1) {
@@ -92,14 +93,11 @@ class GraphBuilder {
     return add(name, Dense{}, {x, random({outputs, in[in.rank - 1]}), random({outputs})});
   }
   ValueId to_nhwc(ValueId x) { return add(name_of(x) + "_nhwc", Transpose{kToNhwc}, {x}); }
-  ValueId to_nchw(const std::string& name, ValueId x) {
-    return add(name, Transpose{kToNchw}, {x});
-  }
+  ValueId to_nchw(const std::string& name, ValueId x) { return add(name, Transpose{kToNchw}, {x}); }
   // As importers of NCHW formats build them: NHWC operators between Transposes.
   ValueId conv_nchw(const std::string& name, ValueId x, int32_t channels, int32_t kernel = 1,
                     int32_t pad = 0, int32_t stride = 1, int32_t groups = 1) {
-    return to_nchw(name + "_out",
-                   conv(name, to_nhwc(x), channels, kernel, pad, stride, groups));
+    return to_nchw(name + "_out", conv(name, to_nhwc(x), channels, kernel, pad, stride, groups));
   }
   // Mul and Add by [C,1,1].
   ValueId batch_norm(const std::string& name, ValueId x) {

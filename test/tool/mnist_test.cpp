@@ -111,7 +111,17 @@ TEST_CASE("from float to int8: calibrate, quantize, compare, bench, profile") {
 
   output_of("calibrate " + kModel + data + " --limit 100 -o " + table);
   CHECK(contains(read_text(table), "Input3"));
-  output_of("quantize " + kModel + " --table " + table + " -o " + from_table);
+  CHECK(contains(output_of("quantize " + kModel + " --table " + table + " -o " + from_table),
+                 "not verified"));
+  // With both, the samples verify what the table gives, and decide whether it will do.
+  const std::string table_and_data = "quantize " + kModel + data +
+                                     " --skip 100 --limit 20 --table " + table + " -o " +
+                                     from_table + " --json --min-sqnr ";
+  CHECK(failed_with(firn(table_and_data + "200"), "refused"));
+  const std::string verified = output_of(table_and_data + "20");
+  CHECK(json_number(verified, "frames") == 0);
+  CHECK(json_number(verified, "verified_frames") == 8);
+  CHECK(json_number(verified, "sqnr_db") > 20);
   const std::string report =
       output_of("quantize " + kModel + data + " --limit 100 --json -o " + frozen);
   CHECK(json_number(report, "layers_float") < json_number(report, "layers_int8"));
