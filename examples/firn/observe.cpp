@@ -15,8 +15,10 @@ Status observe(Session& session, Feed& feed) {
   for (size_t i = 0; i < feed.size(); ++i) {
     FIRN_ASSIGN(const std::vector<NamedTensor> inputs, feed.read(i));
     FIRN_TRY(session.run(inputs, outputs));
-    const CalibrationStatus so_far = session.calibration();
-    progress.step(so_far.frames > 0 ? "ranges move by " + percent_text(so_far.movement) : "");
+    progress.step([&] {
+      const CalibrationStatus status = session.calibration();
+      return status.frames > 0 ? "ranges move by " + percent_text(status.movement) : "";
+    });
   }
   const CalibrationStatus status = session.calibration();
   if (status.rejected == feed.size()) {

@@ -35,14 +35,14 @@ Progress::~Progress() {
   if (terminal_) std::fputs("\r\033[K", stderr);
 }
 
-void Progress::step(std::string_view note) {
+void Progress::step(const std::function<std::string()>& note) {
   ++done_;
   const Clock::time_point now = Clock::now();
   // Ten times a second is smooth, and costs nothing beside the work.
   if (!terminal_ || now - drawn_ < std::chrono::milliseconds(100)) return;
   drawn_ = now;
   const double seconds = std::chrono::duration<double>(now - start_).count();
-  const std::string line = progress_text(what_, done_, total_, seconds, note);
+  const std::string line = progress_text(what_, done_, total_, seconds, note ? note() : "");
   std::fprintf(stderr, "\r%s\033[K", line.c_str());
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // One more is done. `note` stands behind the bar.
-  void step(std::string_view note = {});
+  // One more is done. `note` stands behind the bar; it is asked for only when the bar is drawn.
+  void step(const std::function<std::string()>& note = {});
 
  private:
   using Clock = std::chrono::steady_clock;
