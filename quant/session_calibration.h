@@ -31,7 +31,7 @@ struct CalibrationData {
   CalibrationStatus status;
 };
 
-// Lives in SessionImpl::calibration. All members but `worker` are guarded by the run mutex.
+// Lives in SessionImpl::calibration. Guarded by the run mutex, but for the thread and the options.
 class Calibration {
  public:
   Calibration(CalibrateOptions options, const Graph& graph)
@@ -49,11 +49,10 @@ class Calibration {
   // A copy to freeze from, while frames go on coming.
   CalibrationData data() const;
   const CalibrateOptions& options() const { return options_; }
+  // The thread of the automatic freeze, joined when the calibration goes.
+  Worker& worker() { return worker_; }
   // Gives up what was observed, and the float graph with it.
   void forget();
-
-  // The thread of the automatic freeze, joined when the calibration goes.
-  Worker worker;
 
  private:
   void map_slots(const Program& program);
@@ -70,6 +69,7 @@ class Calibration {
   // Observer slots of the running program's values, -1: not observed.
   std::shared_ptr<const Graph> mapped_;
   std::vector<int> slot_;
+  Worker worker_;  // last, so that it is joined before what it uses goes
 };
 
 // The session's calibration; null before any. With the run mutex held.

@@ -113,9 +113,9 @@ std::shared_ptr<Tap> make_tap(SessionImpl& impl, Calibration& calibration) {
   };
   tap->end = [&impl, &calibration](const Program& program, std::span<const Tensor> inputs) {
     const bool converged = calibration.end(program, inputs);
-    if (!converged || !calibration.options().automatic_freeze || calibration.worker.started())
+    if (!converged || !calibration.options().automatic_freeze || calibration.worker().started())
       return;
-    calibration.worker.start([&impl, &calibration] {
+    calibration.worker().start([&impl, &calibration] {
       const auto report = freeze_session(impl, calibration.options().freeze, &calibration);
       if (calibration.options().on_freeze) calibration.options().on_freeze(report);
     });
@@ -181,7 +181,7 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
   if (!options.keep_float_weights) {
     const std::lock_guard lock(impl.run_mutex);
     impl.model = nullptr;
-    calibration_of(impl)->forget();
+    if (Calibration* calibration = calibration_of(impl)) calibration->forget();
   }
   return std::move(frozen->report);
 }

@@ -94,6 +94,12 @@ Tensor Outputs::operator[](std::string_view name) const {
   return {};
 }
 
+SessionImpl::~SessionImpl() {
+  std::shared_ptr<void> last;  // its thread uses the rest, and the mutex too
+  const std::lock_guard lock(run_mutex);
+  last = std::move(calibration);
+}
+
 Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(
     std::span<const Shape> shapes) const {
   if (std::equal(shapes.begin(), shapes.end(), model->start_shapes.begin(),

@@ -27,6 +27,10 @@ struct Tap {
 };
 
 struct SessionImpl {
+  SessionImpl() = default;
+  // Waits for the thread of the quantizer.
+  ~SessionImpl();
+
   SessionOptions options;
   std::vector<TensorInfo> inputs, outputs;  // the model's
   kernels::Isa isa = kernels::Isa::scalar;
@@ -45,7 +49,7 @@ struct SessionImpl {
   std::shared_ptr<Tap> tap;
   std::vector<std::vector<std::byte>> staging;  // inputs converted to the model's type
 
-  // The quantizer's own state. Last, so that it is destroyed first: its thread uses the rest.
+  // The quantizer's own state.
   std::shared_ptr<void> calibration;
 
   // The model's graph, optimised for these input shapes. The model must still be there.

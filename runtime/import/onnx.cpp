@@ -19,11 +19,17 @@ namespace {
 
 constexpr int64_t kMinOpset = 7, kMaxOpset = 28;
 
-Status malformed(const std::string& what) { return {Code::malformed, "onnx: " + what}; }
+Status malformed(const std::string& what) {
+  return {Code::malformed, "onnx: " + what};
+}
 
-std::string quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
+std::string quoted(std::string_view name) {
+  return "'" + std::string(name) + "'";
+}
 
-bool is_default_domain(std::string_view domain) { return domain.empty() || domain == "ai.onnx"; }
+bool is_default_domain(std::string_view domain) {
+  return domain.empty() || domain == "ai.onnx";
+}
 
 class Importer {
  public:
@@ -131,10 +137,9 @@ class Importer {
     Context context(builder_, tensors_, names_, node, opset_, node_name(node));
     const Operator* op = is_default_domain(node.domain) ? find_operator(node.op_type) : nullptr;
     if (op == nullptr) {
-      return {Code::unsupported,
-              "onnx: node " + quoted(context.name()) + ": operator " + quoted(node.op_type) +
-                  " (domain " + quoted(node.domain) + ", opset " + std::to_string(opset_) +
-                  ") is not supported"};
+      return {Code::unsupported, "onnx: node " + quoted(context.name()) + ": operator " +
+                                     quoted(node.op_type) + " (domain " + quoted(node.domain) +
+                                     ", opset " + std::to_string(opset_) + ") is not supported"};
     }
     std::unordered_set<std::string_view> attributes;
     for (const AttributeProto& attribute : node.attributes) {
@@ -208,7 +213,9 @@ class Importer {
 }  // namespace
 }  // namespace onnx
 
-bool looks_like_onnx(std::span<const std::byte> bytes) { return onnx::plausible_model(bytes); }
+bool looks_like_onnx(std::span<const std::byte> bytes) {
+  return onnx::plausible_model(bytes);
+}
 
 Result<Graph> read_onnx(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
                         const std::string& folder) {

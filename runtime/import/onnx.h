@@ -17,7 +17,8 @@ namespace firn {
 bool looks_like_onnx(std::span<const std::byte> bytes);
 
 // The graph, shapes not inferred yet, open input dimensions -1. Constants view `bytes` where their
-// alignment allows; `owner` keeps those alive. `folder` is where external data may lie; "" refuses it.
+// alignment allows; `owner` keeps those alive. `folder` is where external data may lie; "" refuses
+// it.
 Result<Graph> read_onnx(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
                         const std::string& folder);
 

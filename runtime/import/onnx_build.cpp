@@ -94,10 +94,14 @@ ValueId GraphBuilder::add_value(const Value& value) {
   return graph_.add(value);
 }
 
-ValueId GraphBuilder::add_constant(Value value) { return add_value(value); }
+ValueId GraphBuilder::add_constant(Value value) {
+  return add_value(value);
+}
 
 // Weights are transposed, converted and perhaps reshaped on the way: a few times their size.
-void GraphBuilder::raise_budget(size_t file_bytes) { budget_ += 8 * file_bytes; }
+void GraphBuilder::raise_budget(size_t file_bytes) {
+  budget_ += 8 * file_bytes;
+}
 
 bool GraphBuilder::spend(size_t bytes) {
   if (bytes > budget_) return false;
@@ -111,9 +115,9 @@ void GraphBuilder::rename(ValueId id, const std::string& name) {
 }
 
 // What probe number `probe` has in place of the open dimension `name`, or of any without a name at
-// `axis`. The first probe is all ones, as a session starts. Two have multiples of 32, which networks
-// that halve their input fit; the last does not, for those that pad it. All differ by dimension, so
-// that no two are mistaken for one.
+// `axis`. The first probe is all ones, as a session starts. Two have multiples of 32, which
+// networks that halve their input fit; the last does not, for those that pad it. All differ by
+// dimension, so that no two are mistaken for one.
 int32_t GraphBuilder::sample(size_t probe, std::string_view name, size_t axis) {
   const std::string key = name.empty() ? "#" + std::to_string(axis) : std::string(name);
   const size_t n = open_dims_.emplace(key, open_dims_.size()).first->second;
@@ -135,8 +139,7 @@ Status GraphBuilder::add_inputs(const std::vector<const ValueInfo*>& inputs) {
     std::vector<int64_t> dims;
     for (const Dimension& dim : *info->shape) {
       if (dim.value.value_or(0) < 0) {
-        return with_input(*info, Code::malformed,
-                          "a dimension is " + std::to_string(*dim.value));
+        return with_input(*info, Code::malformed, "a dimension is " + std::to_string(*dim.value));
       }
       dims.push_back(dim.value.value_or(-1));
       open = open || !dim.value;

@@ -13,12 +13,11 @@ std::span<const ValueId> moved_inputs(const Node& node) {
   const std::span<const ValueId> in(node.in);
   if (std::holds_alternative<Concat>(node.op)) return in;
   const auto* pool = std::get_if<Pool2d>(&node.op);
-  const bool moves = std::holds_alternative<Transpose>(node.op) ||
-                     std::holds_alternative<Reshape>(node.op) ||
-                     std::holds_alternative<Slice>(node.op) ||
-                     std::holds_alternative<Gather>(node.op) ||
-                     std::holds_alternative<Expand>(node.op) ||
-                     (pool != nullptr && pool->kind == Pool2d::Kind::max);
+  const bool moves =
+      std::holds_alternative<Transpose>(node.op) || std::holds_alternative<Reshape>(node.op) ||
+      std::holds_alternative<Slice>(node.op) || std::holds_alternative<Gather>(node.op) ||
+      std::holds_alternative<Expand>(node.op) ||
+      (pool != nullptr && pool->kind == Pool2d::Kind::max);
   return moves ? in.first(1) : in.first(0);
 }
 
@@ -56,18 +55,17 @@ Status GraphBuilder::settle_quantization() {
   }
   for (const Node& node : graph_.nodes) {
     const std::span<const ValueId> moved = moved_inputs(node);
-    const std::optional<Quant> quant =
-        moved.empty() ? std::nullopt : graph_.value(moved[0]).quant;
+    const std::optional<Quant> quant = moved.empty() ? std::nullopt : graph_.value(moved[0]).quant;
     if (quant && quant->per_tensor()) FIRN_TRY(set_quant(node.out[0], *quant));
   }
   for (const Node& node : graph_.nodes) {
     const ValueId out = node.out[0];
     const std::span<const ValueId> moved = moved_inputs(node);
-    const bool moves_alike =
-        !moved.empty() && std::ranges::all_of(moved, [&](ValueId in) {
-          return graph_.value(in).quant == graph_.value(out).quant;
-        });
-    if (moves_alike || quantizes_.contains(index(out)) || dequantizes_.contains(index(out))) continue;
+    const bool moves_alike = !moved.empty() && std::ranges::all_of(moved, [&](ValueId in) {
+      return graph_.value(in).quant == graph_.value(out).quant;
+    });
+    if (moves_alike || quantizes_.contains(index(out)) || dequantizes_.contains(index(out)))
+      continue;
     const auto quantized = [&](ValueId id) {
       return id != ValueId::none && graph_.value(id).quant.has_value();
     };

@@ -140,7 +140,8 @@ Result<std::vector<float>> Context::constant_floats(size_t i) const {
 
 Result<ValueId> Context::emit(std::string_view suffix, Op op, std::vector<ValueId> in,
                               std::optional<Quant> quant) {
-  Result<ValueId> id = builder.add_node(part(suffix), std::move(op), std::move(in), std::move(quant));
+  Result<ValueId> id =
+      builder.add_node(part(suffix), std::move(op), std::move(in), std::move(quant));
   if (id.ok()) return id;
   return fail(id.status().code(), id.status().message());
 }
@@ -214,9 +215,9 @@ Result<ValueId> Context::reshape(std::string_view suffix, ValueId x,
   for (size_t i = 0; i < to.size(); ++i) {
     const TargetDim& dim = to[i];
     const int32_t number = dim.source >= 0 ? from[dim.source] : dim.number;
-    const bool in_place = static_cast<int>(i) < from.rank &&
-                          (dim.source == static_cast<int>(i) ||
-                           (number == 0 && from[static_cast<int>(i)] == 0));
+    const bool in_place =
+        static_cast<int>(i) < from.rank &&
+        (dim.source == static_cast<int>(i) || (number == 0 && from[static_cast<int>(i)] == 0));
     if (dim.source >= 0 && number < 0 && in_place) {
       op.shape.push_back(0);  // copies, whatever it is
     } else if (number == 0 && !in_place) {

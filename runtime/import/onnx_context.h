@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator's translation sees of its node: attributes, inputs, and how to emit canonical nodes.
+// What an operator's translation sees of its node: attributes, inputs, and how to emit canonical
+// nodes.
 #ifndef FIRN_RUNTIME_IMPORT_ONNX_CONTEXT_H_
 #define FIRN_RUNTIME_IMPORT_ONNX_CONTEXT_H_
 
@@ -32,8 +33,13 @@ class Context {
 
   Context(GraphBuilder& builder, TensorReader& tensors, Names& names, const NodeProto& proto,
           int64_t opset, std::string name)
-      : builder(builder), tensors(tensors), opset(opset), names_(names), proto_(proto),
-        name_(std::move(name)), attribute_read_(proto.attributes.size()) {}
+      : builder(builder),
+        tensors(tensors),
+        opset(opset),
+        names_(names),
+        proto_(proto),
+        name_(std::move(name)),
+        attribute_read_(proto.attributes.size()) {}
 
   GraphBuilder& builder;
   TensorReader& tensors;
@@ -49,8 +55,8 @@ class Context {
   // Inputs and outputs. Names are resolved before the translation starts.
   size_t input_count() const { return proto_.inputs.size(); }
   bool has(size_t i) const { return i < proto_.inputs.size() && !proto_.inputs[i].empty(); }
-  Result<ValueId> input(size_t i) const;        // malformed where it is left out
-  ValueId optional_input(size_t i) const;       // none where it is left out
+  Result<ValueId> input(size_t i) const;   // malformed where it is left out
+  ValueId optional_input(size_t i) const;  // none where it is left out
   size_t output_count() const { return proto_.outputs.size(); }
   bool wanted(size_t i) const { return i < proto_.outputs.size() && !proto_.outputs[i].empty(); }
 
@@ -69,8 +75,8 @@ class Context {
   DType type(ValueId id) const { return builder.type(id); }
   // `axis` in [0, rank), counting from the end where it is negative.
   Result<int32_t> axis(int64_t axis, int rank) const;
-  // Input i as numbers: constant, or fixed by shapes that are known. i32 or i64; f32. known_ints has
-  // empty entries for what open dimensions decide.
+  // Input i as numbers: constant, or fixed by shapes that are known. i32 or i64; f32. known_ints
+  // has empty entries for what open dimensions decide.
   Result<std::vector<std::optional<int64_t>>> known_ints(size_t i) const;
   Result<std::vector<int64_t>> constant_ints(size_t i) const;
   Result<std::vector<float>> constant_floats(size_t i) const;
@@ -82,8 +88,11 @@ class Context {
   Result<ValueId> constant(std::string_view suffix, const Shape& shape, std::span<const T> data) {
     return constant_bytes(suffix, DTypeOf<T>::value, shape, std::as_bytes(data));
   }
-  // unsupported where a constant of so many bytes would blow the model up; to ask before making one.
-  Status allow(size_t bytes) const { return builder.can_spend(bytes) ? Status() : too_large(bytes); }
+  // unsupported where a constant of so many bytes would blow the model up; to ask before making
+  // one.
+  Status allow(size_t bytes) const {
+    return builder.can_spend(bytes) ? Status() : too_large(bytes);
+  }
   // A scalar of type `type`, for arithmetic with tensors of that type. unsupported for booleans.
   Result<ValueId> scalar(std::string_view suffix, DType type, double value);
   Result<ValueId> reshape(std::string_view suffix, ValueId x, const std::vector<TargetDim>& to);

@@ -47,8 +47,11 @@ Result<Operands> read_operands(Context& c) {
     }
     result.flat = rank == 3;
     if (!result.flat) continue;
-    FIRN_ASSIGN(*parts[i], split_heads(c, i == 0 ? "q" : i == 1 ? "k" : "v", *parts[i],
-                                       i == 0 ? q_heads : kv_heads));
+    FIRN_ASSIGN(*parts[i], split_heads(c,
+                                       i == 0   ? "q"
+                                       : i == 1 ? "k"
+                                                : "v",
+                                       *parts[i], i == 0 ? q_heads : kv_heads));
   }
   if (c.has(4) != c.has(5)) return c.malformed("past_key and past_value come together");
   if (c.has(4)) {
@@ -129,14 +132,15 @@ Result<ValueId> position_bias(Context& c, bool causal, int32_t queries, int32_t 
   }
   if (c.rank(lengths) != 1) return c.malformed("nonpad_kv_seqlen is not a vector");
   if (c.has(4)) return c.malformed("nonpad_kv_seqlen with past_key");
-  FIRN_ASSIGN(lengths, c.reshape("lengths", lengths, {TargetDim::copy(0), TargetDim::of(1),
-                                                      TargetDim::of(1), TargetDim::of(1)}));
+  FIRN_ASSIGN(lengths, c.reshape("lengths", lengths,
+                                 {TargetDim::copy(0), TargetDim::of(1), TargetDim::of(1),
+                                  TargetDim::of(1)}));
   FIRN_ASSIGN(const ValueId key, grid(c, "key", 1, keys, [](int64_t, int64_t j) { return j; }));
   FIRN_ASSIGN(const ValueId valid, c.binary("valid", Kind::less, key, lengths));
   if (!causal) return bias_of(c, "valid_bias", valid);
-  FIRN_ASSIGN(const ValueId needed,
-              grid(c, "needed", queries, keys,
-                   [&](int64_t i, int64_t j) { return j - i + queries - 1; }));
+  FIRN_ASSIGN(const ValueId needed, grid(c, "needed", queries, keys, [&](int64_t i, int64_t j) {
+                return j - i + queries - 1;
+              }));
   FIRN_ASSIGN(const ValueId before, c.binary("causal", Kind::less, needed, lengths));
   FIRN_ASSIGN(const ValueId allowed, c.binary("allowed", Kind::logical_and, valid, before));
   return bias_of(c, "causal_bias", allowed);
@@ -152,8 +156,9 @@ Result<ValueId> product_by_heads(Context& c, std::string_view suffix, ValueId a,
   }
   const std::string name(suffix);
   const auto copy = [](int axis) { return TargetDim::copy(axis); };
-  FIRN_ASSIGN(a, c.reshape(name + "_runs", a, {copy(0), TargetDim::of(fewer),
-                                               TargetDim::of(heads / fewer), copy(2), copy(3)}));
+  FIRN_ASSIGN(a, c.reshape(name + "_runs", a,
+                           {copy(0), TargetDim::of(fewer), TargetDim::of(heads / fewer), copy(2),
+                            copy(3)}));
   FIRN_ASSIGN(b, c.reshape(name + "_shared", b,
                            {copy(0), TargetDim::of(fewer), TargetDim::of(1), copy(2), copy(3)}));
   FIRN_ASSIGN(const ValueId y, c.emit(suffix, MatMul{}, {a, b}));
@@ -183,8 +188,7 @@ Status attention(Context& c) {
   }
   const int32_t queries = c.shape(operands.q)[2], keys = c.shape(operands.k)[2];
   FIRN_ASSIGN(const ValueId mask, mask_bias(c, keys));
-  FIRN_ASSIGN(const ValueId position,
-              position_bias(c, causal != 0, queries, keys, operands.past));
+  FIRN_ASSIGN(const ValueId position, position_bias(c, causal != 0, queries, keys, operands.past));
   FIRN_ASSIGN(const ValueId bias, sum_of(c, "bias", mask, position));
 
   std::array<ValueId, 4> stages{};  // what a fourth output shows, by its mode
@@ -222,8 +226,9 @@ Result<ValueId> rotary_cache(Context& c, const char* what, size_t input, int32_t
   if (c.shape(cache)[2] != pairs) {
     FIRN_ASSIGN(cache, c.slice(std::string(what) + "_part", cache, 2, 0, pairs));
   }
-  return c.reshape(what, cache, {TargetDim::copy(0), TargetDim::copy(1), TargetDim::of(1),
-                                 TargetDim::of(pairs)});
+  return c.reshape(
+      what, cache,
+      {TargetDim::copy(0), TargetDim::copy(1), TargetDim::of(1), TargetDim::of(pairs)});
 }
 
 // Turns pairs of features by the angle of their position: the halves of the rotated part, or, where
@@ -234,7 +239,8 @@ Status rotary_embedding(Context& c) {
   FIRN_ASSIGN(const int64_t heads, c.attr("num_heads", int64_t{0}));
   FIRN_ASSIGN(const int64_t stated, c.attr("rotary_embedding_dim", int64_t{0}));
   const bool flat = c.rank(input) == 3;
-  if (!flat && c.rank(input) != 4) return c.malformed("an input of rank " + std::to_string(c.rank(input)));
+  if (!flat && c.rank(input) != 4)
+    return c.malformed("an input of rank " + std::to_string(c.rank(input)));
   ValueId x = input;
   if (flat) {
     FIRN_ASSIGN(x, split_heads(c, "x", x, heads));
@@ -251,10 +257,10 @@ Status rotary_embedding(Context& c) {
   FIRN_ASSIGN(const ValueId cosine, rotary_cache(c, "cos", 1, pairs));
   FIRN_ASSIGN(const ValueId sine, rotary_cache(c, "sin", 2, pairs));
   const bool neighbours = interleaved != 0;
-  FIRN_ASSIGN(const ValueId a, neighbours ? c.slice("a", x, 3, 0, count, 2)
-                                          : c.slice("a", x, 3, 0, pairs));
-  FIRN_ASSIGN(const ValueId b, neighbours ? c.slice("b", x, 3, 1, count, 2)
-                                          : c.slice("b", x, 3, pairs, count));
+  FIRN_ASSIGN(const ValueId a,
+              neighbours ? c.slice("a", x, 3, 0, count, 2) : c.slice("a", x, 3, 0, pairs));
+  FIRN_ASSIGN(const ValueId b,
+              neighbours ? c.slice("b", x, 3, 1, count, 2) : c.slice("b", x, 3, pairs, count));
   FIRN_ASSIGN(const ValueId a_cos, c.binary("a_cos", Kind::mul, a, cosine));
   FIRN_ASSIGN(const ValueId b_sin, c.binary("b_sin", Kind::mul, b, sine));
   FIRN_ASSIGN(const ValueId a_sin, c.binary("a_sin", Kind::mul, a, sine));
@@ -289,6 +295,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> attention_operators() { return kOperators; }
+std::span<const Operator> attention_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -73,10 +73,12 @@ Status pow(Context& c) {
   return c.bind(c.binary("", Kind::pow, base, exponent));
 }
 
-bool is_unsigned(DType type) { return type == DType::u8; }
+bool is_unsigned(DType type) {
+  return type == DType::u8;
+}
 
-// a - (a / b) * b with the quotient cut off, which has a's sign (fmod); Python's has b's: b is added
-// where the signs differ. Integers only: a float's cut-off quotient is not exact.
+// a - (a / b) * b with the quotient cut off, which has a's sign (fmod); Python's has b's: b is
+// added where the signs differ. Integers only: a float's cut-off quotient is not exact.
 Status mod(Context& c) {
   FIRN_ASSIGN(const ValueId a, c.input(0));
   FIRN_ASSIGN(const ValueId b, c.input(1));
@@ -131,6 +133,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> binary_operators() { return kOperators; }
+std::span<const Operator> binary_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

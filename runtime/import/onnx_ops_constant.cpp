@@ -107,15 +107,15 @@ Status cast_like(Context& c) {
 }
 
 constexpr Operator kOperators[] = {
-    {"Cast", cast},
-    {"CastLike", cast_like},
-    {"Constant", constant},
-    {"ConstantOfShape", constant_of_shape},
+    {"Cast", cast},         {"CastLike", cast_like},
+    {"Constant", constant}, {"ConstantOfShape", constant_of_shape},
     {"Range", range},
 };
 
 }  // namespace
 
-std::span<const Operator> constant_operators() { return kOperators; }
+std::span<const Operator> constant_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -23,8 +23,8 @@ Result<std::vector<int32_t>> kernel_of(const Context& c, ValueId w, int rank) {
 // Weights [O,I,W] as [O,I,1,W].
 Result<ValueId> as_image_filter(Context& c, ValueId w) {
   if (c.rank(w) == 4) return w;
-  return c.reshape("filter", w, {TargetDim::copy(0), TargetDim::copy(1), TargetDim::of(1),
-                                 TargetDim::copy(2)});
+  return c.reshape("filter", w,
+                   {TargetDim::copy(0), TargetDim::copy(1), TargetDim::of(1), TargetDim::copy(2)});
 }
 
 std::vector<ValueId> operands(const Context& c, ValueId x, ValueId w) {
@@ -57,8 +57,9 @@ Result<ValueId> transposed_filter(Context& c, ValueId w, int32_t groups) {
     return c.malformed("weights are " + to_string(shape) + ", groups " + std::to_string(groups));
   }
   const auto of = [](int64_t number) { return TargetDim::of(number); };
-  FIRN_ASSIGN(w, c.reshape("grouped", w, {of(groups), of(shape[0] / groups), of(shape[1]),
-                                          of(shape[2]), of(shape[3])}));
+  FIRN_ASSIGN(
+      w, c.reshape("grouped", w,
+                   {of(groups), of(shape[0] / groups), of(shape[1]), of(shape[2]), of(shape[3])}));
   FIRN_ASSIGN(w, c.transpose("grouped_weights", w, {0, 2, 3, 4, 1}));
   const int64_t outputs = int64_t{shape[1]} * groups;
   FIRN_TRY(to_int32(c, "the number of output channels", outputs).status());
@@ -103,7 +104,8 @@ Status conv_transpose(Context& c) {
   FIRN_ASSIGN(std::vector<int64_t> output_padding, c.attr_ints("output_padding"));
   FIRN_ASSIGN(std::vector<int64_t> output_shape, c.attr_ints("output_shape"));
   const size_t dims = static_cast<size_t>(attributes.dims);
-  if (output_shape.size() == dims + 2) output_shape.erase(output_shape.begin(), output_shape.begin() + 2);
+  if (output_shape.size() == dims + 2)
+    output_shape.erase(output_shape.begin(), output_shape.begin() + 2);
   for (const auto* list : {&output_padding, &output_shape}) {
     if (!list->empty() && list->size() != dims) {
       return c.malformed("output_padding and output_shape have one entry per spatial dimension");
@@ -137,6 +139,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> conv_operators() { return kOperators; }
+std::span<const Operator> conv_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -58,12 +58,11 @@ Status space_to_depth(Context& c) {
   const int32_t rows = shape[2] / block, columns = shape[3] / block;
   const int64_t channels = int64_t{shape[1]} * block * block;
   FIRN_TRY(to_int32(c, "the number of output channels", channels).status());
-  FIRN_ASSIGN(const ValueId blocks, c.reshape("blocks", x, {TargetDim::copy(0), of(shape[1]),
-                                                            of(rows), of(block), of(columns),
-                                                            of(block)}));
+  FIRN_ASSIGN(const ValueId blocks, c.reshape("blocks", x,
+                                              {TargetDim::copy(0), of(shape[1]), of(rows),
+                                               of(block), of(columns), of(block)}));
   FIRN_ASSIGN(const ValueId moved, c.transpose("moved", blocks, {0, 3, 5, 1, 2, 4}));
-  return c.bind(
-      c.reshape("", moved, {TargetDim::copy(0), of(channels), of(rows), of(columns)}));
+  return c.bind(c.reshape("", moved, {TargetDim::copy(0), of(channels), of(rows), of(columns)}));
 }
 
 // Pads, from an attribute before opset 11, [before..., after...] over `axes` since.
@@ -116,8 +115,7 @@ Status pad(Context& c) {
   for (size_t i = 0; i < axes.size(); ++i) {
     FIRN_ASSIGN(const int32_t axis, c.axis(axes[i], rank));
     FIRN_ASSIGN(op.before[static_cast<size_t>(axis)], to_int32(c, "pads", pads[i]));
-    FIRN_ASSIGN(op.after[static_cast<size_t>(axis)],
-                to_int32(c, "pads", pads[axes.size() + i]));
+    FIRN_ASSIGN(op.after[static_cast<size_t>(axis)], to_int32(c, "pads", pads[axes.size() + i]));
   }
   return c.bind(c.emit("", std::move(op), {x}));
 }
@@ -157,16 +155,15 @@ Status tile(Context& c) {
 }
 
 constexpr Operator kOperators[] = {
-    {"Concat", concat},
-    {"DepthToSpace", depth_to_space},
-    {"Pad", pad},
-    {"SpaceToDepth", space_to_depth},
-    {"Tile", tile},
-    {"Transpose", transpose},
+    {"Concat", concat}, {"DepthToSpace", depth_to_space},
+    {"Pad", pad},       {"SpaceToDepth", space_to_depth},
+    {"Tile", tile},     {"Transpose", transpose},
 };
 
 }  // namespace
 
-std::span<const Operator> layout_operators() { return kOperators; }
+std::span<const Operator> layout_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -83,7 +83,8 @@ Status gemm(Context& c) {
 
   ValueId y = ValueId::none;
   if (c.builder.is_constant(b)) {
-    FIRN_ASSIGN(const ValueId w, transpose_b != 0 ? Result<ValueId>(b) : c.transpose("weights", b, {1, 0}));
+    FIRN_ASSIGN(const ValueId w,
+                transpose_b != 0 ? Result<ValueId>(b) : c.transpose("weights", b, {1, 0}));
     ValueId vector = ValueId::none;
     if (bias != ValueId::none) {
       FIRN_ASSIGN(vector, as_bias(c, bias, c.shape(w)[0]));
@@ -107,6 +108,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> matrix_operators() { return kOperators; }
+std::span<const Operator> matrix_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

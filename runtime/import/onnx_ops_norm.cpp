@@ -108,9 +108,9 @@ Status group_norm(Context& c) {
     return c.malformed(std::to_string(c.shape(x)[1]) + " channels in " + std::to_string(groups) +
                        " groups");
   }
-  FIRN_ASSIGN(const ValueId grouped,
-              c.reshape("groups", x,
-                        {TargetDim::copy(0), TargetDim::of(groups), TargetDim::rest()}));
+  FIRN_ASSIGN(
+      const ValueId grouped,
+      c.reshape("groups", x, {TargetDim::copy(0), TargetDim::of(groups), TargetDim::rest()}));
   FIRN_ASSIGN(const Normalized normalized, normalize(c, grouped, {2}, epsilon, true));
   const bool by_group = c.opset < 21;
   ValueId y = normalized.y;
@@ -208,6 +208,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> norm_operators() { return kOperators; }
+std::span<const Operator> norm_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

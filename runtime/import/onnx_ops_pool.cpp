@@ -57,6 +57,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> pool_operators() { return kOperators; }
+std::span<const Operator> pool_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

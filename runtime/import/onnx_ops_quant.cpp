@@ -37,7 +37,8 @@ Result<Quant> read_quant(Context& c, ValueId x) {
     }
   }
   for (const float scale : quant.scale) {
-    if (!std::isnormal(scale) || scale < 0) return c.malformed("a scale is " + std::to_string(scale));
+    if (!std::isnormal(scale) || scale < 0)
+      return c.malformed("a scale is " + std::to_string(scale));
   }
   quant.zero.assign(quant.scale.size(), 0);
   const ValueId zero = c.optional_input(2);
@@ -121,6 +122,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> quant_operators() { return kOperators; }
+std::span<const Operator> quant_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

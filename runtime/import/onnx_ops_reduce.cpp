@@ -119,6 +119,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> reduce_operators() { return kOperators; }
+std::span<const Operator> reduce_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

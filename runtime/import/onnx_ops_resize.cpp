@@ -181,8 +181,8 @@ Status resize_11(Context& c, ValueId x) {
   return c.bind(emit_resize(c, x, op));
 }
 
-// Upsample and the first Resize: pixel x comes from x / scale; the nearest below when enlarging, the
-// nearest above when shrinking.
+// Upsample and the first Resize: pixel x comes from x / scale; the nearest below when enlarging,
+// the nearest above when shrinking.
 Status resize_by_scales(Context& c, ValueId x, const std::vector<float>& scales) {
   Resize2d op;
   FIRN_ASSIGN(const std::string mode, c.attr("mode", "nearest"));
@@ -228,6 +228,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> resize_operators() { return kOperators; }
+std::span<const Operator> resize_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

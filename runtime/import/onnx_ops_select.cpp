@@ -104,9 +104,9 @@ Status split(Context& c) {
       return c.malformed("a part has length " + std::to_string(lengths[i]));
     }
     const int64_t end = begin + lengths[i];
-    FIRN_TRY(c.bind(c.slice(std::to_string(i), x, axis, static_cast<int32_t>(begin),
-                            static_cast<int32_t>(end)),
-                    i));
+    FIRN_TRY(c.bind(
+        c.slice(std::to_string(i), x, axis, static_cast<int32_t>(begin), static_cast<int32_t>(end)),
+        i));
     begin = end;
   }
   if (dim >= 0 && begin != dim) {
@@ -201,12 +201,13 @@ Status one_hot(Context& c) {
 }
 
 constexpr Operator kOperators[] = {
-    {"Gather", gather}, {"OneHot", one_hot}, {"Slice", slice},
-    {"Split", split},   {"Trilu", trilu},
+    {"Gather", gather}, {"OneHot", one_hot}, {"Slice", slice}, {"Split", split}, {"Trilu", trilu},
 };
 
 }  // namespace
 
-std::span<const Operator> select_operators() { return kOperators; }
+std::span<const Operator> select_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -80,7 +80,8 @@ Result<std::vector<int32_t>> axes_of(Context& c, int rank) {
     result.push_back(positive);
   }
   std::ranges::sort(result);
-  if (std::ranges::adjacent_find(result) != result.end()) return c.malformed("an axis occurs twice");
+  if (std::ranges::adjacent_find(result) != result.end())
+    return c.malformed("an axis occurs twice");
   return result;
 }
 
@@ -121,7 +122,8 @@ Status unsqueeze(Context& c) {
   std::vector<TargetDim> to;
   int source = 0;
   for (int32_t d = 0; d < rank; ++d) {
-    to.push_back(std::ranges::binary_search(axes, d) ? TargetDim::of(1) : TargetDim::copy(source++));
+    to.push_back(std::ranges::binary_search(axes, d) ? TargetDim::of(1)
+                                                     : TargetDim::copy(source++));
   }
   return c.bind(c.reshape("", x, to));
 }
@@ -144,8 +146,8 @@ Status shape(Context& c) {
   FIRN_ASSIGN(int64_t end, c.attr("end", rank));
   begin = std::clamp<int64_t>(begin < 0 ? begin + rank : begin, 0, rank);
   end = std::clamp<int64_t>(end < 0 ? end + rank : end, 0, rank);
-  return c.bind(shape_of(c, "", x, static_cast<int32_t>(begin),
-                         static_cast<int32_t>(std::max(begin, end))));
+  return c.bind(
+      shape_of(c, "", x, static_cast<int32_t>(begin), static_cast<int32_t>(std::max(begin, end))));
 }
 
 Status size(Context& c) {
@@ -167,6 +169,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> shape_operators() { return kOperators; }
+std::span<const Operator> shape_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

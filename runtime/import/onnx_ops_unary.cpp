@@ -189,6 +189,8 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-std::span<const Operator> unary_operators() { return kOperators; }
+std::span<const Operator> unary_operators() {
+  return kOperators;
+}
 
 }  // namespace firn::onnx

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decodes ONNX's protobuf wire format. protozero throws on truncated input; nothing it throws leaves
-// this file.
+// Decodes ONNX's protobuf wire format. protozero throws on truncated input; nothing it throws
+// leaves this file.
 #include "runtime/import/onnx_proto.h"
 
 #include <limits>
@@ -113,9 +113,14 @@ std::pair<std::string_view, std::string_view> string_entry(pbf_reader in) {
   std::pair<std::string_view, std::string_view> entry;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: entry.first = name_of(in); break;
-      case 2: entry.second = name_of(in); break;
-      default: in.skip();
+      case 1:
+        entry.first = name_of(in);
+        break;
+      case 2:
+        entry.second = name_of(in);
+        break;
+      default:
+        in.skip();
     }
   }
   return entry;
@@ -125,21 +130,42 @@ TensorProto tensor(pbf_reader in) {
   TensorProto t;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: append_ints(in, t.dims); break;
-      case 2: t.type = static_cast<ElementType>(enum_of(in)); break;
-      case 3: throw Malformed{"a tensor in segments"};
-      case 4: append_floats(in, t.floats); break;
-      case 5:
-        append<int32_t>(in, t.int32s, [](pbf_reader& r) { return static_cast<int32_t>(int_of(r)); },
-                        &pbf_reader::get_packed_int32);
+      case 1:
+        append_ints(in, t.dims);
         break;
-      case 7: append_ints(in, t.int64s); break;
-      case 8: t.name = name_of(in); break;
-      case 9: t.raw = bytes_of(in); break;
-      case 10: append(in, t.doubles, double_of, &pbf_reader::get_packed_double); break;
-      case 13: t.external_data.push_back(string_entry(message_of(in))); break;
-      case 14: t.external = enum_of(in) == 1; break;
-      default: in.skip();
+      case 2:
+        t.type = static_cast<ElementType>(enum_of(in));
+        break;
+      case 3:
+        throw Malformed{"a tensor in segments"};
+      case 4:
+        append_floats(in, t.floats);
+        break;
+      case 5:
+        append<int32_t>(
+            in, t.int32s, [](pbf_reader& r) { return static_cast<int32_t>(int_of(r)); },
+            &pbf_reader::get_packed_int32);
+        break;
+      case 7:
+        append_ints(in, t.int64s);
+        break;
+      case 8:
+        t.name = name_of(in);
+        break;
+      case 9:
+        t.raw = bytes_of(in);
+        break;
+      case 10:
+        append(in, t.doubles, double_of, &pbf_reader::get_packed_double);
+        break;
+      case 13:
+        t.external_data.push_back(string_entry(message_of(in)));
+        break;
+      case 14:
+        t.external = enum_of(in) == 1;
+        break;
+      default:
+        in.skip();
     }
   }
   return t;
@@ -154,17 +180,38 @@ AttributeProto attribute(pbf_reader in) {
   };
   while (in.next()) {
     switch (in.tag()) {
-      case 1: a.name = name_of(in); break;
-      case 2: a.f = float_of(in), guess(Type::f); break;
-      case 3: a.i = int_of(in), guess(Type::i); break;
-      case 4: a.s = bytes_of(in), guess(Type::s); break;
-      case 5: a.tensor = tensor(message_of(in)), guess(Type::tensor); break;
-      case 6: in.skip(), guess(Type::graph); break;
-      case 7: append_floats(in, a.floats), guess(Type::floats); break;
-      case 8: append_ints(in, a.ints), guess(Type::ints); break;
-      case 9: a.strings.push_back(bytes_of(in)), guess(Type::strings); break;
-      case 20: a.type = static_cast<Type>(enum_of(in)); break;
-      default: in.skip();
+      case 1:
+        a.name = name_of(in);
+        break;
+      case 2:
+        a.f = float_of(in), guess(Type::f);
+        break;
+      case 3:
+        a.i = int_of(in), guess(Type::i);
+        break;
+      case 4:
+        a.s = bytes_of(in), guess(Type::s);
+        break;
+      case 5:
+        a.tensor = tensor(message_of(in)), guess(Type::tensor);
+        break;
+      case 6:
+        in.skip(), guess(Type::graph);
+        break;
+      case 7:
+        append_floats(in, a.floats), guess(Type::floats);
+        break;
+      case 8:
+        append_ints(in, a.ints), guess(Type::ints);
+        break;
+      case 9:
+        a.strings.push_back(bytes_of(in)), guess(Type::strings);
+        break;
+      case 20:
+        a.type = static_cast<Type>(enum_of(in));
+        break;
+      default:
+        in.skip();
     }
   }
   if (a.type == Type::undefined) a.type = guessed;
@@ -175,13 +222,26 @@ NodeProto node(pbf_reader in) {
   NodeProto n;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: n.inputs.push_back(name_of(in)); break;
-      case 2: n.outputs.push_back(name_of(in)); break;
-      case 3: n.name = name_of(in); break;
-      case 4: n.op_type = name_of(in); break;
-      case 5: n.attributes.push_back(attribute(message_of(in))); break;
-      case 7: n.domain = name_of(in); break;
-      default: in.skip();
+      case 1:
+        n.inputs.push_back(name_of(in));
+        break;
+      case 2:
+        n.outputs.push_back(name_of(in));
+        break;
+      case 3:
+        n.name = name_of(in);
+        break;
+      case 4:
+        n.op_type = name_of(in);
+        break;
+      case 5:
+        n.attributes.push_back(attribute(message_of(in)));
+        break;
+      case 7:
+        n.domain = name_of(in);
+        break;
+      default:
+        in.skip();
     }
   }
   return n;
@@ -191,9 +251,14 @@ Dimension dimension(pbf_reader in) {
   Dimension d;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: d.value = int_of(in); break;
-      case 2: d.name = name_of(in); break;
-      default: in.skip();
+      case 1:
+        d.value = int_of(in);
+        break;
+      case 2:
+        d.name = name_of(in);
+        break;
+      default:
+        in.skip();
     }
   }
   return d;
@@ -203,7 +268,9 @@ void tensor_type(pbf_reader in, ValueInfo& info) {
   info.is_tensor = true;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: info.type = static_cast<ElementType>(enum_of(in)); break;
+      case 1:
+        info.type = static_cast<ElementType>(enum_of(in));
+        break;
       case 2: {
         info.shape.emplace();
         pbf_reader shape = message_of(in);
@@ -216,7 +283,8 @@ void tensor_type(pbf_reader in, ValueInfo& info) {
         }
         break;
       }
-      default: in.skip();
+      default:
+        in.skip();
     }
   }
 }
@@ -225,7 +293,9 @@ ValueInfo value_info(pbf_reader in) {
   ValueInfo info;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: info.name = name_of(in); break;
+      case 1:
+        info.name = name_of(in);
+        break;
       case 2: {
         pbf_reader type = message_of(in);
         while (type.next()) {
@@ -237,7 +307,8 @@ ValueInfo value_info(pbf_reader in) {
         }
         break;
       }
-      default: in.skip();
+      default:
+        in.skip();
     }
   }
   return info;
@@ -247,12 +318,23 @@ ValueInfo value_info(pbf_reader in) {
 void graph(pbf_reader in, GraphProto& g) {
   while (in.next()) {
     switch (in.tag()) {
-      case 1: g.nodes.push_back(node(message_of(in))); break;
-      case 5: g.initializers.push_back(tensor(message_of(in))); break;
-      case 11: g.inputs.push_back(value_info(message_of(in))); break;
-      case 12: g.outputs.push_back(value_info(message_of(in))); break;
-      case 15: in.skip(), g.has_sparse_initializers = true; break;
-      default: in.skip();
+      case 1:
+        g.nodes.push_back(node(message_of(in)));
+        break;
+      case 5:
+        g.initializers.push_back(tensor(message_of(in)));
+        break;
+      case 11:
+        g.inputs.push_back(value_info(message_of(in)));
+        break;
+      case 12:
+        g.outputs.push_back(value_info(message_of(in)));
+        break;
+      case 15:
+        in.skip(), g.has_sparse_initializers = true;
+        break;
+      default:
+        in.skip();
     }
   }
 }
@@ -261,9 +343,14 @@ std::pair<std::string_view, int64_t> opset(pbf_reader in) {
   std::pair<std::string_view, int64_t> id{"", 0};
   while (in.next()) {
     switch (in.tag()) {
-      case 1: id.first = name_of(in); break;
-      case 2: id.second = int_of(in); break;
-      default: in.skip();
+      case 1:
+        id.first = name_of(in);
+        break;
+      case 2:
+        id.second = int_of(in);
+        break;
+      default:
+        in.skip();
     }
   }
   return id;
@@ -273,13 +360,18 @@ ModelProto model(pbf_reader in) {
   ModelProto m;
   while (in.next()) {
     switch (in.tag()) {
-      case 1: m.ir_version = int_of(in); break;
+      case 1:
+        m.ir_version = int_of(in);
+        break;
       case 7:
         if (!m.graph) m.graph.emplace();
         graph(message_of(in), *m.graph);
         break;
-      case 8: m.opsets.push_back(opset(message_of(in))); break;
-      default: in.skip();
+      case 8:
+        m.opsets.push_back(opset(message_of(in)));
+        break;
+      default:
+        in.skip();
     }
   }
   return m;
@@ -302,15 +394,17 @@ Result<T> guarded(T (*decode)(pbf_reader), std::span<const std::byte> bytes) {
 
 }  // namespace
 
-Result<ModelProto> decode_model(std::span<const std::byte> bytes) { return guarded(model, bytes); }
+Result<ModelProto> decode_model(std::span<const std::byte> bytes) {
+  return guarded(model, bytes);
+}
 
 Result<TensorProto> decode_tensor(std::span<const std::byte> bytes) {
   return guarded(tensor, bytes);
 }
 
 bool plausible_model(std::span<const std::byte> bytes) {
-  // Fields 1 to 8 of ModelProto, each with its wire type, until the graph begins: a file that is cut
-  // off later is still a (broken) model.
+  // Fields 1 to 8 of ModelProto, each with its wire type, until the graph begins: a file that is
+  // cut off later is still a (broken) model.
   try {
     pbf_reader in = reader(bytes);
     while (in.next()) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX's protobuf messages as plain structs that view the file: what the importer reads, decoded once.
+// ONNX's protobuf messages as plain structs that view the file: what the importer reads, decoded
+// once.
 #ifndef FIRN_RUNTIME_IMPORT_ONNX_PROTO_H_
 #define FIRN_RUNTIME_IMPORT_ONNX_PROTO_H_
 
@@ -51,7 +52,15 @@ struct AttributeProto {
   // AttributeProto.AttributeType. Subgraphs are recognised but never decoded: no operator that has
   // one is supported, and so a file cannot nest deeper than a tensor in an attribute.
   enum class Type : int32_t {
-    undefined = 0, f = 1, i = 2, s = 3, tensor = 4, graph = 5, floats = 6, ints = 7, strings = 8
+    undefined = 0,
+    f = 1,
+    i = 2,
+    s = 3,
+    tensor = 4,
+    graph = 5,
+    floats = 6,
+    ints = 7,
+    strings = 8
   };
   std::string_view name;
   Type type = Type::undefined;

@@ -245,9 +245,10 @@ std::optional<DType> canonical_type(ElementType type) {
 }
 
 std::string element_name(ElementType type) {
-  constexpr const char* kNames[] = {"undefined", "float",   "uint8",  "int8",   "uint16",   "int16",
-                                    "int32",     "int64",   "string", "bool",   "float16",  "double",
-                                    "uint32",    "uint64",  "complex64", "complex128", "bfloat16"};
+  constexpr const char* kNames[] = {"undefined",  "float",   "uint8",  "int8",   "uint16",
+                                    "int16",      "int32",   "int64",  "string", "bool",
+                                    "float16",    "double",  "uint32", "uint64", "complex64",
+                                    "complex128", "bfloat16"};
   const size_t at = static_cast<size_t>(type);
   return at < std::size(kNames) ? kNames[at] : "type " + std::to_string(at);
 }
@@ -282,8 +283,7 @@ Result<Value> TensorReader::read(const TensorProto& proto, const std::string& wh
   }
   for (const int64_t dim : proto.dims) {
     if (dim < 0) {
-      return Status(Code::malformed,
-                    "onnx: " + what + ": a dimension is " + std::to_string(dim));
+      return Status(Code::malformed, "onnx: " + what + ": a dimension is " + std::to_string(dim));
     }
   }
   if (proto.dims.size() > kMaxRank) {

@@ -15,7 +15,8 @@
 
 namespace firn::onnx {
 
-// The type a tensor of `type` has in a graph: f16, bf16 and f64 become f32. Empty where there is none.
+// The type a tensor of `type` has in a graph: f16, bf16 and f64 become f32. Empty where there is
+// none.
 std::optional<DType> canonical_type(ElementType type);
 // "float16", "uint32", ..., as ONNX calls them.
 std::string element_name(ElementType type);

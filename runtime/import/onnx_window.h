@@ -11,12 +11,12 @@
 
 namespace firn::onnx {
 
-// ONNX's attributes kernel_shape, strides, dilations, pads and auto_pad. One dimension (NCW) becomes
-// the second of two.
+// ONNX's attributes kernel_shape, strides, dilations, pads and auto_pad. One dimension (NCW)
+// becomes the second of two.
 struct WindowAttributes {
-  Window window;       // pads as stated; of SAME_*, zero
+  Window window;  // pads as stated; of SAME_*, zero
   bool same = false, same_lower = false;
-  int dims = 2;        // spatial dimensions of the input
+  int dims = 2;  // spatial dimensions of the input
 };
 
 // Reads them for an input of `rank`; `kernel` is what the weights say, or empty. unsupported: other

@@ -41,7 +41,8 @@ TEST_CASE("onnx: looks_like_onnx tells models from other files, also cut-off one
   const std::string bytes = valid_model().bytes();
   CHECK(looks_like_onnx(as_bytes(bytes)));
   CHECK(looks_like_onnx(as_bytes(bytes.substr(0, bytes.size() / 2))));
-  for (const char* other : {"", "\x08", "FIRN....", "PK\x03\x04", "\x1c\x00\x00\x00TFL3", "hello, world"}) {
+  for (const char* other :
+       {"", "\x08", "FIRN....", "PK\x03\x04", "\x1c\x00\x00\x00TFL3", "hello, world"}) {
     CHECK_FALSE(looks_like_onnx(as_bytes(std::string(other))));
   }
 }
@@ -123,18 +124,29 @@ TEST_CASE("onnx: cycles and nodes in the wrong order") {
 }
 
 TEST_CASE("onnx: operators, domains and attributes that are not known are named") {
-  CHECK(refusal(OnnxModel(17).input("x", {1}).node("Foo", {"x"}, {"y"}, {}, "xyz", "d").output("y")) ==
+  CHECK(refusal(
+            OnnxModel(17).input("x", {1}).node("Foo", {"x"}, {"y"}, {}, "xyz", "d").output("y")) ==
         "unsupported: onnx: node 'xyz': operator 'Foo' (domain 'd', opset 17) is not supported");
-  CHECK(refusal(OnnxModel().input("x", {1}).node("Conv", {"x"}, {"y"}, {}, "xyz", "com.me").output("y")) ==
-        "unsupported: onnx: node 'xyz': operator 'Conv' (domain 'com.me', opset 13) is not supported");
-  CHECK(refusal(OnnxModel().input("x", {1}).node("Neg", {"x"}, {"y"}, {attr("odd", 1.0f)}, "n").output("y")) ==
+  CHECK(refusal(OnnxModel()
+                    .input("x", {1})
+                    .node("Conv", {"x"}, {"y"}, {}, "xyz", "com.me")
+                    .output("y")) ==
+        "unsupported: onnx: node 'xyz': operator 'Conv' (domain 'com.me', opset 13) is not "
+        "supported");
+  CHECK(refusal(OnnxModel()
+                    .input("x", {1})
+                    .node("Neg", {"x"}, {"y"}, {attr("odd", 1.0f)}, "n")
+                    .output("y")) ==
         "unsupported: onnx: node 'n' (Neg): attribute 'odd' is not supported in opset 13");
   CHECK(refusal(OnnxModel()
                     .input("x", {1})
                     .node("Elu", {"x"}, {"y"}, {attr("alpha", 1.0f), attr("alpha", 1.0f)}, "n")
                     .output("y")) ==
         "malformed: onnx: node 'n' (Elu): attribute 'alpha' is given twice");
-  CHECK(refusal(OnnxModel().input("x", {1}).node("Elu", {"x"}, {"y"}, {attr("alpha", int64_t{1})}, "n").output("y")) ==
+  CHECK(refusal(OnnxModel()
+                    .input("x", {1})
+                    .node("Elu", {"x"}, {"y"}, {attr("alpha", int64_t{1})}, "n")
+                    .output("y")) ==
         "malformed: onnx: node 'n' (Elu): attribute 'alpha' has type 2, expected 1");
   CHECK(refusal(OnnxModel().input("x", {1}).node("Add", {"x"}, {"y"}, {}, "n").output("y")) ==
         "malformed: onnx: node 'n' (Add): input 1 is missing");
@@ -147,11 +159,15 @@ TEST_CASE("onnx: shapes that cannot be") {
         "unsupported: onnx: input 'x': rank 7, at most 6 is supported");
   CHECK(starts_with(refusal(OnnxModel().input("x", {65536, 65536, 65536}).output("x")),
                     "malformed: onnx: input 'x': "));
-  CHECK(starts_with(refusal(OnnxModel().initializer(onnx_floats("w", {1 << 30, 1 << 30}, {1})).output("w")),
-                    "malformed: onnx: initializer 'w': "));
+  CHECK(starts_with(
+      refusal(OnnxModel().initializer(onnx_floats("w", {1 << 30, 1 << 30}, {1})).output("w")),
+      "malformed: onnx: initializer 'w': "));
   CHECK(refusal(OnnxModel().initializer(onnx_floats("w", {-1}, {1})).output("w")) ==
         "malformed: onnx: initializer 'w': a dimension is -1");
-  CHECK(refusal(OnnxModel().input("x", {2, 3}).node("Transpose", {"x"}, {"y"}, {attr("perm", Ints{0, 0})}, "t").output("y")) ==
+  CHECK(refusal(OnnxModel()
+                    .input("x", {2, 3})
+                    .node("Transpose", {"x"}, {"y"}, {attr("perm", Ints{0, 0})}, "t")
+                    .output("y")) ==
         "malformed: onnx: node 't' (Transpose): t: perm is not a permutation: entry 1 is 0");
 }
 
@@ -160,8 +176,9 @@ TEST_CASE("onnx: data shorter or longer than its shape, of no known type, out of
         "malformed: onnx: initializer 'w': float 3 needs 12 bytes, has 8");
   CHECK(refusal(OnnxModel().initializer(onnx_floats("w", {1}, {1, 2})).output("w")) ==
         "malformed: onnx: initializer 'w': float 1 needs 4 bytes, has 8");
-  CHECK(refusal(OnnxModel().initializer(onnx_tensor<uint16_t>("w", kUint16, {1}, {1})).output("w")) ==
-        "unsupported: onnx: initializer 'w': type uint16 is not supported");
+  CHECK(
+      refusal(OnnxModel().initializer(onnx_tensor<uint16_t>("w", kUint16, {1}, {1})).output("w")) ==
+      "unsupported: onnx: initializer 'w': type uint16 is not supported");
   const auto typed = [](OnnxType type, const std::vector<int32_t>& numbers) {
     std::string tensor;
     protozero::pbf_writer writer(tensor);
@@ -178,14 +195,16 @@ TEST_CASE("onnx: data shorter or longer than its shape, of no known type, out of
 }
 
 TEST_CASE("onnx: windows, groups and channels that do not fit") {
-  const auto conv = [](const std::vector<std::string>& attributes, const Ints& weights = {2, 1, 3, 3}) {
+  const auto conv = [](const std::vector<std::string>& attributes,
+                       const Ints& weights = {2, 1, 3, 3}) {
     int64_t size = 1;
     for (const int64_t dim : weights) size *= dim;
-    return refusal(OnnxModel()
-                       .input("x", {1, 1, 4, 4})
-                       .initializer(onnx_floats("w", weights, std::vector<float>(static_cast<size_t>(size))))
-                       .node("Conv", {"x", "w"}, {"y"}, attributes, "conv")
-                       .output("y"));
+    return refusal(
+        OnnxModel()
+            .input("x", {1, 1, 4, 4})
+            .initializer(onnx_floats("w", weights, std::vector<float>(static_cast<size_t>(size))))
+            .node("Conv", {"x", "w"}, {"y"}, attributes, "conv")
+            .output("y"));
   };
   CHECK(conv({}) == "ok");
   for (const std::string& broken :
@@ -232,7 +251,10 @@ TEST_CASE("onnx: subgraphs, however deep, are refused without being read") {
   std::string attribute;
   protozero::pbf_writer(attribute).add_string(1, "then_branch");
   protozero::pbf_writer(attribute).add_message(6, nested);
-  CHECK(refusal(OnnxModel().input("x", {1}, kBool).node("If", {"x"}, {"y"}, {attribute}, "if").output("y")) ==
+  CHECK(refusal(OnnxModel()
+                    .input("x", {1}, kBool)
+                    .node("If", {"x"}, {"y"}, {attribute}, "if")
+                    .output("y")) ==
         "unsupported: onnx: node 'if': operator 'If' (domain '', opset 13) is not supported");
 }
 
@@ -244,9 +266,13 @@ TEST_CASE("onnx: a small file cannot ask for large constants") {
   const Result<Graph> graph = read_onnx(as_bytes(bytes), nullptr, "");
   REQUIRE(graph.ok());
   CHECK_FALSE(graph->is_constant(graph->outputs[0]));  // left for the run to make
-  CHECK(refusal(OnnxModel().input("x", {60000, 60000}).node("Trilu", {"x"}, {"y"}, {}, "t").output("y")) ==
-        "unsupported: onnx: node 't' (Trilu): it needs a constant of 3600000000 bytes, too many for "
-        "a model of this size");
+  CHECK(
+      refusal(OnnxModel()
+                  .input("x", {60000, 60000})
+                  .node("Trilu", {"x"}, {"y"}, {}, "t")
+                  .output("y")) ==
+      "unsupported: onnx: node 't' (Trilu): it needs a constant of 3600000000 bytes, too many for "
+      "a model of this size");
 }
 
 TEST_CASE("onnx: external data stays in the model's folder and in its file") {
@@ -254,8 +280,10 @@ TEST_CASE("onnx: external data stays in the model's folder and in its file") {
   fs::remove_all(root);
   fs::create_directories(root / "model" / "sub");
   const float values[] = {1, 2, 3, 4};
-  for (const fs::path& path : {root / "model/data.bin", root / "model/sub/data.bin", root / "secret.bin"}) {
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), sizeof(values));
+  for (const fs::path& path :
+       {root / "model/data.bin", root / "model/sub/data.bin", root / "secret.bin"}) {
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(values), sizeof(values));
   }
   fs::create_symlink(root / "secret.bin", root / "model/link.bin");
   fs::create_directory_symlink(root, root / "model/up");
@@ -292,16 +320,18 @@ TEST_CASE("onnx: external data stays in the model's folder and in its file") {
                     "not_found: onnx: initializer 'w': external data 'none.bin'"));
   CHECK(starts_with(refusal(model({{"location", "data.bin"}}), ""),
                     "unsupported: onnx: initializer 'w': external data 'data.bin'"));
-  CHECK(refusal(model({{"location", "data.bin"}, {"offset", "12"}}), folder) ==
-        "malformed: onnx: initializer 'w': external data 'data.bin' has 16 bytes, needs 8 at offset "
-        "12");
+  CHECK(
+      refusal(model({{"location", "data.bin"}, {"offset", "12"}}), folder) ==
+      "malformed: onnx: initializer 'w': external data 'data.bin' has 16 bytes, needs 8 at offset "
+      "12");
   for (const char* offset : {"18446744073709551615", "-4", "x", "", "99999999999999999999"}) {
     CHECK(starts_with(refusal(model({{"location", "data.bin"}, {"offset", offset}}), folder),
                       "malformed: onnx: initializer 'w': external data"));
   }
   CHECK(refusal(model({{"location", "data.bin"}, {"length", "12"}}), folder) ==
         "malformed: onnx: initializer 'w': float 2 needs 8 bytes, has 12");
-  CHECK(starts_with(refusal(model({{"location", "sub"}}), folder), "io_error: onnx: initializer 'w': "));
+  CHECK(starts_with(refusal(model({{"location", "sub"}}), folder),
+                    "io_error: onnx: initializer 'w': "));
   fs::remove_all(root);
 }
 

@@ -105,7 +105,8 @@ TEST_CASE("onnx: resnet20 equals ONNX Runtime") {
   const std::string bytes = read_file(path);
   const auto images = read_npy<uint8_t>(kShared / "data/cifar10/test_images.npy");
   const auto expected = read_npy<float>(kShared / "data/reference/resnet20_200images.npy");
-  constexpr std::array<float, 3> kMean{123.675f, 116.28f, 103.53f}, kDeviation{58.395f, 57.12f, 57.375f};
+  constexpr std::array<float, 3> kMean{123.675f, 116.28f, 103.53f},
+      kDeviation{58.395f, 57.12f, 57.375f};
   constexpr size_t kPixels = 32 * 32;
   std::vector<float> x(3 * kPixels);
   for (size_t i = 0; i < x.size(); ++i) {

@@ -72,7 +72,9 @@ inline std::string refusal(const std::string& model, const std::string& folder =
   return std::string(code_name(graph.status().code())) + ": " + graph.status().message();
 }
 
-inline std::string refusal(const OnnxModel& model) { return refusal(model.bytes()); }
+inline std::string refusal(const OnnxModel& model) {
+  return refusal(model.bytes());
+}
 
 }  // namespace firn::test
 

@@ -73,12 +73,12 @@ TEST_CASE("onnx: Conv becomes NHWC between Transposes, its constant weights tran
 }
 
 TEST_CASE("onnx: a one-dimensional Conv runs as an image of one row") {
-  const OnnxModel model = OnnxModel()
-                              .input("x", {1, 1, 5})
-                              .initializer(onnx_floats("w", {1, 1, 3}, {1, 10, 100}))
-                              .node("Conv", {"x", "w"}, {"y"},
-                                    {attr("strides", Ints{2}), attr("pads", Ints{1, 1})})
-                              .output("y");
+  const OnnxModel model =
+      OnnxModel()
+          .input("x", {1, 1, 5})
+          .initializer(onnx_floats("w", {1, 1, 3}, {1, 10, 100}))
+          .node("Conv", {"x", "w"}, {"y"}, {attr("strides", Ints{2}), attr("pads", Ints{1, 1})})
+          .output("y");
   const Value y = run(model, {1, 1, 5}, {1, 2, 3, 4, 5});
   CHECK(y.shape == Shape{1, 1, 3});
   CHECK(floats_of(y) == Floats{210, 432, 54});
@@ -86,12 +86,12 @@ TEST_CASE("onnx: a one-dimensional Conv runs as an image of one row") {
 
 TEST_CASE("onnx: SAME padding puts the odd row where the name says") {
   for (const bool lower : {false, true}) {
-    const OnnxModel model =
-        OnnxModel()
-            .input("x", {1, 1, 1, 4})
-            .initializer(onnx_floats("w", {1, 1, 1, 2}, {1, 10}))
-            .node("Conv", {"x", "w"}, {"y"}, {attr("auto_pad", lower ? "SAME_LOWER" : "SAME_UPPER")})
-            .output("y");
+    const OnnxModel model = OnnxModel()
+                                .input("x", {1, 1, 1, 4})
+                                .initializer(onnx_floats("w", {1, 1, 1, 2}, {1, 10}))
+                                .node("Conv", {"x", "w"}, {"y"},
+                                      {attr("auto_pad", lower ? "SAME_LOWER" : "SAME_UPPER")})
+                                .output("y");
     const Floats expected = lower ? Floats{10, 21, 32, 43} : Floats{21, 32, 43, 4};
     CHECK(run_floats(model, {1, 1, 1, 4}, {1, 2, 3, 4}) == expected);
   }
@@ -190,10 +190,11 @@ TEST_CASE("onnx: Softmax before opset 13 is taken over everything from its axis 
 
 TEST_CASE("onnx: old and new forms of the same node agree") {
   const Floats x{-3, -1, 0.5f, 4};
-  const OnnxModel clip_old = OnnxModel(10)
-                                 .input("x", {4})
-                                 .node("Clip", {"x"}, {"y"}, {attr("min", -2.0f), attr("max", 1.0f)})
-                                 .output("y");
+  const OnnxModel clip_old =
+      OnnxModel(10)
+          .input("x", {4})
+          .node("Clip", {"x"}, {"y"}, {attr("min", -2.0f), attr("max", 1.0f)})
+          .output("y");
   const OnnxModel clip_new = OnnxModel(11)
                                  .input("x", {4})
                                  .initializer(onnx_floats("lo", {}, {-2}))
@@ -203,11 +204,11 @@ TEST_CASE("onnx: old and new forms of the same node agree") {
   CHECK(run_floats(clip_old, {4}, x) == Floats{-2, -1, 0.5f, 1});
   CHECK(run_floats(clip_new, {4}, x) == Floats{-2, -1, 0.5f, 1});
 
-  const OnnxModel slice_old = OnnxModel(9)
-                                  .input("x", {4})
-                                  .node("Slice", {"x"}, {"y"},
-                                        {attr("starts", Ints{1}), attr("ends", Ints{INT64_MAX})})
-                                  .output("y");
+  const OnnxModel slice_old =
+      OnnxModel(9)
+          .input("x", {4})
+          .node("Slice", {"x"}, {"y"}, {attr("starts", Ints{1}), attr("ends", Ints{INT64_MAX})})
+          .output("y");
   const OnnxModel slice_new = OnnxModel(13)
                                   .input("x", {4})
                                   .initializer(onnx_ints("starts", {1}))
@@ -243,27 +244,29 @@ TEST_CASE("onnx: Split in parts of stated, equal and nearly equal length") {
   stated.node("Split", {"x", "split"}, {"a", "b"}).output("a").output("b");
   CHECK(total(stated) == std::vector<size_t>{1, 6});
   OnnxModel uneven = OnnxModel(18).input("x", {7});
-  uneven.node("Split", {"x"}, {"a", "b"}, {attr("num_outputs", int64_t{2})}).output("a").output("b");
+  uneven.node("Split", {"x"}, {"a", "b"}, {attr("num_outputs", int64_t{2})})
+      .output("a")
+      .output("b");
   CHECK(total(uneven) == std::vector<size_t>{4, 3});
   OnnxModel odd = OnnxModel(13).input("x", {7});
   odd.node("Split", {"x"}, {"a", "b"}, {}, "cut").output("a").output("b");
-  CHECK(refusal(odd) ==
-        "malformed: onnx: node 'cut' (Split): 7 does not split into 2 equal parts");
+  CHECK(refusal(odd) == "malformed: onnx: node 'cut' (Split): 7 does not split into 2 equal parts");
 }
 
 TEST_CASE("onnx: an open batch is never baked in") {
   // The classic exporter's flatten: Shape, Gather, Unsqueeze, Concat, Reshape.
-  const OnnxModel model = OnnxModel(11)
-                              .input("x", {"batch", 2, 2})
-                              .initializer(onnx_tensor<int64_t>("zero", kInt64, {}, {0}))
-                              .initializer(onnx_ints("rest", {-1}))
-                              .node("Shape", {"x"}, {"shape"})
-                              .node("Gather", {"shape", "zero"}, {"n"})
-                              .node("Unsqueeze", {"n"}, {"n1"}, {attr("axes", Ints{0})})
-                              .node("Concat", {"n1", "rest"}, {"target"}, {attr("axis", int64_t{0})})
-                              .node("Reshape", {"x", "target"}, {"flat"})
-                              .node("Softmax", {"flat"}, {"y"})
-                              .output("y");
+  const OnnxModel model =
+      OnnxModel(11)
+          .input("x", {"batch", 2, 2})
+          .initializer(onnx_tensor<int64_t>("zero", kInt64, {}, {0}))
+          .initializer(onnx_ints("rest", {-1}))
+          .node("Shape", {"x"}, {"shape"})
+          .node("Gather", {"shape", "zero"}, {"n"})
+          .node("Unsqueeze", {"n"}, {"n1"}, {attr("axes", Ints{0})})
+          .node("Concat", {"n1", "rest"}, {"target"}, {attr("axis", int64_t{0})})
+          .node("Reshape", {"x", "target"}, {"flat"})
+          .node("Softmax", {"flat"}, {"y"})
+          .output("y");
   for (const int32_t batch : {1, 3}) {
     const Value y = run(model, {batch, 2, 2}, Floats(static_cast<size_t>(batch) * 4, 1));
     CHECK(y.shape == Shape{batch, 4});
@@ -335,8 +338,8 @@ TEST_CASE("onnx: element types of initializers, raw and typed") {
     const std::string bytes = model.bytes();
     return run(import(bytes), {})[0];
   };
-  const Value half = value_of(onnx_tensor<uint16_t>(
-      "t", kFloat16, {6}, {0x3C00, 0xC000, 0x0001, 0x7C00, 0x8000, 0x7BFF}));
+  const Value half = value_of(
+      onnx_tensor<uint16_t>("t", kFloat16, {6}, {0x3C00, 0xC000, 0x0001, 0x7C00, 0x8000, 0x7BFF}));
   const Floats expected{1, -2, 0x1p-24f, INFINITY, -0.0f, 65504};
   CHECK(floats_of(half) == expected);
   CHECK(std::signbit(half.as<float>()[4]));
@@ -372,7 +375,8 @@ TEST_CASE("onnx: large aligned initializers view the file") {
     padded += std::string(shift, 'x') + bytes;
     const Graph graph = import(padded);
     const std::byte* data = graph.value(graph.outputs[0]).constant->bytes().data();
-    const bool views = data >= as_bytes(padded).data() && data < as_bytes(padded).data() + padded.size();
+    const bool views =
+        data >= as_bytes(padded).data() && data < as_bytes(padded).data() + padded.size();
     const bool aligned =
         reinterpret_cast<uintptr_t>(padded.data() + 2 + shift + at) % sizeof(float) == 0;
     CHECK(views == aligned);
