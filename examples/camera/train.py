@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the demo's network on frames that make_dataset wrote, and exports it as ONNX.
 
-    make_dataset 1 60000 train && make_dataset 2 6000 test
+    make_dataset 1 30000 train && make_dataset 2 3000 test
     python3 train.py train test shapes.onnx
 
-Needs torch, onnx and numpy (Debian: python3-torch; pip: torch onnx numpy). Not needed to build or
+Needs torch 1.13 (Debian 12: python3-torch) and numpy. Not needed to build or
 use firn: the trained network lies beside this script.
 """
 import sys
@@ -67,7 +67,7 @@ def accuracy(net, images, labels):
     return right / len(labels)
 
 
-def main(train, test, out, epochs=20, batch=128):
+def main(train, test, out, epochs=8, batch=128):
     torch.manual_seed(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images, labels = load(train, device)
@@ -89,7 +89,7 @@ def main(train, test, out, epochs=20, batch=128):
             schedule.step()
         print(f"epoch {epoch}: test accuracy {accuracy(net, test_images, test_labels):.4f}", flush=True)
     net = net.cpu().eval()
-    torch.onnx.export(net, torch.zeros(1, 3, 96, 96), out, opset_version=13, dynamo=False,
+    torch.onnx.export(net, torch.zeros(1, 3, 96, 96), out, opset_version=13,
                       input_names=["frame"], output_names=["logits"],
                       dynamic_axes={"frame": {0: "N"}, "logits": {0: "N"}})
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "firn/export.h"
 #include "firn/status.h"
 #include "firn/tensor.h"
 
@@ -80,8 +81,8 @@ struct Preprocess {
 // Fills `out`: f32, u8 or i8, 1 x channels x height x width or as `layout` says. 8-bit outputs with
 // `quant`, an input's TensorInfo::quant, are quantized with it; without, values are rounded and
 // clamped. invalid_argument names what is wrong.
-Status preprocess(const Image& image, const Preprocess& how, const Tensor& out,
-                  const std::optional<Quant>& quant = {});
+FIRN_API Status preprocess(const Image& image, const Preprocess& how, const Tensor& out,
+                           const std::optional<Quant>& quant = {});
 
 struct Point {
   float x = 0, y = 0;
@@ -89,8 +90,8 @@ struct Point {
 
 // Where a point of the output lies in the image as it is stored: to draw what a detector found.
 // Pixels are unit squares, so that the output's corners are (0, 0) and (out_width, out_height).
-Result<Point> to_image(const Image& image, const Preprocess& how, int out_width, int out_height,
-                       const Point& point);
+FIRN_API Result<Point> to_image(const Image& image, const Preprocess& how, int out_width,
+                                int out_height, const Point& point);
 
 }  // namespace firn
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "firn/export.h"
 #include "firn/status.h"
 #include "firn/tensor.h"
 
@@ -40,13 +41,16 @@ struct ModelInfo {
   int layers_int8 = 0, layers_float = 0;         // layers that multiply by weights, by precision
 };
 
-class Model {
+class FIRN_API Model {
  public:
   // Reads ONNX or .firn, told apart by content. A .firn file is mapped, not copied.
   // not_found, io_error, malformed (the file breaks its format), unsupported (names node and op).
   static Result<Model> load(const std::string& path);
   // The same from memory, which must outlive the model and all its sessions.
   static Result<Model> parse(std::span<const std::byte> bytes);
+  // The same for .firn alone: in static linking, no other format's parser comes along.
+  static Result<Model> load_firn(const std::string& path);
+  static Result<Model> parse_firn(std::span<const std::byte> bytes);
 
   ModelInfo info() const;
   const std::vector<TensorInfo>& inputs() const;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "firn/export.h"
 #include "firn/status.h"
 
 namespace firn {
@@ -25,9 +26,9 @@ enum class Method : uint8_t {
 };
 
 // "automatic", "minmax", ...
-const char* method_name(Method method);
+FIRN_API const char* method_name(Method method);
 // invalid_argument lists the names there are.
-Result<Method> method_from_name(const std::string& name);
+FIRN_API Result<Method> method_from_name(const std::string& name);
 
 struct FreezeReport;
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "firn/export.h"
 #include "firn/model.h"
 #include "firn/quantize.h"
 #include "firn/status.h"
@@ -49,7 +50,7 @@ struct StepProfile {
 
 // Where the results of runs go. An output that is bound is written to the caller's memory; the others
 // are views of the session's, good until its next run.
-class Outputs {
+class FIRN_API Outputs {
  public:
   // From the next run on: the output `name` is written to `tensor`, whose type and shape must be the
   // output's (f32 is also taken for a quantized one).
@@ -70,7 +71,7 @@ enum class State : uint8_t { fp32, calibrating, freezing, frozen };
 // Thread-safety: every member may be called from any thread at any time; runs of one session follow
 // one another (use one session per thread to run in parallel). freeze() computes beside runs and
 // switches between two of them: no run waits for it longer than for another run.
-class Session {
+class FIRN_API Session {
  public:
   // Plans, packs and warms up: the first run is as fast as the later ones.
   static Result<Session> create(const Model& model, const SessionOptions& options = {});

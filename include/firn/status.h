@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include "firn/export.h"
+
 namespace firn {
 
 enum class Code : uint8_t {
@@ -24,7 +26,7 @@ enum class Code : uint8_t {
 };
 
 // The name of a code, as it stands in messages: "malformed".
-const char* code_name(Code code);
+FIRN_API const char* code_name(Code code);
 
 // Success, or a code with one line that names node, value, expected and got.
 class [[nodiscard]] Status {
@@ -65,7 +67,7 @@ class [[nodiscard]] Result {
 };
 
 // Prints the message and aborts. For Result's misuse and FIRN_CHECK, never for bad input.
-[[noreturn]] void fatal(const char* file, int line, const std::string& message);
+[[noreturn]] FIRN_API void fatal(const char* file, int line, const std::string& message);
 
 template <typename T>
 T& Result<T>::value() {

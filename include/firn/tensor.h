@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "firn/export.h"
 #include "firn/status.h"
 
 namespace firn {
@@ -18,14 +19,14 @@ namespace firn {
 enum class DType : uint8_t { f32, f16, i8, u8, i16, i32, i64, boolean };
 
 // Bytes of one element.
-size_t dtype_bytes(DType type);
+FIRN_API size_t dtype_bytes(DType type);
 // "f32", "i8", ..., "bool".
-const char* dtype_name(DType type);
+FIRN_API const char* dtype_name(DType type);
 
 inline constexpr int kMaxRank = 6;
 
 // Up to six dimensions, outermost first. -1 stands for a dimension that is not known yet.
-struct Shape {
+struct FIRN_API Shape {
   std::array<int32_t, kMaxRank> dim{};
   uint8_t rank = 0;
 
@@ -45,10 +46,10 @@ struct Shape {
 };
 
 // "1x224x224x3", "?x1000", "scalar".
-std::string to_string(const Shape& shape);
+FIRN_API std::string to_string(const Shape& shape);
 // The product of the dimensions, or malformed where one is negative or the bytes of an f64 tensor
 // of that shape pass 2^40.
-Result<size_t> checked_elements(const Shape& shape);
+FIRN_API Result<size_t> checked_elements(const Shape& shape);
 
 // real = scale * (q - zero). One scale: per tensor. As many as dim[axis]: per channel. block > 0:
 // blocks of that many elements along the innermost dimension share a scale.

@@ -71,7 +71,7 @@ Result<bool> set_constants(Rewrite& rewrite, int n, std::vector<float> weights,
   const Value& old = rewrite.value(node.in[1]);
   if (!std::ranges::equal(weights, old.as<float>())) {
     const Shape shape = old.shape;
-    FIRN_ASSIGN(in[1], rewrite.add_constant<float>("weights", shape, weights));
+    FIRN_ASSIGN(in[1], rewrite.add_constant<float>(node.name + "_weights", shape, weights));
     rewrite.inherit_name(node.in[1], in[1]);
   }
   const bool had_bias = node.in.size() > 2 && node.in[2] != ValueId::none;
