@@ -20,6 +20,8 @@ if(FIRN_BUILD_TOOL)
   install(TARGETS firn_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
 install(EXPORT firnTargets NAMESPACE firn:: DESTINATION ${firn_config_folder})
 configure_package_config_file(
   ${PROJECT_SOURCE_DIR}/cmake/firnConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/firnConfig.cmake

@@ -7,7 +7,7 @@ endforeach()
 target_include_directories(firn PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
 target_compile_features(firn PUBLIC cxx_std_20)
-target_compile_definitions(firn INTERFACE FIRN_SHARED)
+target_compile_definitions(firn INTERFACE FIRN_SHARED_LIBRARY)
 target_link_libraries(firn PRIVATE
   $<BUILD_INTERFACE:firn::xnnpack> $<BUILD_INTERFACE:firn::pthreadpool>
   $<BUILD_INTERFACE:firn::cpuinfo>)

@@ -20,16 +20,18 @@ struct StatsF32 {
 StatsF32 stats_f32(size_t n, const float* x);
 
 // Which of n elements are sampled: one out of each run of `stride`, at an offset that walks through
-// the run as multiples of the golden ratio do. So no channel count can fall into step with the
-// stride, as it would with a constant offset, and the choice depends on n alone: calibrations of
-// parts of the data add up to the calibration of all of it.
+// the run as multiples of the golden ratio do, so that no channel count can fall into step with the
+// stride, as it would with a constant offset. `phase` shifts all offsets: frames that differ in it
+// are sampled at different places.
 struct SamplePattern {
   size_t stride, count;
+  uint32_t phase;
 
-  SamplePattern(size_t n, size_t max_count)
-      : stride(n <= max_count ? 1 : (n + max_count - 1) / max_count), count(n / stride) {}
+  SamplePattern(size_t n, size_t max_count, uint32_t phase = 0)
+      : stride(n <= max_count ? 1 : (n + max_count - 1) / max_count), count(n / stride),
+        phase(phase) {}
   size_t operator[](size_t i) const {
-    const uint32_t fraction = static_cast<uint32_t>(i) * 2654435769u;  // 2^32 / golden ratio
+    const uint32_t fraction = phase + static_cast<uint32_t>(i) * 2654435769u;  // 2^32 / golden ratio
     return i * stride + static_cast<size_t>((static_cast<uint64_t>(fraction) * stride) >> 32);
   }
 };

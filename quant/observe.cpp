@@ -27,6 +27,16 @@ double movement(Interval then, Interval now) {
          width;
 }
 
+// A number that depends on the values alone (FNV-1a over the bits of some of them).
+uint32_t hash_of(std::span<const float> values) {
+  constexpr size_t kValues = 256;
+  uint32_t hash = 2166136261u;
+  const kernels::SamplePattern pattern(values.size(), kValues);
+  for (size_t i = 0; i < pattern.count; ++i)
+    hash = (hash ^ std::bit_cast<uint32_t>(values[pattern[i]])) * 16777619u;
+  return hash;
+}
+
 // A frame's mean as an integer, so that sums do not depend on their order.
 int64_t fixed_point(double mean) {
   constexpr double kLargest = 1 << 16;  // sums of 2^23 such frames fit
@@ -47,14 +57,18 @@ Observer::Observer(std::vector<ObservedTensor> tensors)
 
 void Observer::begin_frame() {
   for (Slot& slot : slots_) slot.elements = 0;
+  phase_.reset();
 }
 
 void Observer::see(size_t index, std::span<const float> values) {
   Slot& slot = slots_[index];
   slot.elements = values.size();
   if (values.empty()) return;
+  // Each frame is sampled elsewhere, but where depends on the frame alone: calibrations of parts of
+  // the data add up to the calibration of all of it.
+  if (!phase_.has_value()) phase_ = hash_of(values);
   if (tensors_[index].range) {
-    const kernels::SamplePattern pattern(values.size(), kMaxSamples);
+    const kernels::SamplePattern pattern(values.size(), kMaxSamples, *phase_);
     slot.sample_count = pattern.count;
     slot.stats = kernels::sample_f32(values.size(), values.data(), pattern, slot.samples.data());
   } else {
@@ -64,7 +78,8 @@ void Observer::see(size_t index, std::span<const float> values) {
                pixels = channels ? values.size() / channels : 0;
   slot.pixel_count = 0;
   if (pixels == 0) return;
-  const kernels::SamplePattern rows(pixels, std::max<size_t>(1, kMaxSamples / channels));
+  const kernels::SamplePattern rows(pixels, std::max<size_t>(1, kMaxMeanValues / channels),
+                                    *phase_);
   slot.pixel_count = rows.count;
   std::ranges::fill(slot.frame_sums, 0.0f);
   kernels::sum_channels_f32(channels, values.data(), rows, slot.frame_sums.data());

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,8 +35,10 @@ std::vector<ObservedTensor> tensors_to_observe(const Graph& graph);
 // nothing after the first frame. Not synchronised.
 class Observer {
  public:
-  // Samples counted per tensor and frame at most, and values of its channel means about.
-  static constexpr size_t kMaxSamples = 4096;
+  // Samples counted per tensor and frame at most, and values summed for its channel means: those
+  // take more, or their noise undoes what correcting biases gains.
+  static constexpr size_t kMaxSamples = 2048;
+  static constexpr size_t kMaxMeanValues = 8192;
 
   explicit Observer(std::vector<ObservedTensor> tensors);
 
@@ -80,6 +83,7 @@ class Observer {
   std::vector<ObservedTensor> tensors_;
   std::vector<Slot> slots_;
   size_t frames_ = 0, rejected_ = 0;
+  std::optional<uint32_t> phase_;  // of the frame under way, from the first tensor seen
   std::string last_rejected_;
   std::array<Snapshot, 2> snapshots_;  // at the last two powers of two; the older comes first
 };

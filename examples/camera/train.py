@@ -56,7 +56,7 @@ def load(prefix, device):
 
 
 def normalize(images):
-    return (images.float() - 127.5) / 64.0
+    return ((images.float() - 127.5) / 64.0).to(memory_format=torch.channels_last)
 
 
 def accuracy(net, images, labels):
@@ -67,12 +67,12 @@ def accuracy(net, images, labels):
     return right / len(labels)
 
 
-def main(train, test, out, epochs=8, batch=128):
+def main(train, test, out, epochs=8, batch=64):
     torch.manual_seed(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images, labels = load(train, device)
     test_images, test_labels = load(test, device)
-    net = network().to(device)
+    net = network().to(device, memory_format=torch.channels_last)
     print(sum(p.numel() for p in net.parameters()), "parameters")
     optimizer = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.02)
     steps = epochs * (len(labels) // batch)
@@ -88,7 +88,7 @@ def main(train, test, out, epochs=8, batch=128):
             optimizer.step()
             schedule.step()
         print(f"epoch {epoch}: test accuracy {accuracy(net, test_images, test_labels):.4f}", flush=True)
-    net = net.cpu().eval()
+    net = net.cpu().to(memory_format=torch.contiguous_format).eval()
     torch.onnx.export(net, torch.zeros(1, 3, 96, 96), out, opset_version=13,
                       input_names=["frame"], output_names=["logits"],
                       dynamic_axes={"frame": {0: "N"}, "logits": {0: "N"}})

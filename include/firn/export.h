@@ -5,7 +5,7 @@
 
 // In static libraries the marked names stay hidden, so that a library which firn is linked into does
 // not export them in turn.
-#if defined(FIRN_SHARED)
+#if defined(FIRN_SHARED_LIBRARY)
 #define FIRN_API __attribute__((visibility("default")))
 #else
 #define FIRN_API

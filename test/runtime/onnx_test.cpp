@@ -283,6 +283,22 @@ TEST_CASE("onnx: an open batch is never baked in") {
   CHECK(run(squeeze, {3, 2, 1, 5}, Floats(30)).shape == Shape{1, 30});
 }
 
+TEST_CASE("onnx: with height and width open, channels stay known, also where 1x1 would not run") {
+  const OnnxModel model = OnnxModel()
+                              .input("x", {"N", 1, "H", "W"})
+                              .initializer(onnx_floats("w", {2, 1, 3, 3}, Floats(18, 1)))
+                              .initializer(onnx_floats("v", {1, 2}, {1, 10}))
+                              .node("Conv", {"x", "w"}, {"c"})
+                              .node("GlobalAveragePool", {"c"}, {"p"})
+                              .node("Flatten", {"p"}, {"f"})
+                              .node("Gemm", {"f", "v"}, {"y"}, {attr("transB", int64_t{1})})
+                              .output("y");
+  const std::string bytes = model.bytes();
+  const Graph graph = import(bytes);
+  CHECK(graph.value(graph.outputs[0]).shape == Shape{-1, 1});
+  CHECK(run_floats(model, {2, 1, 3, 4}, Floats(24, 1)) == Floats{99, 99});
+}
+
 TEST_CASE("onnx: dimensions that open ones do not touch are constants, also through Shape") {
   const OnnxModel model = OnnxModel(13)
                               .input("x", {"N", 6})

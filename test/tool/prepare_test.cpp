@@ -44,21 +44,23 @@ std::string problem(const Result<Array>& result) {
 }
 
 // Two pixels side by side.
-const Array kPair = array<uint8_t>({1, 2, 3}, {10, 20, 30, 40, 50, 60});
+Array two_pixels() {
+  return array<uint8_t>({1, 2, 3}, {10, 20, 30, 40, 50, 60});
+}
 
 TEST_CASE("pictures take the model's layout") {
-  const Result<Array> planar = prepared({}, input({-1, 3, 1, 2}), kPair);
+  const Result<Array> planar = prepared({}, input({-1, 3, 1, 2}), two_pixels());
   CHECK(floats(planar) == Floats{10, 40, 20, 50, 30, 60});
   CHECK(planar->shape == Shape{1, 3, 1, 2});
-  CHECK(floats(prepared({}, input({1, 1, 2, 3}), kPair)) == Floats{10, 20, 30, 40, 50, 60});
+  CHECK(floats(prepared({}, input({1, 1, 2, 3}), two_pixels())) == Floats{10, 20, 30, 40, 50, 60});
 }
 
 TEST_CASE("mean, std and norm apply in the order of the model's channels") {
-  CHECK(floats(prepared({.mean = "10,20,30", .std_dev = "2,4,5"}, input({1, 3, 1, 2}), kPair)) ==
-        Floats{0, 15, 0, 7.5, 0, 6});
-  CHECK(floats(prepared({.mean = "10", .norm = "0.5"}, input({1, 3, 1, 2}), kPair)) ==
+  CHECK(floats(prepared({.mean = "10,20,30", .std_dev = "2,4,5"}, input({1, 3, 1, 2}),
+                        two_pixels())) == Floats{0, 15, 0, 7.5, 0, 6});
+  CHECK(floats(prepared({.mean = "10", .norm = "0.5"}, input({1, 3, 1, 2}), two_pixels())) ==
         Floats{0, 15, 5, 20, 10, 25});
-  CHECK(floats(prepared({.mean = "30,20,10", .pixel = "BGR"}, input({1, 3, 1, 2}), kPair)) ==
+  CHECK(floats(prepared({.mean = "30,20,10", .pixel = "BGR"}, input({1, 3, 1, 2}), two_pixels())) ==
         Floats{0, 30, 0, 30, 0, 30});
 }
 

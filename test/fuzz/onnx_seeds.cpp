@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// ONNX models in which each operator is followed by others that shapes and types flow into.
+#include <numeric>
+
+#include "test/fuzz/seeds.h"
+#include "test/runtime/onnx_builder.h"
+
+namespace firn::fuzz {
+namespace {
+
+using namespace test;
+using Ints = std::vector<int64_t>;
+using Strings = std::vector<std::string>;
+
+std::vector<float> wave(int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7 % 13) / 13 - 0.4f;
+  return values;
+}
+
+std::string weights(const std::string& name, const Ints& dims) {
+  const int64_t count = std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
+  return onnx_floats(name, dims, wave(count));
+}
+
+// A model whose nodes follow one another: each reads the one before, and what else it is given.
+class Chain {
+ public:
+  Chain(const std::vector<OnnxDim>& dims, int64_t opset = 13) : model_(opset) {
+    model_.input("x", dims);
+  }
+  Chain& then(const std::string& op, const std::vector<std::string>& attributes = {},
+              const Strings& more = {}) {
+    Strings in{last_};
+    in.insert(in.end(), more.begin(), more.end());
+    last_ = op + std::to_string(++count_);
+    model_.node(op, in, {last_}, attributes, last_ + "_node");
+    return *this;
+  }
+  Chain& with(const std::string& tensor) {
+    model_.initializer(tensor);
+    return *this;
+  }
+  Chain& node(const std::string& op, const Strings& in, const Strings& out,
+              const std::vector<std::string>& attributes = {}) {
+    model_.node(op, in, out, attributes, out[0] + "_node");
+    last_ = out[0];
+    return *this;
+  }
+  std::string end() { return model_.output(last_).bytes(); }
+
+ private:
+  OnnxModel model_;
+  std::string last_ = "x";
+  int count_ = 0;
+};
+
+std::string classifier() {
+  return Chain({"batch", 3, 12, 12})
+      .with(weights("w1", {8, 3, 3, 3}))
+      .with(weights("b1", {8}))
+      .with(onnx_floats("var", {8}, {1, 2, 3, 4, 1, 2, 3, 4}))
+      .with(weights("w2", {8, 1, 3, 3}))
+      .with(weights("w3", {8, 8, 1, 1}))
+      .with(weights("w4", {72, 5}))
+      .with(weights("b4", {5}))
+      .then("Conv", {attr("pads", Ints{1, 1, 1, 1}), attr("strides", Ints{2, 2})}, {"w1", "b1"})
+      .then("BatchNormalization", {attr("epsilon", 1e-3f)}, {"b1", "b1", "b1", "var"})
+      .node("Relu", {"BatchNormalization2"}, {"stem"})
+      .then("Conv", {attr("auto_pad", "SAME_UPPER"), attr("group", int64_t{8})}, {"w2"})
+      .then("HardSwish")
+      .then("Conv", {attr("kernel_shape", Ints{1, 1})}, {"w3", "b1"})
+      .then("Add", {}, {"stem"})
+      .then("MaxPool", {attr("kernel_shape", Ints{2, 2}), attr("strides", Ints{2, 2})})
+      .then("Flatten")
+      .then("Gemm", {attr("alpha", 0.5f)}, {"w4", "b4"})
+      .then("Softmax", {attr("axis", int64_t{1})})
+      .end();
+}
+
+std::string convolutions() {
+  return Chain({1, 4, 6, 6})
+      .with(weights("w", {4, 2, 3, 3}))
+      .with(weights("four", {4}))
+      .with(weights("slope", {1, 4, 1, 1}))
+      .then("ConvTranspose",
+            {attr("group", int64_t{2}), attr("strides", Ints{2, 2}),
+             attr("output_padding", Ints{1, 1})},
+            {"w", "four"})
+      .then("PRelu", {}, {"slope"})
+      .then("AveragePool", {attr("kernel_shape", Ints{3, 3}), attr("pads", Ints{1, 1, 1, 1}),
+                            attr("ceil_mode", int64_t{1}), attr("strides", Ints{2, 2})})
+      .then("LRN", {attr("size", int64_t{3})})
+      .then("InstanceNormalization", {}, {"four", "four"})
+      .then("Pad", {attr("mode", "reflect")}, {"pads"})
+      .with(onnx_ints("pads", {0, 0, 1, 2, 0, 0, 3, 2}))
+      .then("SpaceToDepth", {attr("blocksize", int64_t{2})})
+      .then("DepthToSpace", {attr("blocksize", int64_t{4}), attr("mode", "CRD")})
+      .then("GlobalAveragePool")
+      .end();
+}
+
+std::string quantized() {
+  const std::vector<int8_t> bytes{-127, 3, 5, 127, 9, -11, 13, 0};
+  return Chain({1, 2, 4, 4})
+      .with(onnx_floats("s", {}, {0.05f}))
+      .with(onnx_tensor<uint8_t>("z", kUint8, {}, {120}))
+      .with(onnx_tensor<int8_t>("q", kInt8, {4, 2, 1, 1}, bytes))
+      .with(onnx_floats("qs", {4}, {0.1f, 0.2f, 0.3f, 0.4f}))
+      .with(onnx_tensor<int8_t>("qz", kInt8, {4}, {0, 0, 0, 0}))
+      .node("DequantizeLinear", {"q", "qs", "qz"}, {"w"}, {attr("axis", int64_t{0})})
+      .node("QuantizeLinear", {"x", "s", "z"}, {"xq"})
+      .node("DequantizeLinear", {"xq", "s", "z"}, {"xf"})
+      .node("Conv", {"xf", "w"}, {"y"})
+      .then("Relu")
+      .then("QuantizeLinear", {}, {"s", "z"})
+      .then("Reshape", {}, {"to"})
+      .with(onnx_ints("to", {1, -1}))
+      .then("DequantizeLinear", {}, {"s", "z"})
+      .end();
+}
+
+std::string shapes() {
+  return Chain({"n", 6, "w"})
+      .with(onnx_ints("zero", {0}))
+      .with(onnx_ints("one", {1}))
+      .with(onnx_tensor<int64_t>("first", kInt64, {}, {0}))
+      .with(onnx_tensor<int64_t>("unit", kInt64, {}, {1}))
+      .with(onnx_ints("two_three", {2, 3}))
+      .node("Shape", {"x"}, {"shape"})
+      .node("Gather", {"shape", "first"}, {"n"}, {attr("axis", int64_t{0})})
+      .node("Unsqueeze", {"n", "zero"}, {"n1"})
+      .node("Slice", {"shape", "two_three", "two_three"}, {"none"})
+      .node("Concat", {"n1", "two_three", "none"}, {"start"}, {attr("axis", int64_t{0})})
+      .node("Concat", {"n1", "two_three", "minus"}, {"target"}, {attr("axis", int64_t{0})})
+      .with(onnx_ints("minus", {-1}))
+      .node("Reshape", {"x", "target"}, {"y"})
+      .node("ConstantOfShape", {"start"}, {"filled"},
+            {attr_tensor("value", onnx_floats("", {1}, {2}))})
+      .node("Range", {"first", "n", "unit"}, {"range"})
+      .node("Cast", {"range"}, {"floats"}, {attr("to", int64_t{1})})
+      .node("ReduceSum", {"floats"}, {"sum"}, {attr("keepdims", int64_t{0})})
+      .node("Add", {"y", "sum"}, {"z"})
+      .node("Tile", {"z", "repeats"}, {"tiled"})
+      .with(onnx_ints("repeats", {1, 2, 1, 1}))
+      .node("Expand", {"tiled", "wide"}, {"wider"})
+      .with(onnx_ints("wide", {2, 1, 1, 1, 1}))
+      .node("Size", {"wider"}, {"size"})
+      .node("Squeeze", {"wider", "zero"}, {"out"})
+      .end();
+}
+
+std::string resizes() {
+  return Chain({1, 2, 4, 5})
+      .with(onnx_floats("scales", {4}, {1, 1, 2, 1.5f}))
+      .with(onnx_ints("sizes", {1, 2, 5, 9}))
+      .then("Resize",
+            {attr("mode", "linear"), attr("coordinate_transformation_mode", "align_corners")},
+            {"", "scales"})
+      .then("Resize",
+            {attr("mode", "nearest"), attr("nearest_mode", "floor"),
+             attr("coordinate_transformation_mode", "asymmetric")},
+            {"", "", "sizes"})
+      .then("Pad", {attr("mode", "edge")}, {"pads"})
+      .with(onnx_ints("pads", {0, 0, 1, -1, 0, 0, 0, 2}))
+      .then("Slice", {}, {"begin", "end", "axes", "steps"})
+      .with(onnx_ints("begin", {-1, 1}))
+      .with(onnx_ints("end", {INT64_MIN, 100}))
+      .with(onnx_ints("axes", {2, 3}))
+      .with(onnx_ints("steps", {-2, 1}))
+      .then("Transpose", {attr("perm", Ints{0, 2, 3, 1})})
+      .end();
+}
+
+std::string transformer() {
+  return Chain({2, 3, 8}, 23)
+      .with(weights("w", {8, 8}))
+      .with(weights("eight", {8}))
+      .with(onnx_ints("halves", {4, 4}))
+      .node("LayerNormalization", {"x", "eight", "eight"}, {"norm"})
+      .node("MatMul", {"norm", "w"}, {"q"})
+      .node("Attention", {"q", "norm", "x"}, {"att"},
+            {attr("q_num_heads", int64_t{2}), attr("kv_num_heads", int64_t{2}),
+             attr("is_causal", int64_t{1})})
+      .node("Add", {"att", "x"}, {"res"})
+      .node("Split", {"res", "halves"}, {"left", "right"}, {attr("axis", int64_t{-1})})
+      .node("Gelu", {"left"}, {"gelu"}, {attr("approximate", "tanh")})
+      .node("Transpose", {"right"}, {"turned"}, {attr("perm", Ints{0, 2, 1})})
+      .node("MatMul", {"gelu", "turned"}, {"scores"})
+      .then("Trilu", {attr("upper", int64_t{0})})
+      .then("Softmax")
+      .then("RMSNormalization", {}, {"three"})
+      .with(weights("three", {3}))
+      .then("LpNormalization", {attr("p", int64_t{2})})
+      .end();
+}
+
+std::string elementwise() {
+  Chain chain({2, 5}, 22);
+  for (const char* op : {"Abs",
+                         "Celu",
+                         "Ceil",
+                         "Cos",
+                         "Elu",
+                         "Erf",
+                         "Exp",
+                         "Floor",
+                         "HardSigmoid",
+                         "LeakyRelu",
+                         "Mish",
+                         "Neg",
+                         "Reciprocal",
+                         "Round",
+                         "Selu",
+                         "Sigmoid",
+                         "Sign",
+                         "Sin",
+                         "Softplus",
+                         "Softsign",
+                         "Sqrt",
+                         "Tanh",
+                         "ThresholdedRelu",
+                         "Identity",
+                         "LogSoftmax",
+                         "Log"}) {
+    chain.then(op);
+  }
+  chain.with(onnx_floats("lo", {}, {-1})).with(onnx_floats("hi", {}, {6}));
+  return chain.then("Clip", {}, {"lo", "hi"}).then("Dropout").end();
+}
+
+std::string binaries() {
+  Chain chain({2, 1, 4});
+  chain.with(weights("y", {3, 1}));
+  for (const char* op : {"Sub", "Mul", "Div", "Pow", "Max", "Min", "Mean", "Sum"}) {
+    chain.then(op, {}, {"y"});
+  }
+  return chain.node("Greater", {"x", "Sum8"}, {"gt"})
+      .node("LessOrEqual", {"x", "y"}, {"le"})
+      .node("And", {"gt", "le"}, {"and"})
+      .node("Not", {"and"}, {"not"})
+      .node("Xor", {"not", "gt"}, {"xor"})
+      .node("Where", {"xor", "x", "Sum8"}, {"where"})
+      .node("Mod", {"where", "y"}, {"mod"}, {attr("fmod", int64_t{1})})
+      .end();
+}
+
+std::string reductions() {
+  Chain chain({2, 3, 4, 5});
+  for (const char* op : {"ReduceMean", "ReduceMax", "ReduceL2"}) {
+    chain.then(op, {attr("axes", Ints{-1}), attr("keepdims", int64_t{1})});
+  }
+  return chain.then("ReduceLogSumExp", {attr("axes", Ints{1}), attr("keepdims", int64_t{0})})
+      .then("MeanVarianceNormalization", {attr("axes", Ints{0})})
+      .then("ArgMax", {attr("axis", int64_t{1})})
+      .then("OneHot", {attr("axis", int64_t{-1})}, {"depth", "values"})
+      .with(onnx_tensor<int64_t>("depth", kInt64, {}, {3}))
+      .with(onnx_floats("values", {2}, {0, 1}))
+      .end();
+}
+
+// Lists of numbers in the messages themselves, and constants that are computed at load.
+std::string constants() {
+  std::string packed, halves;
+  protozero::pbf_writer tensor(packed);
+  const std::vector<int64_t> dims{2, 2};
+  const std::vector<float> data{1, 2, 3, 4};
+  tensor.add_packed_int64(1, dims.begin(), dims.end());
+  tensor.add_int32(2, kFloat);
+  tensor.add_packed_float(4, data.begin(), data.end());
+  tensor.add_string(8, "packed");
+  halves = onnx_tensor<uint16_t>("halves", kFloat16, {2}, {0x3C00, 0x4000});
+  return Chain({"n", 2})
+      .with(packed)
+      .with(halves)
+      .node("Constant", {}, {"which"}, {attr("value_ints", Ints{1, 0})})
+      .node("Gather", {"packed", "which"}, {"rows"})
+      .node("Cast", {"halves"}, {"wide"}, {attr("to", int64_t{1})})
+      .node("Mul", {"rows", "wide"}, {"product"})
+      .node("Gemm", {"x", "product", "wide"}, {"y"}, {attr("transB", int64_t{1})})
+      .then("CastLike", {}, {"which"})
+      .end();
+}
+
+}  // namespace
+
+std::vector<std::string> built_in_onnx() {
+  return {classifier(),  convolutions(), quantized(), shapes(),     resizes(),
+          transformer(), elementwise(),  binaries(),  reductions(), constants()};
+}
+
+}  // namespace firn::fuzz

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gathers seeds and makes .firn files of them.
+#include "test/fuzz/seeds.h"
+
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include "firn/model.h"
+#include "quant/observe.h"
+#include "quant/quantize_graph.h"
+#include "runtime/import/native.h"
+#include "runtime/model_impl.h"
+
+namespace firn::fuzz {
+namespace {
+
+Status add_native(const Graph& graph, std::vector<std::string>& files) {
+  FIRN_ASSIGN(const std::vector<std::byte> bytes, serialize_native(graph));
+  files.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return {};
+}
+
+// The int8 graph that calibration frames with values from -4 to 4 would lead to.
+Result<Graph> quantized(const Graph& graph) {
+  std::map<std::string, Interval> ranges;
+  for (const ObservedTensor& tensor : tensors_to_observe(graph)) ranges[tensor.name] = {-4, 4};
+  FIRN_ASSIGN(QuantizedGraph result, quantize_graph(graph, ranges));
+  return std::move(result.graph);
+}
+
+Status add(std::string file, Seeds& seeds) {
+  FIRN_ASSIGN(const Model model, Model::parse(std::as_bytes(std::span(file.data(), file.size()))));
+  const ModelImpl& impl = model.impl();
+  FIRN_TRY(add_native(impl.graph, seeds.firn));
+  FIRN_TRY(add_native(impl.optimised, seeds.firn));
+  if (const auto int8 = quantized(impl.optimised); int8.ok()) {
+    FIRN_TRY(add_native(*int8, seeds.firn));
+  }
+  std::vector<std::string>& kind = impl.format == "onnx" ? seeds.onnx : seeds.firn;
+  kind.push_back(std::move(file));
+  return {};
+}
+
+}  // namespace
+
+Result<Seeds> make_seeds(std::span<const std::string> paths) {
+  Seeds seeds;
+  for (std::string& file : built_in_onnx()) {
+    const size_t number = seeds.onnx.size();
+    if (const Status status = add(std::move(file), seeds); !status.ok()) {
+      return Status(status.code(),
+                    "built-in model " + std::to_string(number) + ": " + status.message());
+    }
+  }
+  for (const std::string& path : paths) {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return Status(Code::io_error, path + ": cannot be read");
+    std::string file{std::istreambuf_iterator<char>(in), {}};
+    // One that firn does not run makes a seed still.
+    if (!add(file, seeds).ok()) seeds.onnx.push_back(std::move(file));
+  }
+  return seeds;
+}
+
+}  // namespace firn::fuzz
