@@ -15,8 +15,8 @@
 namespace firn::kernels {
 namespace {
 
-constexpr std::array<const char*, kIsaCount> kNames = {
-    "scalar", "avx2", "avxvnni", "avx512vnni", "neon", "neondot", "neoni8mm"};
+constexpr std::array<const char*, kIsaCount> kNames = {"scalar", "avx2",    "avxvnni", "avx512vnni",
+                                                       "neon",   "neondot", "neoni8mm"};
 
 #if defined(__x86_64__)
 // CPUID leaf 7, subleaf 1, EAX bit 4. Debian 12's cpuinfo does not know it. The upper halves of the
@@ -55,7 +55,9 @@ IsaMask detect() {
 
 }  // namespace
 
-const char* isa_name(Isa isa) { return kNames[static_cast<size_t>(isa)]; }
+const char* isa_name(Isa isa) {
+  return kNames[static_cast<size_t>(isa)];
+}
 
 std::optional<Isa> isa_from_name(std::string_view name) {
   for (int i = 0; i < kIsaCount; ++i)

@@ -15,14 +15,16 @@ inline constexpr int kIsaCount = 7;
 
 // A set of rungs, one bit each.
 using IsaMask = uint32_t;
-constexpr IsaMask bit(Isa isa) { return IsaMask{1} << static_cast<uint32_t>(isa); }
+constexpr IsaMask bit(Isa isa) {
+  return IsaMask{1} << static_cast<uint32_t>(isa);
+}
 
 // "scalar", "avx2", ...
 const char* isa_name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);
 
-// What this CPU and operating system run; scalar always. Detected once, by cpuinfo and, for features
-// that its installed version does not know, by CPUID or the auxiliary vector.
+// What this CPU and operating system run; scalar always. Detected once, by cpuinfo and, for
+// features that its installed version does not know, by CPUID or the auxiliary vector.
 IsaMask supported_isas();
 // The most preferred supported rung.
 Isa best_isa();

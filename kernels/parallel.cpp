@@ -30,7 +30,9 @@ std::unique_ptr<Pool> Pool::create(int threads) {
   return std::unique_ptr<Pool>(new (std::nothrow) Pool(pool, std::max(threads, 1)));
 }
 
-Pool::~Pool() { pthreadpool_destroy(pool_); }
+Pool::~Pool() {
+  pthreadpool_destroy(pool_);
+}
 
 void Pool::run(size_t n, size_t grain, void (*fn)(void*, size_t, size_t), void* context) {
   if (n == 0) return;

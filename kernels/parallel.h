@@ -28,7 +28,8 @@ class Pool {
            void* context);
   template <typename F>
   void parallel_for(size_t n, size_t grain, F&& fn) {
-    run(n, grain,
+    run(
+        n, grain,
         [](void* f, size_t begin, size_t end) {
           (*static_cast<std::remove_reference_t<F>*>(f))(begin, end);
         },

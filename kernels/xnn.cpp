@@ -13,8 +13,12 @@ namespace {
 
 constexpr uint32_t kNone = XNN_INVALID_VALUE_ID;
 
-size_t sz(int32_t v) { return static_cast<size_t>(v); }
-uint32_t u32(int32_t v) { return static_cast<uint32_t>(v); }
+size_t sz(int32_t v) {
+  return static_cast<size_t>(v);
+}
+uint32_t u32(int32_t v) {
+  return static_cast<uint32_t>(v);
+}
 
 std::array<size_t, 4> in_dims(const ConvShape& s) {
   return {sz(s.batch), sz(s.in_h), sz(s.in_w), sz(s.groups) * sz(s.in_c)};
@@ -26,7 +30,8 @@ std::array<size_t, 4> out_dims(const ConvShape& s) {
 
 }  // namespace
 
-// A subgraph of one node: inputs are external values 0, 1, ..., the output is the last external one.
+// A subgraph of one node: inputs are external values 0, 1, ..., the output is the last external
+// one.
 class XnnOp::Builder {
  public:
   Builder(uint32_t inputs, const Pool& pool) : inputs_(inputs), pool_(pool) {
@@ -75,7 +80,9 @@ class XnnOp::Builder {
   bool ok_ = true;
 };
 
-XnnOp::~XnnOp() { xnn_delete_runtime(runtime_); }
+XnnOp::~XnnOp() {
+  xnn_delete_runtime(runtime_);
+}
 
 bool XnnOp::run(std::span<const float* const> in, float* out) {
   std::array<const void*, 3> now{};
@@ -106,9 +113,8 @@ std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int
     b.scratch().resize(taps * channels);
     for (size_t c = 0; c < channels; ++c)
       for (size_t t = 0; t < taps; ++t) b.scratch()[t * channels + c] = weights[c * taps + t];
-    const uint32_t w =
-        b.constant(std::array{size_t{1}, sz(s.kernel_h), sz(s.kernel_w), channels},
-                   b.scratch().data());
+    const uint32_t w = b.constant(std::array{size_t{1}, sz(s.kernel_h), sz(s.kernel_w), channels},
+                                  b.scratch().data());
     if (b.ok())
       b.keep(xnn_define_depthwise_convolution_2d(
           b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom), u32(s.pad_left),
@@ -116,14 +122,14 @@ std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int
           u32(s.dilation_w), u32(s.out_c), sz(s.groups), clamp.lo, clamp.hi, 0, w, bias_id, out,
           0));
   } else {
-    const uint32_t w = b.constant(
-        std::array{channels, sz(s.kernel_h), sz(s.kernel_w), sz(s.in_c)}, weights);
+    const uint32_t w =
+        b.constant(std::array{channels, sz(s.kernel_h), sz(s.kernel_w), sz(s.in_c)}, weights);
     if (b.ok())
-      b.keep(xnn_define_convolution_2d(
-          b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom), u32(s.pad_left),
-          u32(s.kernel_h), u32(s.kernel_w), u32(s.stride_h), u32(s.stride_w), u32(s.dilation_h),
-          u32(s.dilation_w), u32(s.groups), sz(s.in_c), sz(s.out_c), clamp.lo, clamp.hi, 0, w,
-          bias_id, out, 0));
+      b.keep(xnn_define_convolution_2d(b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom),
+                                       u32(s.pad_left), u32(s.kernel_h), u32(s.kernel_w),
+                                       u32(s.stride_h), u32(s.stride_w), u32(s.dilation_h),
+                                       u32(s.dilation_w), u32(s.groups), sz(s.in_c), sz(s.out_c),
+                                       clamp.lo, clamp.hi, 0, w, bias_id, out, 0));
   }
   std::unique_ptr<XnnOp> op = b.finish();
   if (op != nullptr) op->scratch_ = {};  // packed by now
@@ -171,10 +177,10 @@ std::unique_ptr<XnnOp> XnnOp::max_pool(const ConvShape& s, int32_t pad_bottom, i
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   if (b.ok())
-    b.keep(xnn_define_max_pooling_2d(
-        b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom), u32(s.pad_left),
-        u32(s.kernel_h), u32(s.kernel_w), u32(s.stride_h), u32(s.stride_w), u32(s.dilation_h),
-        u32(s.dilation_w), -INFINITY, INFINITY, 0, out, 0));
+    b.keep(xnn_define_max_pooling_2d(b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom),
+                                     u32(s.pad_left), u32(s.kernel_h), u32(s.kernel_w),
+                                     u32(s.stride_h), u32(s.stride_w), u32(s.dilation_h),
+                                     u32(s.dilation_w), -INFINITY, INFINITY, 0, out, 0));
   return b.finish();
 }
 
@@ -185,10 +191,10 @@ std::unique_ptr<XnnOp> XnnOp::average_pool(const ConvShape& s, int32_t pad_botto
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   if (b.ok())
-    b.keep(xnn_define_average_pooling_2d(b.graph(), u32(s.pad_top), u32(pad_right),
-                                         u32(pad_bottom), u32(s.pad_left), u32(s.kernel_h),
-                                         u32(s.kernel_w), u32(s.stride_h), u32(s.stride_w),
-                                         -INFINITY, INFINITY, 0, out, 0));
+    b.keep(xnn_define_average_pooling_2d(b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom),
+                                         u32(s.pad_left), u32(s.kernel_h), u32(s.kernel_w),
+                                         u32(s.stride_h), u32(s.stride_w), -INFINITY, INFINITY, 0,
+                                         out, 0));
   return b.finish();
 }
 
@@ -249,18 +255,42 @@ std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range cla
   if (!b.ok()) return nullptr;
   xnn_subgraph_t g = b.graph();
   switch (kind) {
-    case Unary::clamp: b.keep(xnn_define_clamp(g, clamp.lo, clamp.hi, 0, out, 0)); break;
-    case Unary::sigmoid: b.keep(xnn_define_sigmoid(g, 0, out, 0)); break;
-    case Unary::hard_swish: b.keep(xnn_define_hardswish(g, 0, out, 0)); break;
-    case Unary::elu: b.keep(xnn_define_elu(g, alpha, 0, out, 0)); break;
-    case Unary::leaky_relu: b.keep(xnn_define_leaky_relu(g, alpha, 0, out, 0)); break;
-    case Unary::abs: b.keep(xnn_define_abs(g, 0, out, 0)); break;
-    case Unary::neg: b.keep(xnn_define_negate(g, 0, out, 0)); break;
-    case Unary::floor: b.keep(xnn_define_floor(g, 0, out, 0)); break;
-    case Unary::ceil: b.keep(xnn_define_ceiling(g, 0, out, 0)); break;
-    case Unary::round: b.keep(xnn_define_bankers_rounding(g, 0, out, 0)); break;
-    case Unary::square: b.keep(xnn_define_square(g, 0, out, 0)); break;
-    case Unary::sqrt: b.keep(xnn_define_square_root(g, 0, out, 0)); break;
+    case Unary::clamp:
+      b.keep(xnn_define_clamp(g, clamp.lo, clamp.hi, 0, out, 0));
+      break;
+    case Unary::sigmoid:
+      b.keep(xnn_define_sigmoid(g, 0, out, 0));
+      break;
+    case Unary::hard_swish:
+      b.keep(xnn_define_hardswish(g, 0, out, 0));
+      break;
+    case Unary::elu:
+      b.keep(xnn_define_elu(g, alpha, 0, out, 0));
+      break;
+    case Unary::leaky_relu:
+      b.keep(xnn_define_leaky_relu(g, alpha, 0, out, 0));
+      break;
+    case Unary::abs:
+      b.keep(xnn_define_abs(g, 0, out, 0));
+      break;
+    case Unary::neg:
+      b.keep(xnn_define_negate(g, 0, out, 0));
+      break;
+    case Unary::floor:
+      b.keep(xnn_define_floor(g, 0, out, 0));
+      break;
+    case Unary::ceil:
+      b.keep(xnn_define_ceiling(g, 0, out, 0));
+      break;
+    case Unary::round:
+      b.keep(xnn_define_bankers_rounding(g, 0, out, 0));
+      break;
+    case Unary::square:
+      b.keep(xnn_define_square(g, 0, out, 0));
+      break;
+    case Unary::sqrt:
+      b.keep(xnn_define_square_root(g, 0, out, 0));
+      break;
   }
   return b.finish();
 }

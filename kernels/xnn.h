@@ -55,8 +55,20 @@ class XnnOp {
   static std::unique_ptr<XnnOp> binary(Binary kind, std::span<const size_t> a,
                                        std::span<const size_t> b, std::span<const size_t> out,
                                        Range clamp, const Pool& pool);
-  enum class Unary : uint8_t { clamp, sigmoid, hard_swish, elu, leaky_relu, abs, neg, floor, ceil,
-                               round, square, sqrt };
+  enum class Unary : uint8_t {
+    clamp,
+    sigmoid,
+    hard_swish,
+    elu,
+    leaky_relu,
+    abs,
+    neg,
+    floor,
+    ceil,
+    round,
+    square,
+    sqrt
+  };
   // alpha: of elu and leaky_relu; clamp: of clamp.
   static std::unique_ptr<XnnOp> unary(Unary kind, size_t n, float alpha, Range clamp,
                                       const Pool& pool);

@@ -45,17 +45,16 @@ void Calibration::begin(const Program& program) {
   const Graph& g = program.graph();
   for (const ValueId id : g.inputs)
     if (const int slot = slot_[index(id)]; slot >= 0)
-      observer_->see(static_cast<size_t>(slot), {static_cast<const float*>(program.data(id)),
-                                                 g.value(id).shape.elements()});
+      observer_->see(static_cast<size_t>(slot),
+                     {static_cast<const float*>(program.data(id)), g.value(id).shape.elements()});
 }
 
 void Calibration::step(const Program& program, size_t step) {
   if (holding_ || !observer_.has_value()) return;
   for (const ValueId id : program.steps()[step].writes)
     if (const int slot = slot_[index(id)]; slot >= 0)
-      observer_->see(static_cast<size_t>(slot),
-                     {static_cast<const float*>(program.data(id)),
-                      program.graph().value(id).shape.elements()});
+      observer_->see(static_cast<size_t>(slot), {static_cast<const float*>(program.data(id)),
+                                                 program.graph().value(id).shape.elements()});
 }
 
 void Calibration::hold_back(const Program& program, std::span<const Tensor> inputs) {

@@ -25,8 +25,8 @@ struct HeldFrame {
 
 // What a freeze starts from.
 struct CalibrationData {
-  std::optional<Observer> observer;         // of frames, or
-  std::map<std::string, Interval> ranges;   // of a table
+  std::optional<Observer> observer;        // of frames, or
+  std::map<std::string, Interval> ranges;  // of a table
   std::vector<std::shared_ptr<const HeldFrame>> held;
   CalibrationStatus status;
 };
@@ -64,7 +64,7 @@ class Calibration {
   std::deque<std::shared_ptr<const HeldFrame>> held_;
   size_t started_ = 0, held_back_ = 0, held_rejected_ = 0;
   std::string held_rejected_name_;
-  bool holding_ = false;    // the frame under way is held back
+  bool holding_ = false;  // the frame under way is held back
   bool converged_ = false;
   // Observer slots of the running program's values, -1: not observed.
   std::shared_ptr<const Graph> mapped_;
@@ -77,8 +77,8 @@ inline Calibration* calibration_of(const SessionImpl& impl) {
   return static_cast<Calibration*>(impl.calibration.get());
 }
 
-// Session::freeze for the given calibration; failed_precondition where the session has another one by
-// now, or none. Takes the control mutex.
+// Session::freeze for the given calibration; failed_precondition where the session has another one
+// by now, or none. Takes the control mutex.
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
                                     const Calibration* expected);
 

@@ -165,12 +165,12 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
     graph = impl.program->shared_graph();
   }
   if (data.observer.has_value() && data.observer->frames() == 0)
-    return Status(Code::failed_precondition,
-                  "freeze: no frames were observed since calibrate()" +
-                      (data.status.rejected == 0
-                           ? std::string()
-                           : ", " + std::to_string(data.status.rejected) + " were rejected for " +
-                                 data.status.last_rejected));
+    return Status(
+        Code::failed_precondition,
+        "freeze: no frames were observed since calibrate()" +
+            (data.status.rejected == 0 ? std::string()
+                                       : ", " + std::to_string(data.status.rejected) +
+                                             " were rejected for " + data.status.last_rejected));
   const State before = impl.state.exchange(State::freezing);
   Result<Frozen> frozen = build(impl, graph, data, calibrated, options);
   if (!frozen.ok()) {
@@ -220,8 +220,9 @@ Status Session::save_table(const std::string& path) const {
     calibrated = calibration->options();
   }
   FIRN_TRY(check_float(*impl_, "save_table"));
-  return write_table(path, make_table_of(*running_graph(*impl_), pick_ranges(data, calibrated.method),
-                                         calibrated.method, data.status.frames));
+  return write_table(path,
+                     make_table_of(*running_graph(*impl_), pick_ranges(data, calibrated.method),
+                                   calibrated.method, data.status.frames));
 }
 
 Status Session::load_table(const std::string& path) {

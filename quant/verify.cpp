@@ -87,8 +87,7 @@ Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& refer
   for (LayerReport& layer : report.layers)
     if (const auto found = value_of.find(layer.name); found != value_of.end())
       layer.sqnr_db = error[found->second].db();
-  for (size_t i = 0; i < output_error.size(); ++i)
-    report.outputs[i].sqnr_db = output_error[i].db();
+  for (size_t i = 0; i < output_error.size(); ++i) report.outputs[i].sqnr_db = output_error[i].db();
   return {};
 }
 

@@ -10,8 +10,8 @@
 
 namespace firn {
 
-// Fills in the SQNR of each layer and output of the report, and the frames it was measured on: those
-// whose shapes the graphs are for. Runs both on the calling thread alone, beside the session.
+// Fills in the SQNR of each layer and output of the report, and the frames it was measured on:
+// those whose shapes the graphs are for. Runs both on the calling thread alone, beside the session.
 Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
               const std::shared_ptr<const Graph>& quantized,
               std::span<const std::shared_ptr<const HeldFrame>> frames, FreezeReport& report);

@@ -8,7 +8,9 @@
 namespace firn {
 namespace {
 
-size_t align_up(size_t n) { return (n + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+size_t align_up(size_t n) {
+  return (n + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+}
 
 }  // namespace
 
@@ -32,11 +34,10 @@ ArenaPlan plan_arena(std::span<const Lifetime> blocks) {
     }
     plan.offset[i] = offset;
     plan.bytes = std::max(plan.bytes, align_up(offset + block.bytes));
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                   [&](size_t a, size_t b) {
-                                     return plan.offset[a] < plan.offset[b];
-                                   }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), i,
+                         [&](size_t a, size_t b) { return plan.offset[a] < plan.offset[b]; }),
+        i);
   }
   return plan;
 }

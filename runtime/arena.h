@@ -22,8 +22,8 @@ struct ArenaPlan {
 
 inline constexpr size_t kArenaAlignment = 64;
 
-// Greedy by size: the largest block first, each at the lowest offset where it overlaps no block that
-// lives at the same time (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net
+// Greedy by size: the largest block first, each at the lowest offset where it overlaps no block
+// that lives at the same time (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net
 // Inference, 2020).
 ArenaPlan plan_arena(std::span<const Lifetime> blocks);
 

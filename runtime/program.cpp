@@ -12,7 +12,9 @@
 namespace firn {
 namespace {
 
-size_t value_bytes(const Value& v) { return v.shape.elements() * dtype_bytes(v.type); }
+size_t value_bytes(const Value& v) {
+  return v.shape.elements() * dtype_bytes(v.type);
+}
 
 }  // namespace
 
@@ -89,8 +91,7 @@ Status Program::plan() {
   owned_.push_back(block.first);
   arena_ = block.second;
   slots_.assign(count, nullptr);
-  for (size_t i = 0; i < resident.size(); ++i)
-    place(resident[i], arena_.data() + arena.offset[i]);
+  for (size_t i = 0; i < resident.size(); ++i) place(resident[i], arena_.data() + arena.offset[i]);
 
   // Constants are read in place, unless a kernel may read past their end.
   for (size_t v = 0; v < count; ++v) {
@@ -152,14 +153,23 @@ void Program::read_float(ValueId id, std::span<float> out) const {
   const int32_t zero = quantized && !value.quant->zero.empty() ? value.quant->zero[0] : 0;
   const void* from = data(id);
   switch (value.type) {
-    case DType::f32: return copy(static_cast<const float*>(from), 1, 0);
-    case DType::i8: return copy(static_cast<const int8_t*>(from), scale, zero);
-    case DType::u8: return copy(static_cast<const uint8_t*>(from), scale, zero);
-    case DType::i16: return copy(static_cast<const int16_t*>(from), scale, zero);
-    case DType::i32: return copy(static_cast<const int32_t*>(from), scale, zero);
-    case DType::i64: return copy(static_cast<const int64_t*>(from), 1, 0);
-    case DType::boolean: return copy(static_cast<const uint8_t*>(from), 1, 0);
-    case DType::f16: std::fill(out.begin(), out.end(), 0.0f); return;
+    case DType::f32:
+      return copy(static_cast<const float*>(from), 1, 0);
+    case DType::i8:
+      return copy(static_cast<const int8_t*>(from), scale, zero);
+    case DType::u8:
+      return copy(static_cast<const uint8_t*>(from), scale, zero);
+    case DType::i16:
+      return copy(static_cast<const int16_t*>(from), scale, zero);
+    case DType::i32:
+      return copy(static_cast<const int32_t*>(from), scale, zero);
+    case DType::i64:
+      return copy(static_cast<const int64_t*>(from), 1, 0);
+    case DType::boolean:
+      return copy(static_cast<const uint8_t*>(from), 1, 0);
+    case DType::f16:
+      std::fill(out.begin(), out.end(), 0.0f);
+      return;
   }
 }
 

@@ -31,7 +31,9 @@ Result<std::shared_ptr<const Graph>> reshaped(const Graph& frozen, std::span<con
   return std::shared_ptr<const Graph>(std::move(graph));
 }
 
-bool plain_numbers(DType type) { return type == DType::u8 || type == DType::i8; }
+bool plain_numbers(DType type) {
+  return type == DType::u8 || type == DType::i8;
+}
 
 // Fills `to`, of the model's type, from a tensor of another one.
 Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& to) {
@@ -100,8 +102,7 @@ SessionImpl::~SessionImpl() {
   last = std::move(calibration);
 }
 
-Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(
-    std::span<const Shape> shapes) const {
+Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Shape> shapes) const {
   if (std::equal(shapes.begin(), shapes.end(), model->start_shapes.begin(),
                  model->start_shapes.end()))
     return std::shared_ptr<const Graph>(model, &model->optimised);
@@ -150,12 +151,12 @@ std::shared_ptr<const Graph> SessionImpl::current_graph() const {
   if (frozen == nullptr) return {model, &model->graph};
   // Dimensions that the model leaves open stay open.
   auto graph = std::make_shared<Graph>(*frozen);
-  for (size_t i = 0; i < inputs.size(); ++i)
-    graph->value(graph->inputs[i]).shape = inputs[i].shape;
+  for (size_t i = 0; i < inputs.size(); ++i) graph->value(graph->inputs[i]).shape = inputs[i].shape;
   return graph;
 }
 
-Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs, std::vector<Tensor>& bound) {
+Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
+                                std::vector<Tensor>& bound) {
   const std::vector<TensorInfo>& infos = this->inputs;
   bound.clear();
   std::vector<Shape> shapes;
@@ -301,7 +302,9 @@ Status Session::thaw() {
   return {};
 }
 
-State Session::state() const { return impl_->state; }
+State Session::state() const {
+  return impl_->state;
+}
 
 std::vector<TensorInfo> Session::inputs() const {
   const std::lock_guard lock(impl_->run_mutex);
@@ -324,9 +327,13 @@ MemoryUse Session::memory() const {
   return impl_->program->memory();
 }
 
-std::string Session::isa() const { return kernels::isa_name(impl_->isa); }
+std::string Session::isa() const {
+  return kernels::isa_name(impl_->isa);
+}
 
-int Session::threads() const { return impl_->options.threads; }
+int Session::threads() const {
+  return impl_->options.threads;
+}
 
 Result<std::vector<StepProfile>> Session::profile(int runs) {
   using Clock = std::chrono::steady_clock;

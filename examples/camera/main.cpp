@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job on an embedded network and a made-up camera: fp32 at once, calibrating on the frames
-// that are there anyway, freezing in the background, int8 from the next frame on; then both compared.
+// that are there anyway, freezing in the background, int8 from the next frame on; then both
+// compared.
 #include <unistd.h>
 
 #include <algorithm>
@@ -107,9 +108,10 @@ firn::FreezeReport calibrate(firn::Session& session, scenes::Camera& camera) {
     std::fprintf(stderr, "firn_demo: the ranges did not converge in %d frames\n", kMaxFrames);
     std::exit(1);
   }
-  std::printf("  frozen after %d frames; %d of them were answered while it froze; "
-              "longest answer %.2f ms\n",
-              answered + 1, while_freezing, *std::max_element(classify.ms.begin(), classify.ms.end()));
+  std::printf(
+      "  frozen after %d frames; %d of them were answered while it froze; "
+      "longest answer %.2f ms\n",
+      answered + 1, while_freezing, *std::max_element(classify.ms.begin(), classify.ms.end()));
   return check(*std::move(frozen));
 }
 
@@ -117,12 +119,13 @@ void print_report(const firn::FreezeReport& report) {
   std::printf("  %d layers int8, %d float; output SQNR %.1f dB on %zu held-back frames; %.0f ms\n",
               report.layers_int8, report.layers_float, report.outputs.at(0).sqnr_db,
               report.verified_frames, 1000 * report.seconds);
-  const auto worst = std::min_element(
-      report.layers.begin(), report.layers.end(),
-      [](const auto& a, const auto& b) { return a.sqnr_db < b.sqnr_db; });
+  const auto worst =
+      std::min_element(report.layers.begin(), report.layers.end(),
+                       [](const auto& a, const auto& b) { return a.sqnr_db < b.sqnr_db; });
   std::printf("  worst layer: %s (%s), %.1f dB\n", worst->name.c_str(), worst->op.c_str(),
               worst->sqnr_db);
-  for (const std::string& warning : report.warnings) std::printf("  warning: %s\n", warning.c_str());
+  for (const std::string& warning : report.warnings)
+    std::printf("  warning: %s\n", warning.c_str());
 }
 
 size_t file_size(const std::string& path) {
@@ -162,7 +165,8 @@ int main() {
   const std::string stem = folder + "/firn_demo_" + std::to_string(getpid());
   check(session.save(stem + ".int8.firn"));
   check(model.save(stem + ".fp32.firn"));
-  const size_t bytes_f32 = file_size(stem + ".fp32.firn"), bytes_i8 = file_size(stem + ".int8.firn");
+  const size_t bytes_f32 = file_size(stem + ".fp32.firn"),
+               bytes_i8 = file_size(stem + ".int8.firn");
   const firn::Model frozen = check(firn::Model::load(stem + ".int8.firn"));
   firn::Session int8 = check(firn::Session::create(frozen));
   firn::Session fp32 = check(firn::Session::create(model));

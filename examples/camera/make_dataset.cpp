@@ -12,12 +12,20 @@ namespace {
 // A .npy file of version 1.0; `shape` as in Python: "(3, 4)".
 bool write_npy(const std::string& path, const std::string& type, const std::string& shape,
                const void* data, size_t bytes) {
-  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }";
+  std::string header =
+      "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }";
   while ((header.size() + 11) % 64 != 0) header += ' ';
   header += '\n';
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (file == nullptr) return false;
-  const unsigned char magic[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0,
+  const unsigned char magic[10] = {0x93,
+                                   'N',
+                                   'U',
+                                   'M',
+                                   'P',
+                                   'Y',
+                                   1,
+                                   0,
                                    static_cast<unsigned char>(header.size() & 255),
                                    static_cast<unsigned char>(header.size() >> 8)};
   const bool ok = std::fwrite(magic, 1, sizeof magic, file) == sizeof magic &&
@@ -55,10 +63,11 @@ int main(int argc, char** argv) {
   }
   const std::string prefix = argv[3], n = std::to_string(frames);
   const std::string side = std::to_string(pipeline::kInputSize);
-  const bool ok = write_npy(prefix + "_images.npy", "|u1", "(" + n + ", 3, " + side + ", " + side + ")",
-                            pictures.data(), pictures.size()) &&
-                  write_npy(prefix + "_labels.npy", "<i4", "(" + n + ",)", labels.data(),
-                            labels.size() * sizeof(int32_t));
+  const bool ok =
+      write_npy(prefix + "_images.npy", "|u1", "(" + n + ", 3, " + side + ", " + side + ")",
+                pictures.data(), pictures.size()) &&
+      write_npy(prefix + "_labels.npy", "<i4", "(" + n + ",)", labels.data(),
+                labels.size() * sizeof(int32_t));
   if (!ok) std::fprintf(stderr, "cannot write %s_*.npy\n", prefix.c_str());
   return ok ? 0 : 1;
 }

@@ -11,7 +11,9 @@ namespace pipeline {
 inline constexpr int kFrameWidth = 320, kFrameHeight = 240;
 inline constexpr int kInputSize = 96;
 
-inline firn::Shape input_shape() { return {1, 3, kInputSize, kInputSize}; }
+inline firn::Shape input_shape() {
+  return {1, 3, kInputSize, kInputSize};
+}
 
 inline firn::Preprocess preprocessing() {
   firn::Preprocess how;

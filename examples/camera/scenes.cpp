@@ -15,19 +15,27 @@ constexpr double kPi = std::numbers::pi;
 bool inside(int label, double x, double y) {
   const double r = std::hypot(x, y), ax = std::fabs(x), ay = std::fabs(y);
   switch (label) {
-    case 0: return r < 0.9;
-    case 1: return r < 0.95 && r > 0.55;
-    case 2: return std::max(ax, ay) < 0.8;
-    case 3: return std::max(ax, ay) < 0.85 && std::max(ax, ay) > 0.5;
-    case 4: return y < 0.7 && y > -0.9 + 1.75 * ax;
+    case 0:
+      return r < 0.9;
+    case 1:
+      return r < 0.95 && r > 0.55;
+    case 2:
+      return std::max(ax, ay) < 0.8;
+    case 3:
+      return std::max(ax, ay) < 0.85 && std::max(ax, ay) > 0.5;
+    case 4:
+      return y < 0.7 && y > -0.9 + 1.75 * ax;
     case 5: {
       const double turn = std::atan2(x, -y) / (2 * kPi) * 5;
       const double part = std::fabs(turn - std::round(turn)) * 2;  // 0 at a tip, 1 between two
       return r < 1 - 0.58 * part;
     }
-    case 6: return (ax < 0.3 && ay < 0.95) || (ay < 0.3 && ax < 0.95);
-    case 7: return r < 0.95 && std::hypot(x - 0.45, y) > 0.75;
-    case 8: return ay < 0.9 && ax < 0.9 && std::fmod(x + 0.9, 0.72) < 0.36;
+    case 6:
+      return (ax < 0.3 && ay < 0.95) || (ay < 0.3 && ax < 0.95);
+    case 7:
+      return r < 0.95 && std::hypot(x - 0.45, y) > 0.75;
+    case 8:
+      return ay < 0.9 && ax < 0.9 && std::fmod(x + 0.9, 0.72) < 0.36;
     default: {
       const double hx = 1.25 * x, hy = -1.25 * y + 0.2;
       const double q = hx * hx + hy * hy - 0.8;
@@ -36,7 +44,9 @@ bool inside(int label, double x, double y) {
   }
 }
 
-uint8_t to_byte(double v) { return static_cast<uint8_t>(std::clamp(v, 0.0, 255.0) + 0.5); }
+uint8_t to_byte(double v) {
+  return static_cast<uint8_t>(std::clamp(v, 0.0, 255.0) + 0.5);
+}
 
 }  // namespace
 
@@ -51,7 +61,9 @@ double Random::uniform(double lo, double hi) {
   return lo + (hi - lo) * static_cast<double>(next() >> 11) * 0x1p-53;
 }
 
-int Random::below(int n) { return static_cast<int>(next() % static_cast<uint64_t>(n)); }
+int Random::below(int n) {
+  return static_cast<int>(next() % static_cast<uint64_t>(n));
+}
 
 double Random::normal() {
   double sum = -6;
@@ -95,8 +107,8 @@ void Camera::new_scene() {
   // The shape must be told from what is behind it.
   do {
     ink_ = color();
-  } while (std::fabs(ink_.r - near_.r) + std::fabs(ink_.g - near_.g) +
-               std::fabs(ink_.b - near_.b) < 110 ||
+  } while (std::fabs(ink_.r - near_.r) + std::fabs(ink_.g - near_.g) + std::fabs(ink_.b - near_.b) <
+               110 ||
            std::fabs(ink_.r - far_.r) + std::fabs(ink_.g - far_.g) + std::fabs(ink_.b - far_.b) <
                110);
   for (Blob& blob : blobs_)
@@ -136,8 +148,8 @@ Frame Camera::next() {
       const double u = (c * (x - x_) + s * (y - y_)) / (size_ * squeeze_);
       const double v = (-s * (x - x_) + c * (y - y_)) / size_;
       const Color color = inside(label_, u, v) ? ink_ : background(x, y);
-      const double slope =
-          1 + light_slope_ * (std::cos(light_angle_) * (x - 0.5) + std::sin(light_angle_) * (y - 0.5));
+      const double slope = 1 + light_slope_ * (std::cos(light_angle_) * (x - 0.5) +
+                                               std::sin(light_angle_) * (y - 0.5));
       const double light = light_ * slope * exposure;
       const double grain = noise_ * random_.normal();
       const double red = color.r * light, green = color.g * light, blue = color.b * light;

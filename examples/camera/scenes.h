@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A camera that is not there: draws shapes that move through changing light, as NV12 frames with the
-// class of what they show. The example trains, calibrates and evaluates on these.
+// A camera that is not there: draws shapes that move through changing light, as NV12 frames with
+// the class of what they show. The example trains, calibrates and evaluates on these.
 #ifndef FIRN_EXAMPLES_CAMERA_SCENES_H_
 #define FIRN_EXAMPLES_CAMERA_SCENES_H_
 

@@ -10,12 +10,12 @@
 
 namespace firn::tool {
 
-// Whether the name ends like a picture's: .jpg, .jpeg, .png, .bmp, .gif, .pgm, .ppm, in any case.
+// Whether the name ends like a picture's: .jpg, .jpeg or .png, in any case.
 bool has_picture_name(const std::string& path);
 
 // The file's pixels as u8 [height, width, channels]: three channels (RGB), or one where the file is
-// gray. Transparency is dropped; of a GIF it is the first frame; a camera's orientation tag is not
-// applied. not_found, io_error, malformed; unsupported where it is too large.
+// gray. Transparency is dropped; a camera's orientation tag is not applied. not_found, io_error,
+// malformed (also where the file is cut off); unsupported where it is too large.
 Result<Array> read_picture(const std::string& path);
 
 }  // namespace firn::tool

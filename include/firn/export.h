@@ -3,8 +3,8 @@
 #ifndef FIRN_EXPORT_H_
 #define FIRN_EXPORT_H_
 
-// In static libraries the marked names stay hidden, so that a library which firn is linked into does
-// not export them in turn.
+// In static libraries the marked names stay hidden, so that a library which firn is linked into
+// does not export them in turn.
 #if defined(FIRN_SHARED_LIBRARY)
 #define FIRN_API __attribute__((visibility("default")))
 #else

@@ -52,9 +52,9 @@ struct CalibrateOptions {
   int hold_back_max = 8;
   // Freeze and switch, in the background, once the ranges have converged.
   bool automatic_freeze = false;
-  FreezeOptions freeze{};      // of the automatic freeze
-  int min_frames = 32;       // never converged before
-  double tolerance = 0.005;  // converged: mean relative movement of the ranges per doubling of frames
+  FreezeOptions freeze{};   // of the automatic freeze
+  int min_frames = 32;      // never converged before
+  double tolerance = 0.02;  // converged: the ranges' mean relative movement as frames double
   // Called by the automatic freeze, on its own thread, with the report or the reason for none.
   std::function<void(const Result<FreezeReport>&)> on_freeze{};
 };
@@ -77,8 +77,8 @@ struct LayerReport {
   std::string name;
   std::string op;
   Precision precision = Precision::f32;
-  std::string why;        // of a float layer: "kept by pattern conv1*", "Softmax runs in float"
-  double sqnr_db = 0;     // its output against fp32 on held-back frames; +inf where equal
+  std::string why;     // of a float layer: "kept by pattern conv1*", "Softmax runs in float"
+  double sqnr_db = 0;  // its output against fp32 on held-back frames; +inf where equal
   size_t bytes_before = 0, bytes_after = 0;  // of its constants
 };
 

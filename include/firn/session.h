@@ -48,12 +48,12 @@ struct StepProfile {
   double ms = 0;  // median over the profiled runs
 };
 
-// Where the results of runs go. An output that is bound is written to the caller's memory; the others
-// are views of the session's, good until its next run.
+// Where the results of runs go. An output that is bound is written to the caller's memory; the
+// others are views of the session's, good until its next run.
 class FIRN_API Outputs {
  public:
-  // From the next run on: the output `name` is written to `tensor`, whose type and shape must be the
-  // output's (f32 is also taken for a quantized one).
+  // From the next run on: the output `name` is written to `tensor`, whose type and shape must be
+  // the output's (f32 is also taken for a quantized one).
   void bind(const std::string& name, const Tensor& tensor);
 
   // All outputs of the last run, in the model's order.

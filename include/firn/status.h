@@ -66,7 +66,7 @@ class [[nodiscard]] Result {
   std::variant<T, Status> state_;
 };
 
-// Prints the message and aborts. For Result's misuse and FIRN_CHECK, never for bad input.
+// Prints the message and aborts. For the misuse of a Result, never for bad input.
 [[noreturn]] FIRN_API void fatal(const char* file, int line, const std::string& message);
 
 template <typename T>
@@ -79,8 +79,8 @@ T& Result<T>::value() {
 }  // namespace firn
 
 // Returns the Status of `expr` from the enclosing function unless it is ok.
-#define FIRN_TRY(expr)                                      \
-  do {                                                      \
+#define FIRN_TRY(expr)                                                                 \
+  do {                                                                                 \
     if (::firn::Status firn_status_ = (expr); !firn_status_.ok()) return firn_status_; \
   } while (false)
 
@@ -89,8 +89,8 @@ T& Result<T>::value() {
 
 // FIRN_ASSIGN(auto x, expr): x = the value of the Result `expr`, or returns its Status.
 #define FIRN_ASSIGN(lhs, expr) FIRN_ASSIGN_(FIRN_CONCAT_(firn_result_, __LINE__), lhs, expr)
-#define FIRN_ASSIGN_(tmp, lhs, expr) \
-  auto tmp = (expr);                 \
+#define FIRN_ASSIGN_(tmp, lhs, expr)  \
+  auto tmp = (expr);                  \
   if (!tmp.ok()) return tmp.status(); \
   lhs = *std::move(tmp)
 

@@ -59,8 +59,8 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   kernel.pack(s, w.template as<int8_t>().data(), bias, zero, weights.second.data());
   packed.weights = weights.first;
 
-  FIRN_ASSIGN(auto zero_row, Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) +
-                                              kernels::kReadSlack));
+  FIRN_ASSIGN(auto zero_row,
+              Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) + kernels::kReadSlack));
   std::memset(zero_row.second.data(), zero, zero_row.second.size());
   packed.zero_row = zero_row.first;
 
@@ -89,8 +89,8 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   const size_t units = kernel.units(s);
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
 
-  auto step = make_step(
-      [=, run = kernel.run, packed = std::move(packed)](const Frame& frame) -> Status {
+  auto step =
+      make_step([=, run = kernel.run, packed = std::move(packed)](const Frame& frame) -> Status {
         kernels::ConvS8Args now = args;
         now.input = frame.at<const int8_t>(o.x);
         now.output = frame.at<void>(o.y);
@@ -111,17 +111,9 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
 
 bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
                std::vector<LoweredStep>& steps) {
-  if (op == nullptr) return false;
   const Operands o = operands(node);
-  auto step = make_step([=, op = std::move(op)](const Frame& frame) -> Status {
-    const float* in = frame.at<const float>(o.x);
-    if (op->run({&in, 1}, frame.at<float>(o.y))) return {};
-    return {Code::internal, "XNNPACK failed"};
-  });
-  LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
-  lowered.reads = {o.x};
-  lowered.weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
-  steps.push_back(std::move(lowered));
+  if (!push_xnn(context, node, std::move(op), {o.x}, steps)) return false;
+  steps.back().weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
   return true;
 }
 
@@ -148,11 +140,11 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
   if (!is_int8(context, o)) {
     if (context.value(o.x).type != DType::f32) return false;
     const auto [bottom, right] = pad_bottom_right(s);
-    return lower_xnn(context, node,
-                     kernels::XnnOp::conv2d(s, bottom, right, floats(context, o.w),
-                                            floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
-                                            context.pool),
-                     steps);
+    return lower_xnn(
+        context, node,
+        kernels::XnnOp::conv2d(s, bottom, right, floats(context, o.w), floats(context, o.bias),
+                               {op.clamp.lo, op.clamp.hi}, context.pool),
+        steps);
   }
   const bool depthwise = s.in_c == 1 && s.out_c == 1 && s.groups > 1;
   if (depthwise && context.value(o.y).type == DType::i8)
@@ -171,12 +163,12 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
   const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
   if (!is_int8(context, o)) {
     if (context.value(o.x).type != DType::f32) return false;
-    return lower_xnn(context, node,
-                     kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
-                                           static_cast<size_t>(s.out_c), floats(context, o.w),
-                                           floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
-                                           context.pool),
-                     steps);
+    return lower_xnn(
+        context, node,
+        kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
+                              static_cast<size_t>(s.out_c), floats(context, o.w),
+                              floats(context, o.bias), {op.clamp.lo, op.clamp.hi}, context.pool),
+        steps);
   }
   FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s,
                       op.clamp, steps));
@@ -189,10 +181,10 @@ Lowered lower_conv_transpose(const LowerContext& context, const Node& node,
   if (!constant_weights(context, o) || context.value(o.x).type != DType::f32) return false;
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
   return lower_xnn(context, node,
-                   kernels::XnnOp::conv_transpose2d(
-                       s, op.window.pad[2], op.window.pad[3], op.output_pad[0], op.output_pad[1],
-                       floats(context, o.w), floats(context, o.bias), {op.clamp.lo, op.clamp.hi},
-                       context.pool),
+                   kernels::XnnOp::conv_transpose2d(s, op.window.pad[2], op.window.pad[3],
+                                                    op.output_pad[0], op.output_pad[1],
+                                                    floats(context, o.w), floats(context, o.bias),
+                                                    {op.clamp.lo, op.clamp.hi}, context.pool),
                    steps);
 }
 

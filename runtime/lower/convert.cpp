@@ -8,7 +8,9 @@
 namespace firn {
 namespace {
 
-int32_t zero_of(const Quant& q) { return q.zero.empty() ? 0 : q.zero[0]; }
+int32_t zero_of(const Quant& q) {
+  return q.zero.empty() ? 0 : q.zero[0];
+}
 
 // Kernels may read past the end of their input. The last elements are therefore taken from a copy,
 // so that the input may be the caller's own memory.
@@ -44,18 +46,17 @@ LoweredStep dequantize_step(const LowerContext& context, const Node& node) {
   const Quant& q = *context.value(x).quant;
   const size_t n = context.value(x).shape.elements();
   const kernels::VecS8& vec = context.vec();
-  return describe_step(
-      context, node,
-      make_step([=, dequantize = vec.dequantize, scale = q.scale[0],
-                 zero = zero_of(q)](const Frame& frame) -> Status {
-        const auto* from = frame.at<const int8_t>(x);
-        auto* to = frame.at<float>(y);
-        parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
-          dequantize(end - begin, from + begin, to + begin, scale, zero);
-        });
-        return {};
-      }),
-      std::string(vec.name) + " dequantize");
+  return describe_step(context, node,
+                       make_step([=, dequantize = vec.dequantize, scale = q.scale[0],
+                                  zero = zero_of(q)](const Frame& frame) -> Status {
+                         const auto* from = frame.at<const int8_t>(x);
+                         auto* to = frame.at<float>(y);
+                         parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
+                           dequantize(end - begin, from + begin, to + begin, scale, zero);
+                         });
+                         return {};
+                       }),
+                       std::string(vec.name) + " dequantize");
 }
 
 // f32 [N,C,H,W] to int8 [N,H,W,C]: `convert` quantizes x, `transpose` is the only reader of that.

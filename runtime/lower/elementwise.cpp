@@ -10,34 +10,55 @@ namespace {
 
 using kernels::XnnOp;
 
-int32_t zero_of(const Value& v) { return v.quant->zero.empty() ? 0 : v.quant->zero[0]; }
+int32_t zero_of(const Value& v) {
+  return v.quant->zero.empty() ? 0 : v.quant->zero[0];
+}
 
 std::optional<XnnOp::Binary> xnn_kind(Binary::Kind kind) {
   switch (kind) {
-    case Binary::Kind::add: return XnnOp::Binary::add;
-    case Binary::Kind::sub: return XnnOp::Binary::sub;
-    case Binary::Kind::mul: return XnnOp::Binary::mul;
-    case Binary::Kind::div: return XnnOp::Binary::div;
-    case Binary::Kind::max: return XnnOp::Binary::max;
-    case Binary::Kind::min: return XnnOp::Binary::min;
-    default: return std::nullopt;
+    case Binary::Kind::add:
+      return XnnOp::Binary::add;
+    case Binary::Kind::sub:
+      return XnnOp::Binary::sub;
+    case Binary::Kind::mul:
+      return XnnOp::Binary::mul;
+    case Binary::Kind::div:
+      return XnnOp::Binary::div;
+    case Binary::Kind::max:
+      return XnnOp::Binary::max;
+    case Binary::Kind::min:
+      return XnnOp::Binary::min;
+    default:
+      return std::nullopt;
   }
 }
 
 std::optional<XnnOp::Unary> xnn_kind(const Unary& op) {
   switch (op.kind) {
-    case Unary::Kind::clamp: return XnnOp::Unary::clamp;
-    case Unary::Kind::sigmoid: return XnnOp::Unary::sigmoid;
-    case Unary::Kind::hard_swish: return XnnOp::Unary::hard_swish;
-    case Unary::Kind::elu: return XnnOp::Unary::elu;
-    case Unary::Kind::leaky_relu: return XnnOp::Unary::leaky_relu;
-    case Unary::Kind::abs: return XnnOp::Unary::abs;
-    case Unary::Kind::neg: return XnnOp::Unary::neg;
-    case Unary::Kind::floor: return XnnOp::Unary::floor;
-    case Unary::Kind::ceil: return XnnOp::Unary::ceil;
-    case Unary::Kind::round: return XnnOp::Unary::round;
-    case Unary::Kind::sqrt: return XnnOp::Unary::sqrt;
-    default: return std::nullopt;
+    case Unary::Kind::clamp:
+      return XnnOp::Unary::clamp;
+    case Unary::Kind::sigmoid:
+      return XnnOp::Unary::sigmoid;
+    case Unary::Kind::hard_swish:
+      return XnnOp::Unary::hard_swish;
+    case Unary::Kind::elu:
+      return XnnOp::Unary::elu;
+    case Unary::Kind::leaky_relu:
+      return XnnOp::Unary::leaky_relu;
+    case Unary::Kind::abs:
+      return XnnOp::Unary::abs;
+    case Unary::Kind::neg:
+      return XnnOp::Unary::neg;
+    case Unary::Kind::floor:
+      return XnnOp::Unary::floor;
+    case Unary::Kind::ceil:
+      return XnnOp::Unary::ceil;
+    case Unary::Kind::round:
+      return XnnOp::Unary::round;
+    case Unary::Kind::sqrt:
+      return XnnOp::Unary::sqrt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -52,16 +73,7 @@ Lowered lower_binary_f32(const LowerContext& context, const Node& node, const Bi
   if (!kind.has_value() || context.value(y).type != DType::f32) return false;
   auto xnn = XnnOp::binary(*kind, dims_of(context.value(a)), dims_of(context.value(b)),
                            dims_of(context.value(y)), {op.clamp.lo, op.clamp.hi}, context.pool);
-  if (xnn == nullptr) return false;
-  steps.push_back(describe_step(
-      context, node,
-      make_step([=, xnn = std::move(xnn), name = node.name](const Frame& frame) -> Status {
-        const std::array<const float*, 2> in{frame.at<const float>(a), frame.at<const float>(b)};
-        if (xnn->run(in, frame.at<float>(y))) return {};
-        return {Code::internal, name + ": XNNPACK failed"};
-      }),
-      "xnnpack"));
-  return true;
+  return push_xnn(context, node, std::move(xnn), {a, b}, steps);
 }
 
 // How the second operand of an int8 operator meets the first.
@@ -190,16 +202,7 @@ Lowered lower_unary(const LowerContext& context, const Node& node, const Unary& 
   const auto kind = xnn_kind(op);
   if (in.type != DType::f32 || !kind.has_value()) return false;
   auto xnn = XnnOp::unary(*kind, in.shape.elements(), op.alpha, {op.alpha, op.beta}, context.pool);
-  if (xnn == nullptr) return false;
-  steps.push_back(describe_step(
-      context, node,
-      make_step([=, xnn = std::move(xnn), name = node.name](const Frame& frame) -> Status {
-        const float* from = frame.at<const float>(x);
-        if (xnn->run({&from, 1}, frame.at<float>(y))) return {};
-        return {Code::internal, name + ": XNNPACK failed"};
-      }),
-      "xnnpack"));
-  return true;
+  return push_xnn(context, node, std::move(xnn), {x}, steps);
 }
 
 }  // namespace firn

@@ -10,7 +10,9 @@
 namespace firn {
 namespace {
 
-bool same_quant(const Value& a, const Value& b) { return a.type == b.type && a.quant == b.quant; }
+bool same_quant(const Value& a, const Value& b) {
+  return a.type == b.type && a.quant == b.quant;
+}
 
 // A Conv2d whose int8 kernel can write into wider pixels.
 bool writes_strided(const Graph& graph, const Node& node) {
@@ -109,8 +111,8 @@ Status lower_node(const LowerContext& context, const Node& node, std::vector<Low
   return done ? Status() : lower_reference(context, node, steps);
 }
 
-LoweredStep describe_step(const LowerContext& context, const Node& node,
-                          std::unique_ptr<Step> step, std::string kernel) {
+LoweredStep describe_step(const LowerContext& context, const Node& node, std::unique_ptr<Step> step,
+                          std::string kernel) {
   LoweredStep lowered;
   lowered.step = std::move(step);
   lowered.name = node.name;
@@ -119,12 +121,27 @@ LoweredStep describe_step(const LowerContext& context, const Node& node,
   const auto is_i8 = [&](ValueId id) {
     return id != ValueId::none && context.value(id).type == DType::i8;
   };
-  lowered.precision =
-      !node.in.empty() && is_i8(node.in[0]) ? Precision::i8 : Precision::f32;
+  lowered.precision = !node.in.empty() && is_i8(node.in[0]) ? Precision::i8 : Precision::f32;
   for (const ValueId id : node.in)
     if (id != ValueId::none) lowered.reads.push_back(id);
   lowered.writes = node.out;
   return lowered;
+}
+
+bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+              std::vector<ValueId> reads, std::vector<LoweredStep>& steps) {
+  if (op == nullptr) return false;
+  auto step = make_step(
+      [reads, y = node.out[0], op = std::move(op), name = node.name](const Frame& frame) -> Status {
+        std::array<const float*, 2> in{};
+        for (size_t i = 0; i < reads.size(); ++i) in[i] = frame.at<const float>(reads[i]);
+        if (op->run(std::span(in).first(reads.size()), frame.at<float>(y))) return {};
+        return {Code::internal, name + ": XNNPACK failed"};
+      });
+  LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
+  lowered.reads = std::move(reads);
+  steps.push_back(std::move(lowered));
+  return true;
 }
 
 kernels::ConvShape window_shape(const LowerContext& context, const Window& window, int32_t groups,
@@ -187,16 +204,16 @@ LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
   const ValueId y = node.out[0];
   const size_t n = context.value(y).shape.elements();
   const kernels::VecS8& vec = context.vec();
-  LoweredStep lowered = describe_step(
-      context, node, make_step([=, lut = vec.lut](const Frame& frame) -> Status {
-        const auto* in = frame.at<const int8_t>(x);
-        auto* out = frame.at<int8_t>(y);
-        parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
-          lut(end - begin, in + begin, out + begin, table.entry.data());
-        });
-        return {};
-      }),
-      std::string(vec.name) + " lut");
+  LoweredStep lowered =
+      describe_step(context, node, make_step([=, lut = vec.lut](const Frame& frame) -> Status {
+                      const auto* in = frame.at<const int8_t>(x);
+                      auto* out = frame.at<int8_t>(y);
+                      parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
+                        lut(end - begin, in + begin, out + begin, table.entry.data());
+                      });
+                      return {};
+                    }),
+                    std::string(vec.name) + " lut");
   lowered.reads = {x};
   return lowered;
 }

@@ -11,6 +11,7 @@
 
 #include "kernels/gemm_s8.h"
 #include "kernels/vec_s8.h"
+#include "kernels/xnn.h"
 #include "runtime/program.h"
 
 namespace firn {
@@ -46,8 +47,8 @@ std::unique_ptr<Step> make_step(F f) {
 }
 
 // The step with the names of its node filled in.
-LoweredStep describe_step(const LowerContext& context, const Node& node,
-                          std::unique_ptr<Step> step, std::string kernel);
+LoweredStep describe_step(const LowerContext& context, const Node& node, std::unique_ptr<Step> step,
+                          std::string kernel);
 
 // Lowering of one kind of node: false where it has no kernel of that kind, and the reference is to
 // compute it.
@@ -71,6 +72,11 @@ Lowered lower_transpose(const LowerContext&, const Node&, const Transpose&,
 Lowered lower_slice(const LowerContext&, const Node&, const Slice&, std::vector<LoweredStep>&);
 Lowered lower_pad(const LowerContext&, const Node&, const Pad&, std::vector<LoweredStep>&);
 Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
+
+// Appends a step that XNNPACK computes from the values `reads` (one or two); false where `op` is
+// null, that is, XNNPACK does not take the node in its form.
+bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+              std::vector<ValueId> reads, std::vector<LoweredStep>& steps);
 
 // Geometry of a sliding window from x to y, NHWC; per-group channels from the number of groups.
 kernels::ConvShape window_shape(const LowerContext& context, const Window& window, int32_t groups,

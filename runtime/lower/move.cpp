@@ -10,7 +10,9 @@
 namespace firn {
 namespace {
 
-bool same_encoding(const Value& a, const Value& b) { return a.type == b.type && a.quant == b.quant; }
+bool same_encoding(const Value& a, const Value& b) {
+  return a.type == b.type && a.quant == b.quant;
+}
 
 // A step of one copy from node.in[0] to node.out[0].
 LoweredStep copy_step(const LowerContext& context, const Node& node, const StridedCopy& copy) {
@@ -54,8 +56,7 @@ Lowered lower_concat(const LowerContext& context, const Node& node, const Concat
       part.copy.rank = x.shape.rank;
       part.copy.from_stride = dense_strides(x.shape);
       part.copy.to_stride = to_stride;
-      for (int i = 0; i < x.shape.rank; ++i)
-        part.copy.extent[static_cast<size_t>(i)] = x.shape[i];
+      for (int i = 0; i < x.shape.rank; ++i) part.copy.extent[static_cast<size_t>(i)] = x.shape[i];
       part.copy.to_offset = at * to_stride[axis];
       if (!same_encoding(x, out)) {
         if (x.type != DType::i8 || out.type != DType::i8) return false;
@@ -71,8 +72,7 @@ Lowered lower_concat(const LowerContext& context, const Node& node, const Concat
   // Requantized parts are contiguous pieces of rows, copied first and mapped where they land.
   auto lut = context.vec().lut;
   LoweredStep lowered = describe_step(
-      context, node,
-      make_step([=, parts = std::move(parts)](const Frame& frame) -> Status {
+      context, node, make_step([=, parts = std::move(parts)](const Frame& frame) -> Status {
         for (const Part& part : parts) {
           run(part.copy, bytes, frame.at<const void>(part.from), frame.at<void>(y));
           if (!part.table.has_value()) continue;
@@ -158,26 +158,25 @@ Lowered lower_pad(const LowerContext& context, const Node& node, const Pad& op,
   copy.to_stride = dense_strides(y.shape);
   for (size_t i = 0; i < static_cast<size_t>(copy.rank); ++i) {
     const int64_t crop_before = std::max(0, -op.before[i]), crop_after = std::max(0, -op.after[i]);
-    copy.extent[i] =
-        std::max<int64_t>(0, x.shape[static_cast<int>(i)] - crop_before - crop_after);
+    copy.extent[i] = std::max<int64_t>(0, x.shape[static_cast<int>(i)] - crop_before - crop_after);
     copy.from_offset += crop_before * from[i];
     copy.to_offset += std::max(0, op.before[i]) * copy.to_stride[i];
   }
   const StridedCopy plan = simplified(copy);
   const size_t bytes = dtype_bytes(x.type), n = y.shape.elements();
-  LoweredStep lowered = describe_step(
-      context, node, make_step([=](const Frame& frame) -> Status {
-        if (bytes == 1) {
-          std::memset(frame.at<void>(out), static_cast<int>(fill[0]), n);
-        } else {
-          float value = 0;
-          std::memcpy(&value, fill.data(), sizeof value);
-          std::fill_n(frame.at<float>(out), n, value);
-        }
-        run(plan, bytes, frame.at<const void>(in), frame.at<void>(out));
-        return {};
-      }),
-      "copy");
+  LoweredStep lowered =
+      describe_step(context, node, make_step([=](const Frame& frame) -> Status {
+                      if (bytes == 1) {
+                        std::memset(frame.at<void>(out), static_cast<int>(fill[0]), n);
+                      } else {
+                        float value = 0;
+                        std::memcpy(&value, fill.data(), sizeof value);
+                        std::fill_n(frame.at<float>(out), n, value);
+                      }
+                      run(plan, bytes, frame.at<const void>(in), frame.at<void>(out));
+                      return {};
+                    }),
+                    "copy");
   lowered.exact_reads = true;
   steps.push_back(std::move(lowered));
   return true;

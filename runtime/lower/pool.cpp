@@ -8,22 +8,9 @@ namespace {
 
 using kernels::XnnOp;
 
-Lowered push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<XnnOp> xnn,
-                 std::vector<LoweredStep>& steps) {
-  if (xnn == nullptr) return false;
-  const ValueId x = node.in[0], y = node.out[0];
-  steps.push_back(describe_step(
-      context, node,
-      make_step([=, xnn = std::move(xnn), name = node.name](const Frame& frame) -> Status {
-        const float* in = frame.at<const float>(x);
-        if (xnn->run({&in, 1}, frame.at<float>(y))) return {};
-        return {Code::internal, name + ": XNNPACK failed"};
-      }),
-      "xnnpack"));
-  return true;
+int32_t zero_of(const Value& v) {
+  return v.quant->zero.empty() ? 0 : v.quant->zero[0];
 }
-
-int32_t zero_of(const Value& v) { return v.quant->zero.empty() ? 0 : v.quant->zero[0]; }
 
 // Sets the geometry of a window that slides over single channels.
 kernels::ConvShape pool_shape(const LowerContext& context, const Window& window, ValueId x,
@@ -48,18 +35,18 @@ Lowered lower_pool_s8(const LowerContext& context, const Node& node, const Pool2
   for (int32_t n = 1; n <= pool.shape.kernel_h * pool.shape.kernel_w; ++n)
     scale.push_back(kernels::rescale(ratio / n));
   const auto rows = static_cast<size_t>(pool.shape.batch) * static_cast<size_t>(pool.shape.out_h);
-  steps.push_back(describe_step(
-      context, node,
-      make_step([=, run = max ? vec.max_pool : vec.average_pool,
-                 scale = std::move(scale)](const Frame& frame) -> Status {
-        kernels::PoolS8 now = pool;
-        now.scale = scale.data();
-        frame.pool.parallel_for(rows, 4, [&](size_t begin, size_t end) {
-          run(now, frame.at<const int8_t>(x), frame.at<int8_t>(y), begin, end);
-        });
-        return {};
-      }),
-      vec.name));
+  steps.push_back(describe_step(context, node,
+                                make_step([=, run = max ? vec.max_pool : vec.average_pool,
+                                           scale = std::move(scale)](const Frame& frame) -> Status {
+                                  kernels::PoolS8 now = pool;
+                                  now.scale = scale.data();
+                                  frame.pool.parallel_for(rows, 4, [&](size_t begin, size_t end) {
+                                    run(now, frame.at<const int8_t>(x), frame.at<int8_t>(y), begin,
+                                        end);
+                                  });
+                                  return {};
+                                }),
+                                vec.name));
   return true;
 }
 
@@ -73,11 +60,13 @@ Lowered lower_pool(const LowerContext& context, const Node& node, const Pool2d& 
   const kernels::ConvShape s = pool_shape(context, op.window, x, y);
   const auto [bottom, right] = pad_bottom_right(s);
   if (op.kind == Pool2d::Kind::max)
-    return push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool), steps);
+    return push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool), {node.in[0]},
+                    steps);
   const bool padded = s.pad_top != 0 || s.pad_left != 0 || bottom != 0 || right != 0;
   const bool dilated = s.dilation_h != 1 || s.dilation_w != 1;
   if ((padded && op.count_pad) || dilated) return false;
-  return push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool), steps);
+  return push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool), {node.in[0]},
+                  steps);
 }
 
 Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce& op,
@@ -85,29 +74,28 @@ Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce
   const ValueId x = node.in[0], y = node.out[0];
   const Value& in = context.value(x);
   const Value& out = context.value(y);
-  if (op.kind != Reduce::Kind::mean || in.shape.rank != 4 ||
-      op.axes != std::vector<int32_t>{1, 2})
+  if (op.kind != Reduce::Kind::mean || in.shape.rank != 4 || op.axes != std::vector<int32_t>{1, 2})
     return false;
   const auto batch = static_cast<size_t>(in.shape[0]);
   const auto pixels = static_cast<size_t>(in.shape[1]) * static_cast<size_t>(in.shape[2]);
   const auto c = static_cast<size_t>(in.shape[3]);
   if (in.type == DType::f32)
     return push_xnn(context, node, XnnOp::global_average_pool(batch, pixels, c, context.pool),
-                    steps);
+                    {node.in[0]}, steps);
   if (in.type != DType::i8 || out.type != DType::i8) return false;
   const kernels::VecS8& vec = context.vec();
   const float scale = kernels::rescale(double{in.quant->scale[0]} /
                                        (double{out.quant->scale[0]} * static_cast<double>(pixels)));
-  steps.push_back(describe_step(
-      context, node,
-      make_step([=, mean = vec.mean, zero = zero_of(in),
-                 clamp = clamp8(Clamp{}, *out.quant)](const Frame& frame) -> Status {
-        for (size_t n = 0; n < batch; ++n)
-          mean(pixels, c, c, frame.at<const int8_t>(x) + n * pixels * c,
-               frame.at<int8_t>(y) + n * c, zero, scale, clamp);
-        return {};
-      }),
-      vec.name));
+  steps.push_back(
+      describe_step(context, node,
+                    make_step([=, mean = vec.mean, zero = zero_of(in),
+                               clamp = clamp8(Clamp{}, *out.quant)](const Frame& frame) -> Status {
+                      for (size_t n = 0; n < batch; ++n)
+                        mean(pixels, c, c, frame.at<const int8_t>(x) + n * pixels * c,
+                             frame.at<int8_t>(y) + n * c, zero, scale, clamp);
+                      return {};
+                    }),
+                    vec.name));
   return true;
 }
 
@@ -119,7 +107,8 @@ Lowered lower_softmax(const LowerContext& context, const Node& node, const Softm
     return false;
   const auto c = static_cast<size_t>(x.shape[rank - 1]);
   if (c == 0) return false;
-  return push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool), steps);
+  return push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool),
+                  {node.in[0]}, steps);
 }
 
 Lowered lower_resize(const LowerContext& context, const Node& node, const Resize2d& op,
@@ -136,10 +125,10 @@ Lowered lower_resize(const LowerContext& context, const Node& node, const Resize
         static_cast<float>(in[i + 1]) * op.scale[static_cast<size_t>(i)] !=
             static_cast<float>(out[i + 1]))
       return false;
-  return push_xnn(context, node,
-                  XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y), corners,
-                                         context.pool),
-                  steps);
+  return push_xnn(
+      context, node,
+      XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y), corners, context.pool), {x},
+      steps);
 }
 
 }  // namespace firn

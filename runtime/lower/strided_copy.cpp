@@ -20,10 +20,16 @@ void transpose_plane(const T* from, T* to, int64_t outer, int64_t inner, int64_t
     for (int64_t i = 0; i < inner; i += kTile) {
       const int64_t i_end = std::min(inner, i + kTile);
       for (int64_t oo = o; oo < o_end; ++oo)
-        for (int64_t ii = i; ii < i_end; ++ii)
-          to[oo * to_outer + ii] = from[oo + ii * from_inner];
+        for (int64_t ii = i; ii < i_end; ++ii) to[oo * to_outer + ii] = from[oo + ii * from_inner];
     }
   }
+}
+
+// The same for the few planes of a picture, whole and interleaved: the inner loop unrolled.
+template <int kPlanes, typename T>
+void interleave(const T* __restrict from, T* __restrict to, int64_t pixels, int64_t plane) {
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int p = 0; p < kPlanes; ++p) to[i * kPlanes + p] = from[i + p * plane];
 }
 
 template <typename T>
@@ -38,8 +44,12 @@ void copy_level(const StridedCopy& c, int level, const T* from, T* to) {
     }
     return;
   }
-  if (level + 2 == c.rank && fs == 1 && c.to_stride[l + 1] == 1)
-    return transpose_plane(from, to, n, c.extent[l + 1], c.from_stride[l + 1], ts);
+  if (level + 2 == c.rank && fs == 1 && c.to_stride[l + 1] == 1) {
+    const int64_t inner = c.extent[l + 1], from_inner = c.from_stride[l + 1];
+    if (inner == 3 && ts == 3) return interleave<3>(from, to, n, from_inner);
+    if (inner == 4 && ts == 4) return interleave<4>(from, to, n, from_inner);
+    return transpose_plane(from, to, n, inner, from_inner, ts);
+  }
   for (int64_t i = 0; i < n; ++i) copy_level(c, level + 1, from + i * fs, to + i * ts);
 }
 
@@ -82,10 +92,14 @@ void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* 
   for (int i = 0; i < copy.rank; ++i)
     if (copy.extent[static_cast<size_t>(i)] == 0) return;
   switch (element_bytes) {
-    case 1: return copy_all<uint8_t>(copy, from, to);
-    case 2: return copy_all<uint16_t>(copy, from, to);
-    case 4: return copy_all<uint32_t>(copy, from, to);
-    default: return copy_all<uint64_t>(copy, from, to);
+    case 1:
+      return copy_all<uint8_t>(copy, from, to);
+    case 2:
+      return copy_all<uint16_t>(copy, from, to);
+    case 4:
+      return copy_all<uint32_t>(copy, from, to);
+    default:
+      return copy_all<uint64_t>(copy, from, to);
   }
 }
 

@@ -25,7 +25,9 @@ const LayerReport& layer(const FreezeReport& report, const std::string& name) {
   return *found;
 }
 
-std::string temporary(const std::string& name) { return std::string(FIRN_BINARY) + "/" + name; }
+std::string temporary(const std::string& name) {
+  return std::string(FIRN_BINARY) + "/" + name;
+}
 
 // Of the logits against fp32, in dB, on frames that nothing was calibrated on.
 double logits_sqnr(Session& fp32, Session& other) {
@@ -232,8 +234,7 @@ TEST_CASE("frames with NaN or infinities are counted and left out") {
 TEST_CASE("constant and zero frames freeze too") {
   Session session = must(Session::create(small_model()));
   must(session.calibrate());
-  for (int i = 0; i < 20; ++i)
-    run_all(session, std::vector<float>(small_shape().elements(), 0.0f));
+  for (int i = 0; i < 20; ++i) run_all(session, std::vector<float>(small_shape().elements(), 0.0f));
   must(session.freeze());
   for (const float v : run_all(session, frame(1))) CHECK(std::isfinite(v));
 }

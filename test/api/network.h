@@ -25,8 +25,7 @@ inline Model small_model(int32_t side = 24) {
   const ValueId narrow = b.conv("project", deep, 16);
   const ValueId sum = b.binary("residual", Binary::Kind::add, stem, narrow);
   const ValueId squeezed = b.add("squeeze", Reduce{Reduce::Kind::mean, {1, 2}, true}, {sum});
-  const ValueId gate =
-      b.unary("gate_act", Unary::Kind::sigmoid, b.conv("gate", squeezed, 16));
+  const ValueId gate = b.unary("gate_act", Unary::Kind::sigmoid, b.conv("gate", squeezed, 16));
   const ValueId excited = b.binary("excite", Binary::Kind::mul, sum, gate);
   Window window{{2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}};
   const ValueId pooled = b.add("pool", Pool2d{Pool2d::Kind::max, window, false, false}, {excited});
@@ -41,7 +40,9 @@ inline Model small_model(int32_t side = 24) {
   return must(make_model("test", std::move(b.graph)));
 }
 
-inline Shape small_shape(int32_t batch = 1, int32_t side = 24) { return {batch, 3, side, side}; }
+inline Shape small_shape(int32_t batch = 1, int32_t side = 24) {
+  return {batch, 3, side, side};
+}
 
 // Smooth pictures with some noise, in about [-1, 1].
 inline std::vector<float> frame(uint32_t seed, const Shape& shape = small_shape()) {
@@ -80,8 +81,7 @@ inline double largest_difference(const std::vector<float>& a, const std::vector<
 }
 
 inline void observe(Session& session, int frames, uint32_t seed = 100) {
-  for (int i = 0; i < frames; ++i)
-    run_all(session, frame(seed + static_cast<uint32_t>(i)));
+  for (int i = 0; i < frames; ++i) run_all(session, frame(seed + static_cast<uint32_t>(i)));
 }
 
 }  // namespace firn::test

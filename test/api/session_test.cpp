@@ -105,8 +105,8 @@ TEST_CASE("a new batch size re-plans the session, each sample as alone") {
   CHECK(largest_difference({alone.begin(), alone.begin() + 10},
                            {expected_logits.begin(), expected_logits.begin() + 10}) == 0);
 
-  const Session started = must(Session::create(
-      small_model(), {.input_shapes = {{"image", small_shape(4)}}}));
+  const Session started =
+      must(Session::create(small_model(), {.input_shapes = {{"image", small_shape(4)}}}));
   CHECK(started.inputs()[0].shape == small_shape(4));
 }
 

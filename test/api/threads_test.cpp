@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions from several threads: one model shared, freezing while frames keep coming, switching back
-// and forth under load. Run under ThreadSanitizer too.
+// Sessions from several threads: one model shared, freezing while frames keep coming, switching
+// back and forth under load. Run under ThreadSanitizer too.
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -127,10 +127,11 @@ std::string shapes() {
       .with(onnx_tensor<int64_t>("first", kInt64, {}, {0}))
       .with(onnx_tensor<int64_t>("unit", kInt64, {}, {1}))
       .with(onnx_ints("two_three", {2, 3}))
+      .with(onnx_ints("three", {3}))
       .node("Shape", {"x"}, {"shape"})
       .node("Gather", {"shape", "first"}, {"n"}, {attr("axis", int64_t{0})})
       .node("Unsqueeze", {"n", "zero"}, {"n1"})
-      .node("Slice", {"shape", "two_three", "two_three"}, {"none"})
+      .node("Slice", {"shape", "three", "three"}, {"none"})
       .node("Concat", {"n1", "two_three", "none"}, {"start"}, {attr("axis", int64_t{0})})
       .node("Concat", {"n1", "two_three", "minus"}, {"target"}, {attr("axis", int64_t{0})})
       .with(onnx_ints("minus", {-1}))
@@ -144,7 +145,7 @@ std::string shapes() {
       .node("Tile", {"z", "repeats"}, {"tiled"})
       .with(onnx_ints("repeats", {1, 2, 1, 1}))
       .node("Expand", {"tiled", "wide"}, {"wider"})
-      .with(onnx_ints("wide", {2, 1, 1, 1, 1}))
+      .with(onnx_ints("wide", {1, 1, 4, 1, 1}))
       .node("Size", {"wider"}, {"size"})
       .node("Squeeze", {"wider", "zero"}, {"out"})
       .end();
@@ -152,7 +153,7 @@ std::string shapes() {
 
 std::string resizes() {
   return Chain({1, 2, 4, 5})
-      .with(onnx_floats("scales", {4}, {1, 1, 2, 1.5f}))
+      .with(onnx_floats("scales", {4}, {1, 1, 2, 2}))
       .with(onnx_ints("sizes", {1, 2, 5, 9}))
       .then("Resize",
             {attr("mode", "linear"), attr("coordinate_transformation_mode", "align_corners")},

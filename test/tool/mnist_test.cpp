@@ -42,7 +42,7 @@ std::string first_digit(const TempFolder& folder) {
   const Result<Array> image = images->read_sample(0);
   REQUIRE(image.ok());
   const uint8_t* pixels = image->as<uint8_t>();
-  return folder.write("digit.pgm", pnm(28, 28, 1, {pixels, pixels + 28 * 28}));
+  return folder.write("digit.png", png(28, 28, 1, {pixels, pixels + 28 * 28}));
 }
 
 TEST_CASE("info") {
@@ -174,9 +174,9 @@ TEST_CASE("quantize obeys patterns and limits") {
   CHECK(!std::filesystem::exists(out));
   CHECK(failed_with(firn(quantize + "--keep-float 'nothing*'"), "nothing*"));
   const std::string text =
-      output_of(quantize + "--keep-float type:Conv2d --method minmax --verbose");
-  CHECK(contains(text, "type:Conv2d"));
-  CHECK(json_number(output_of("info " + out + " --json"), "layers_int8") == 1);
+      output_of(quantize + "--keep-float 'Convolution2*' --method minmax --verbose");
+  CHECK(contains(text, "kept by pattern Convolution2*"));
+  CHECK(json_number(output_of("info " + out + " --json"), "layers_int8") == 2);
   CHECK(failed_with(firn("quantize " + kModel + " -o " + out), "--data"));
   CHECK(failed_with(firn("quantize " + kModel + " -o " + out + " --table " +
                          folder.write("bad.table", "nonsense\n")),

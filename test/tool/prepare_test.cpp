@@ -52,7 +52,8 @@ TEST_CASE("pictures take the model's layout") {
   const Result<Array> planar = prepared({}, input({-1, 3, 1, 2}), two_pixels());
   CHECK(floats(planar) == Floats{10, 40, 20, 50, 30, 60});
   CHECK(planar->shape == Shape{1, 3, 1, 2});
-  CHECK(floats(prepared({}, input({1, 1, 2, 3}), two_pixels())) == Floats{10, 20, 30, 40, 50, 60});
+  const Array column = array<uint8_t>({2, 1, 3}, {10, 20, 30, 40, 50, 60});
+  CHECK(floats(prepared({}, input({1, 2, 1, 3}), column)) == Floats{10, 20, 30, 40, 50, 60});
 }
 
 TEST_CASE("mean, std and norm apply in the order of the model's channels") {

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,9 @@ namespace {
 using Cells = std::vector<std::string>;
 using Labels = std::vector<int64_t>;
 
-// A gray picture of one pixel.
+// A gray PNG of one pixel.
 std::string pixel(uint8_t value) {
-  return pnm(1, 1, 1, {value});
+  return png(1, 1, 1, {value});
 }
 
 // The first byte of every sample.
@@ -65,16 +66,16 @@ TEST_CASE("a broken CSV names its line") {
 
 TEST_CASE("a folder gives its pictures by name, or as a CSV of labels orders them") {
   const TempFolder folder;
-  folder.write("b.pgm", pixel(2));
-  folder.write("a.PGM", pixel(1));
-  folder.write("c.pgm", pixel(3));
+  folder.write("b.png", pixel(2));
+  folder.write("a.PNG", pixel(1));
+  folder.write("c.png", pixel(3));
   folder.write("notes.txt", "no picture");
-  const std::string labels = folder.write("labels.csv", "file,class\nc.pgm,30\na.PGM,10\n");
+  const std::string labels = folder.write("labels.csv", "file,class\nc.png,30\na.PNG,10\n");
 
   Result<Source> source = Source::open(folder.path());
   REQUIRE(source.ok());
   CHECK(first_bytes(*source) == std::vector<int>{1, 2, 3});
-  CHECK(read_labels(labels, *source).status().message().ends_with("no row for b.pgm"));
+  CHECK(read_labels(labels, *source).status().message().ends_with("no row for b.png"));
 
   source = Source::open(folder.path(), labels);
   REQUIRE(source.ok());
@@ -84,17 +85,17 @@ TEST_CASE("a folder gives its pictures by name, or as a CSV of labels orders the
 
 TEST_CASE("lists and CSVs name files relative to themselves") {
   const TempFolder folder;
-  folder.write("pictures/one.pgm", pixel(1));
-  const std::string absolute = folder.write("two.pgm", pixel(2));
-  const std::string labels = folder.write("labels.csv", "class,file\n5,one.pgm\n6,two.pgm\n");
+  folder.write("pictures/one.png", pixel(1));
+  const std::string absolute = folder.write("two.png", pixel(2));
+  const std::string labels = folder.write("labels.csv", "class,file\n5,one.png\n6,two.png\n");
 
-  const std::string list = folder.write("list.txt", absolute + "\r\n\npictures/one.pgm");
+  const std::string list = folder.write("list.txt", absolute + "\r\n\npictures/one.png");
   Result<Source> source = Source::open(list);
   REQUIRE(source.ok());
   CHECK(first_bytes(*source) == std::vector<int>{2, 1});
   CHECK(*read_labels(labels, *source) == Labels{6, 5});
 
-  const std::string csv = folder.write("data.csv", "id,file\n1,pictures/one.pgm\n2,two.pgm\n");
+  const std::string csv = folder.write("data.csv", "id,file\n1,pictures/one.png\n2,two.png\n");
   source = Source::open(csv);
   REQUIRE(source.ok());
   CHECK(first_bytes(*source) == std::vector<int>{1, 2});
@@ -139,38 +140,59 @@ TEST_CASE("what has no samples is an error") {
 
 TEST_CASE("labels that contradict themselves or are no numbers name their line") {
   const TempFolder folder;
-  Result<Source> source = Source::open(folder.write("a.pgm", pixel(0)));
+  Result<Source> source = Source::open(folder.write("a.png", pixel(0)));
   REQUIRE(source.ok());
   const auto message = [&](const char* text) {
     return read_labels(folder.write("l.csv", text), *source).status().message();
   };
-  CHECK(message("file,class\na.pgm,x\n").find("l.csv:2: class 'x' is not a number") !=
+  CHECK(message("file,class\na.png,x\n").find("l.csv:2: class 'x' is not a number") !=
         std::string::npos);
-  CHECK(message("file,class\na.pgm,1\na.pgm,2\n").find("l.csv:3: a second class") !=
+  CHECK(message("file,class\na.png,1\na.png,2\n").find("l.csv:3: a second class") !=
         std::string::npos);
-  CHECK(message("file,class\na.pgm,1\na.pgm,1\n").empty());
+  CHECK(message("file,class\na.png,1\na.png,1\n").empty());
 }
 
 TEST_CASE("pictures are decoded, broken ones are errors") {
   const TempFolder folder;
-  const std::string colour = folder.write("c.ppm", pnm(2, 1, 3, {1, 2, 3, 250, 251, 252}));
-  Result<Array> picture = read_array(colour);
+  const std::string file = png(2, 1, 3, {1, 2, 3, 250, 251, 252});
+  Result<Array> picture = read_array(folder.write("c.png", file));
   REQUIRE(picture.ok());
   CHECK(picture->shape == Shape{1, 2, 3});
   CHECK(std::vector<uint8_t>(picture->as<uint8_t>(), picture->as<uint8_t>() + 6) ==
         std::vector<uint8_t>{1, 2, 3, 250, 251, 252});
-  picture = read_array(folder.write("g.pgm", pixel(9)));
+  picture = read_array(folder.write("g.png", pixel(9)));
   REQUIRE(picture.ok());
   CHECK(picture->shape == Shape{1, 1, 1});
 
-  const Status truncated = read_array(folder.write("t.ppm", pnm(2, 1, 3, {1, 2, 3}))).status();
-  CHECK(truncated.code() == Code::malformed);
-  CHECK(truncated.message().find("t.ppm") != std::string::npos);
-  CHECK(read_array(folder.write("e.png", "")).status().code() == Code::malformed);
+  // Up to the end of the data: the last chunk says nothing more.
+  for (size_t length = 0; length + 12 < file.size(); ++length) {
+    CAPTURE(length);
+    const Status cut = read_array(folder.write("cut.png", file.substr(0, length))).status();
+    CHECK(cut.code() == Code::malformed);
+    CHECK(cut.message().find("cut.png") != std::string::npos);
+  }
   CHECK(read_array(folder.write("x.jpg", "\xff\xd8\xff\xe0 nonsense")).status().code() ==
         Code::malformed);
-  CHECK(read_array(folder.write("h.ppm", "P6\n60000 60000\n255\n")).status().code() ==
-        Code::unsupported);
+  std::string huge = file;
+  huge.replace(16, 8, std::string("\0\0\xea\x60\0\0\xea\x60", 8));  // 60000 x 60000
+  CHECK(read_array(folder.write("huge.png", huge)).status().code() == Code::unsupported);
+}
+
+TEST_CASE("a JPEG that is cut off anywhere is an error") {
+  const std::string photo = FIRN_SHARED "/data/imagenet500/n01440764_tench.JPEG";
+  if (!std::filesystem::exists(photo)) {
+    MESSAGE("skipped: no " FIRN_SHARED);
+    return;
+  }
+  const TempFolder folder;
+  const std::string file = read_text(photo);
+  REQUIRE(read_array(folder.write("whole.jpg", file)).ok());
+  REQUIRE(read_array(folder.write("longer.jpg", file + "tail")).ok());
+  for (size_t length = 0; length < file.size(); length += 499) {
+    CAPTURE(length);
+    CHECK(read_array(folder.write("cut.jpg", file.substr(0, length))).status().code() ==
+          Code::malformed);
+  }
 }
 
 TEST_CASE("the top classes come in order, NaN last, and the first of equals first") {

@@ -73,10 +73,55 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-std::string pnm(int width, int height, int channels, const std::vector<uint8_t>& pixels) {
-  std::ostringstream text;
-  text << (channels == 3 ? "P6\n" : "P5\n") << width << ' ' << height << "\n255\n";
-  return text.str() + std::string(pixels.begin(), pixels.end());
+namespace {
+
+std::string big_endian(uint32_t value) {
+  std::string bytes;
+  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift);
+  return bytes;
+}
+
+std::string png_chunk(const std::string& type, const std::string& data) {
+  uint32_t crc = ~0u;
+  for (const char c : type + data) {
+    crc ^= static_cast<uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+  }
+  return big_endian(static_cast<uint32_t>(data.size())) + type + data + big_endian(~crc);
+}
+
+// zlib without compression: one stored block.
+std::string stored(const std::string& data) {
+  const auto length = static_cast<uint16_t>(data.size());
+  uint32_t a = 1, b = 0;
+  for (const char c : data) {
+    a = (a + static_cast<uint8_t>(c)) % 65521;
+    b = (b + a) % 65521;
+  }
+  std::string block = "\x78\x01\x01";
+  for (const int part : {length & 0xff, length >> 8, ~length & 0xff, (~length >> 8) & 0xff}) {
+    block += static_cast<char>(part);
+  }
+  return block + data + big_endian(b << 16 | a);
+}
+
+}  // namespace
+
+std::string png(int width, int height, int channels, const std::vector<uint8_t>& pixels) {
+  const auto row_bytes = static_cast<size_t>(width * channels);
+  REQUIRE(pixels.size() == row_bytes * static_cast<size_t>(height));
+  std::string rows;
+  for (size_t at = 0; at < pixels.size(); at += row_bytes) {
+    rows += '\0';  // the row's filter: none
+    rows.append(pixels.begin() + static_cast<std::ptrdiff_t>(at),
+                pixels.begin() + static_cast<std::ptrdiff_t>(at + row_bytes));
+  }
+  REQUIRE(rows.size() <= 65535);
+  const std::string header = big_endian(static_cast<uint32_t>(width)) +
+                             big_endian(static_cast<uint32_t>(height)) + '\x08' +
+                             (channels == 3 ? '\x02' : '\0') + std::string(3, '\0');
+  return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + png_chunk("IDAT", stored(rows)) +
+         png_chunk("IEND", "");
 }
 
 double json_number(const std::string& json, const std::string& key) {

@@ -39,8 +39,8 @@ bool failed_with(const Outcome& outcome, const std::string& part);
 
 std::string read_text(const std::string& path);
 
-// A binary PPM (three channels) or PGM (one).
-std::string pnm(int width, int height, int channels, const std::vector<uint8_t>& pixels);
+// A PNG file of 8-bit gray (one channel) or RGB (three) pixels; up to 65535 bytes of them.
+std::string png(int width, int height, int channels, const std::vector<uint8_t>& pixels);
 
 // The number that follows `"key": ` in a JSON text; NaN where there is none.
 double json_number(const std::string& json, const std::string& key);
