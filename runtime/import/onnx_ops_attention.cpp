@@ -39,10 +39,11 @@ Result<Operands> read_operands(Context& c) {
   ValueId* const parts[] = {&result.q, &result.k, &result.v};
   FIRN_ASSIGN(const int64_t q_heads, c.attr("q_num_heads", int64_t{0}));
   FIRN_ASSIGN(const int64_t kv_heads, c.attr("kv_num_heads", int64_t{0}));
+  int rank = 0;
   for (size_t i = 0; i < 3; ++i) {
     FIRN_ASSIGN(*parts[i], c.input(i));
-    const int rank = c.rank(*parts[i]);
-    if (rank != c.rank(result.q) || (rank != 3 && rank != 4)) {
+    if (i == 0) rank = c.rank(*parts[i]);
+    if (rank != c.rank(*parts[i]) || (rank != 3 && rank != 4)) {
       return c.malformed("queries, keys and values need the same rank, 3 or 4");
     }
     result.flat = rank == 3;

@@ -149,6 +149,33 @@ TEST_CASE("inputs that do not fit are named") {
               Code::invalid_argument) == "the model has no input x");
 }
 
+TEST_CASE("several inputs are taken by name, and calibrate and freeze like one") {
+  GraphBuilder b(5);
+  const ValueId left = b.input("left", {1, 8, 8, 4}), right = b.input("right", {1, 8, 8, 4});
+  const ValueId sum =
+      b.binary("sum", Binary::Kind::add, b.conv("a", left, 8, 3, 1), b.conv("b", right, 8));
+  b.output(b.conv("out", sum, 3));
+  Session session = must(Session::create(must(make_model("test", std::move(b.graph)))));
+  const Shape shape{1, 8, 8, 4};
+  const auto run = [&](uint32_t seed, bool swapped) {
+    std::vector<float> x = frame(seed, shape), y = frame(seed + 1000, shape);
+    const NamedTensor l{"left", view(shape, x.data())}, r{"right", view(shape, y.data())};
+    Outputs outputs;
+    must(swapped ? session.run({r, l}, outputs) : session.run({l, r}, outputs));
+    return copy(outputs["out"]);
+  };
+  const std::vector<float> fp32 = run(1, false);
+  CHECK(run(1, true) == fp32);
+  must(session.calibrate());
+  for (uint32_t i = 0; i < 16; ++i) run(i, i % 2 == 0);
+  const FreezeReport report = must(session.freeze());
+  CHECK(report.layers_int8 == 4);
+  const std::vector<float> int8 = run(1, false);
+  CHECK(int8 != fp32);
+  CHECK(run(1, true) == int8);
+  CHECK(largest_difference(int8, fp32) < 0.1);
+}
+
 TEST_CASE("profile names every step, its kernel and its precision") {
   Session session = must(Session::create(small_model()));
   const std::vector<StepProfile> steps = must(session.profile(3));

@@ -241,8 +241,8 @@ std::string binaries() {
       .node("And", {"gt", "le"}, {"and"})
       .node("Not", {"and"}, {"not"})
       .node("Xor", {"not", "gt"}, {"xor"})
-      .node("Where", {"xor", "x", "Sum8"}, {"where"})
-      .node("Mod", {"where", "y"}, {"mod"}, {attr("fmod", int64_t{1})})
+      .node("Or", {"xor", "le"}, {"or"})
+      .node("Where", {"or", "x", "Sum8"}, {"where"})
       .end();
 }
 
