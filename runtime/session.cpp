@@ -64,6 +64,19 @@ Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& t
                                       ", got " + dtype_name(from.type)};
 }
 
+// Zeros for every input; they must stay until the run has ended.
+Result<std::vector<std::shared_ptr<const Buffer>>> bind_zeros(Program& program) {
+  std::vector<std::shared_ptr<const Buffer>> zeros;
+  const Graph& g = program.graph();
+  for (size_t i = 0; i < g.inputs.size(); ++i) {
+    const Value& input = g.value(g.inputs[i]);
+    FIRN_ASSIGN(auto zero, Buffer::allocate(input.shape.elements() * dtype_bytes(input.type)));
+    zeros.push_back(zero.first);
+    program.bind_input(i, zero.second.data());
+  }
+  return zeros;
+}
+
 }  // namespace
 
 bool has_int8_weights(const Graph& graph) {
@@ -119,13 +132,7 @@ Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Grap
   FIRN_ASSIGN(std::unique_ptr<Program> made,
               Program::compile(std::move(graph), compile_options, on));
   // The first run touches all memory and lets XNNPACK set itself up.
-  std::vector<std::shared_ptr<const Buffer>> zeros;
-  for (size_t i = 0; i < made->graph().inputs.size(); ++i) {
-    const Value& input = made->graph().value(made->graph().inputs[i]);
-    FIRN_ASSIGN(auto zero, Buffer::allocate(input.shape.elements() * dtype_bytes(input.type)));
-    zeros.push_back(zero.first);
-    made->bind_input(i, zero.second.data());
-  }
+  FIRN_ASSIGN(const auto zeros, bind_zeros(*made));
   FIRN_TRY(made->run(on));
   return std::shared_ptr<Program>(std::move(made));
 }
@@ -339,6 +346,7 @@ Result<std::vector<StepProfile>> Session::profile(int runs) {
   using Clock = std::chrono::steady_clock;
   const std::lock_guard lock(impl_->run_mutex);
   FIRN_ASSIGN(auto program, impl_->compile(impl_->program->shared_graph(), *impl_->pool));
+  FIRN_ASSIGN(const auto zeros, bind_zeros(*program));
   const std::span<const LoweredStep> steps = program->steps();
   std::vector<std::vector<double>> ms(steps.size());
   for (int r = 0; r < std::max(runs, 1); ++r) {

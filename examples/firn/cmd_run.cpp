@@ -98,7 +98,7 @@ void add_run(CLI::App& app, Action& action) {
   add_model_option(*command, options->model);
   command
       ->add_option("--input", options->inputs,
-                   "a picture or an .npy for each input of the model, in their order or by name")
+                   "a JPEG, PNG or .npy for each input of the model, in their order or by name")
       ->type_name("[NAME=]FILE");
   command->add_option("--output", options->output, "folder for the outputs, one .npy each")
       ->type_name("DIR");
