@@ -27,6 +27,17 @@ Status check_window(const InferContext& c, const Window& window) {
   return {};
 }
 
+// Positions in the padded input are counted in 32 bits.
+Status check_reach(const InferContext& c, const Window& window) {
+  for (size_t a = 0; a < 2; ++a) {
+    const int64_t reach = int64_t{window.dilation[a]} * (window.kernel[a] - int64_t{1}) + 1;
+    const int64_t padded = int64_t{c.shape(0)[static_cast<int>(a) + 1]} + window.pad[a] +
+                           window.pad[a + 2] + window.stride[a];
+    FIRN_TRY(c.dimension("the window with its padding", reach + padded).status());
+  }
+  return {};
+}
+
 // Weights [Cout,KH,KW,Cin/groups] that fit input, window and groups; bias that fits them.
 Status check_filter(const InferContext& c, const Window& window, int32_t groups) {
   FIRN_TRY(c.expect_inputs(2, 3));
@@ -61,6 +72,7 @@ Status does_not_fit(const InferContext& c, const Window& window) {
 
 Result<Inferred> infer_op(const InferContext& c, const Conv2d& op) {
   FIRN_TRY(check_filter(c, op.window, op.groups));
+  FIRN_TRY(check_reach(c, op.window));
   const Shape& x = c.shape(0);
   Shape y{x[0], 0, 0, c.shape(1)[0]};
   for (int a = 0; a < 2; ++a) {
@@ -92,6 +104,7 @@ Result<Inferred> infer_op(const InferContext& c, const Pool2d& op) {
   FIRN_TRY(c.expect_real(0));
   FIRN_TRY(c.expect_rank(0, 4));
   FIRN_TRY(check_window(c, op.window));
+  FIRN_TRY(check_reach(c, op.window));
   const Shape& x = c.shape(0);
   Shape y = x;
   for (int a = 0; a < 2; ++a) {

@@ -58,11 +58,11 @@ void add_prepare_options(CLI::App& command, PrepareOptions& options) {
 
 void add_data_options(CLI::App& command, DataOptions& options) {
   command
-      .add_option(
-          "--data", options.data,
-          "samples: a folder of JPEG and PNG pictures (sorted by name; with --labels a CSV: its rows), a "
-          "list of files, a CSV with a column file, or an .npy whose first axis is the "
-          "sample; once for each input of the model")
+      .add_option("--data", options.data,
+                  "samples: a folder of JPEG and PNG pictures (sorted by name; with --labels a "
+                  "CSV: its rows), a "
+                  "list of files, a CSV with a column file, or an .npy whose first axis is the "
+                  "sample; once for each input of the model")
       ->type_name("[NAME=]SRC")
       ->allow_extra_args(false);
   command

@@ -117,17 +117,15 @@ bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<ke
   return true;
 }
 
-bool constant_weights(const LowerContext& context, const Operands& o) {
-  return context.graph.is_constant(o.w) &&
-         (o.bias == ValueId::none || context.graph.is_constant(o.bias));
+bool constant_f32_weights(const LowerContext& context, const Operands& o) {
+  const auto fits = [&](ValueId id) {
+    return context.graph.is_constant(id) && context.value(id).type == DType::f32;
+  };
+  return fits(o.w) && (o.bias == ValueId::none || fits(o.bias));
 }
 
 const float* floats(const LowerContext& context, ValueId id) {
   return id == ValueId::none ? nullptr : context.value(id).as<float>().data();
-}
-
-bool is_int8(const LowerContext& context, const Operands& o) {
-  return context.value(o.x).type == DType::i8 && context.value(o.w).type == DType::i8;
 }
 
 }  // namespace
@@ -135,10 +133,9 @@ bool is_int8(const LowerContext& context, const Operands& o) {
 Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& op,
                    std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  if (!constant_weights(context, o)) return false;
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
-  if (!is_int8(context, o)) {
-    if (context.value(o.x).type != DType::f32) return false;
+  if (!is_int8_layer(context.graph, node)) {
+    if (!constant_f32_weights(context, o)) return false;
     const auto [bottom, right] = pad_bottom_right(s);
     return lower_xnn(
         context, node,
@@ -159,10 +156,9 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
 Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& op,
                     std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  if (!constant_weights(context, o)) return false;
   const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
-  if (!is_int8(context, o)) {
-    if (context.value(o.x).type != DType::f32) return false;
+  if (!is_int8_layer(context.graph, node)) {
+    if (!constant_f32_weights(context, o)) return false;
     return lower_xnn(
         context, node,
         kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
@@ -178,7 +174,7 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
 Lowered lower_conv_transpose(const LowerContext& context, const Node& node,
                              const ConvTranspose2d& op, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  if (!constant_weights(context, o) || context.value(o.x).type != DType::f32) return false;
+  if (!constant_f32_weights(context, o)) return false;
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
   return lower_xnn(context, node,
                    kernels::XnnOp::conv_transpose2d(s, op.window.pad[2], op.window.pad[3],

@@ -104,16 +104,17 @@ const Node* planar_transpose(const LowerContext& context, const Node& convert) {
   if (readers.size() != 1) return nullptr;
   const Node& reader = context.graph.nodes[static_cast<size_t>(readers[0])];
   const auto* transpose = std::get_if<Transpose>(&reader.op);
-  const bool to_nhwc = transpose != nullptr && transpose->perm == std::vector<int32_t>{0, 2, 3, 1};
-  return to_nhwc ? &reader : nullptr;
+  if (transpose == nullptr || transpose->perm != std::vector<int32_t>{0, 2, 3, 1}) return nullptr;
+  const Value& from = context.value(quantized);
+  const Value& to = context.value(reader.out[0]);
+  return from.type == to.type && from.quant == to.quant ? &reader : nullptr;
 }
 
 Lowered lower_convert(const LowerContext& context, const Node& node, const Convert&,
                       std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  const bool from_i8 = x.type == DType::i8 && x.quant && x.quant->per_tensor();
-  const bool to_i8 = y.type == DType::i8 && y.quant && y.quant->per_tensor();
+  const bool from_i8 = x.type == DType::i8, to_i8 = y.type == DType::i8;
   if (x.type == DType::f32 && to_i8) {
     const Node* transpose = planar_transpose(context, node);
     steps.push_back(transpose != nullptr ? quantize_planar_step(context, node, *transpose)

@@ -150,7 +150,6 @@ Lowered lower_binary(const LowerContext& context, const Node& node, const Binary
                      std::vector<LoweredStep>& steps) {
   const Value& y = context.value(node.out[0]);
   if (y.type != DType::i8) {
-    if (context.value(node.in[0]).type != DType::f32) return false;
     return lower_binary_f32(context, node, op, steps);
   }
   if (auto table = scalar_table(context, node, op)) {
@@ -193,7 +192,7 @@ Lowered lower_unary(const LowerContext& context, const Node& node, const Unary& 
   const ValueId x = node.in[0], y = node.out[0];
   const Value& in = context.value(x);
   const Value& out = context.value(y);
-  if (in.type == DType::i8 && out.type == DType::i8 && in.quant && out.quant) {
+  if (in.type == DType::i8 && out.type == DType::i8) {
     const Table8 table =
         make_table(*in.quant, *out.quant, [&](double v) { return evaluate(op, v); });
     steps.push_back(table_step(context, node, x, table));

@@ -14,9 +14,14 @@ bool same_quant(const Value& a, const Value& b) {
   return a.type == b.type && a.quant == b.quant;
 }
 
+bool per_tensor_i8(const Value& v) {
+  return v.type == DType::i8 && v.quant && v.quant->per_tensor();
+}
+
 // A Conv2d whose int8 kernel can write into wider pixels.
 bool writes_strided(const Graph& graph, const Node& node) {
-  return std::holds_alternative<Conv2d>(node.op) && graph.value(node.out[0]).type == DType::i8;
+  return std::holds_alternative<Conv2d>(node.op) && is_int8_layer(graph, node) &&
+         graph.value(node.out[0]).type == DType::i8;
 }
 
 // All int8, innermost axis, and every input made for this concatenation alone.
@@ -31,11 +36,30 @@ bool concat_in_place(const Graph& graph, const Uses& uses, const Node& node, con
   });
 }
 
+bool has_weights(const Op& op) {
+  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<ConvTranspose2d>(op) ||
+         std::holds_alternative<Dense>(op);
+}
+
 bool moves_no_bytes(const Graph& graph, const Node& node) {
   const bool view = std::holds_alternative<Reshape>(node.op) ||
                     (std::holds_alternative<Convert>(node.op) &&
                      same_quant(graph.value(node.in[0]), graph.value(node.out[0])));
   return view && graph.value(node.in[0]).type == graph.value(node.out[0]).type;
+}
+
+// What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
+// one scale. Weights are their layers' to look at.
+bool kernels_take(const Graph& graph, const Node& node) {
+  const auto fits = [&](ValueId id) {
+    if (id == ValueId::none) return true;
+    const Value& v = graph.value(id);
+    const bool weights = has_weights(node.op) && id == node.in[1];
+    const size_t elements = v.shape.elements();
+    return elements > 0 && elements <= INT32_MAX &&
+           (v.type != DType::i8 || weights || per_tensor_i8(v));
+  };
+  return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
 }
 
 // Overloads, one for each operator: a new operator does not compile until it has one.
@@ -78,6 +102,19 @@ struct Lowering {
 
 }  // namespace
 
+bool is_int8_layer(const Graph& graph, const Node& node) {
+  const Value& w = graph.value(node.in[1]);
+  const Value& y = graph.value(node.out[0]);
+  const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
+  const auto is_zero = [](int32_t z) { return z == 0; };
+  return per_tensor_i8(graph.value(node.in[0])) && w.constant != nullptr && w.type == DType::i8 &&
+         w.quant && w.quant->block == 0 && w.quant->axis <= 0 &&
+         std::ranges::all_of(w.quant->zero, is_zero) &&
+         (bias == ValueId::none ||
+          (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
+         (y.type == DType::f32 || per_tensor_i8(y));
+}
+
 int32_t LowerContext::pixel_stride(ValueId id) const {
   const int32_t stride = placement[index(id)].pixel_stride;
   const Shape& shape = value(id).shape;
@@ -107,6 +144,7 @@ Status lower_node(const LowerContext& context, const Node& node, std::vector<Low
                   [&](ValueId id) { return context.graph.is_constant(id); }))
     return {};
   if (moves_no_bytes(context.graph, node)) return {};
+  if (!kernels_take(context.graph, node)) return lower_reference(context, node, steps);
   FIRN_ASSIGN(const bool done, std::visit(Lowering{context, node, steps}, node.op));
   return done ? Status() : lower_reference(context, node, steps);
 }
@@ -130,7 +168,8 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 
 bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
               std::vector<ValueId> reads, std::vector<LoweredStep>& steps) {
-  if (op == nullptr) return false;
+  const auto is_f32 = [&](ValueId id) { return context.value(id).type == DType::f32; };
+  if (op == nullptr || !std::ranges::all_of(reads, is_f32) || !is_f32(node.out[0])) return false;
   auto step = make_step(
       [reads, y = node.out[0], op = std::move(op), name = node.name](const Frame& frame) -> Status {
         std::array<const float*, 2> in{};
@@ -171,9 +210,13 @@ kernels::ConvShape window_shape(const LowerContext& context, const Window& windo
 }
 
 std::pair<int32_t, int32_t> pad_bottom_right(const kernels::ConvShape& s) {
-  const int32_t rows = (s.out_h - 1) * s.stride_h + (s.kernel_h - 1) * s.dilation_h + 1;
-  const int32_t columns = (s.out_w - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
-  return {std::max(0, rows - s.in_h - s.pad_top), std::max(0, columns - s.in_w - s.pad_left)};
+  const auto behind = [](int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation,
+                         int64_t pad) {
+    const int64_t reached = (out - 1) * stride + (kernel - 1) * dilation + 1;
+    return static_cast<int32_t>(std::clamp<int64_t>(reached - in - pad, 0, INT32_MAX));
+  };
+  return {behind(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top),
+          behind(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)};
 }
 
 kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant) {

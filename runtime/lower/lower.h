@@ -35,6 +35,10 @@ std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
 // Appends the step (or none, where its output is a view) that computes the node.
 Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps);
 
+// Whether a Conv2d or Dense is one that the int8 kernels compute: constant weights with a scale per
+// channel, or one, and no zero points; int32 bias; the rest of one scale, or a float output.
+bool is_int8_layer(const Graph& graph, const Node& node);
+
 // A step from a function of a Frame.
 template <typename F>
 std::unique_ptr<Step> make_step(F f) {
@@ -50,7 +54,8 @@ std::unique_ptr<Step> make_step(F f) {
 LoweredStep describe_step(const LowerContext& context, const Node& node, std::unique_ptr<Step> step,
                           std::string kernel);
 
-// Lowering of one kind of node: false where it has no kernel of that kind, and the reference is to
+// Lowering of one kind of node. No tensor of it is empty; int8 ones are of one scale, but weights may
+// be anything. false where it has no kernel of that kind, and the reference is to
 // compute it.
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
@@ -74,7 +79,7 @@ Lowered lower_pad(const LowerContext&, const Node&, const Pad&, std::vector<Lowe
 Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
 
 // Appends a step that XNNPACK computes from the values `reads` (one or two); false where `op` is
-// null, that is, XNNPACK does not take the node in its form.
+// null, that is, XNNPACK does not take the node in its form, or a value is not f32.
 bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
               std::vector<ValueId> reads, std::vector<LoweredStep>& steps);
 

@@ -55,8 +55,8 @@ Lowered lower_pool_s8(const LowerContext& context, const Node& node, const Pool2
 Lowered lower_pool(const LowerContext& context, const Node& node, const Pool2d& op,
                    std::vector<LoweredStep>& steps) {
   const ValueId x = node.in[0], y = node.out[0];
-  if (context.value(x).type == DType::i8) return lower_pool_s8(context, node, op, steps);
-  if (context.value(x).type != DType::f32) return false;
+  if (context.value(x).type == DType::i8 && context.value(y).type == DType::i8)
+    return lower_pool_s8(context, node, op, steps);
   const kernels::ConvShape s = pool_shape(context, op.window, x, y);
   const auto [bottom, right] = pad_bottom_right(s);
   if (op.kind == Pool2d::Kind::max)
@@ -106,7 +106,6 @@ Lowered lower_softmax(const LowerContext& context, const Node& node, const Softm
   if (op.log || x.type != DType::f32 || rank == 0 || (op.axis != rank - 1 && op.axis != -1))
     return false;
   const auto c = static_cast<size_t>(x.shape[rank - 1]);
-  if (c == 0) return false;
   return push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool),
                   {node.in[0]}, steps);
 }
