@@ -58,8 +58,8 @@ Status InferContext::expect_bias(size_t i, int64_t channels) const {
   const auto has_scale_each = [&](const Value& v, int axis) {
     return v.quant && v.quant->block == 0 && v.quant->axis <= axis;
   };
-  const bool accumulators = in(i)->type == DType::i32 && has_scale_each(*in(0), -1) &&
-                            has_scale_each(*in(1), 0);
+  const bool accumulators =
+      in(i)->type == DType::i32 && has_scale_each(*in(0), -1) && has_scale_each(*in(1), 0);
   if (!accumulators) FIRN_TRY(expect_real(i));
   if (shape(i).rank != 1 || shape(i)[0] != channels)
     return malformed("bias is " + to_string(shape(i)) + ", expected " + std::to_string(channels));

@@ -4,8 +4,38 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
+
+#include "runtime/utf8.h"
 
 namespace firn {
+namespace {
+
+// The bytes of the character at the front of `text`; 0 where it does not belong in a line of text.
+size_t printable_length(std::string_view text) {
+  const auto first = static_cast<uint8_t>(text[0]);
+  return first < 0x20 || first == 0x7F ? 0 : utf8_length(text);
+}
+
+std::string one_line(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string line;
+  while (!text.empty()) {
+    const size_t length = printable_length(text);
+    if (length == 0) {
+      const auto byte = static_cast<uint8_t>(text[0]);
+      line += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    } else {
+      line += text.substr(0, length);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return line;
+}
+
+}  // namespace
+
+Status::Status(Code code, std::string message) : code_(code), message_(one_line(message)) {}
 
 const char* code_name(Code code) {
   switch (code) {

@@ -32,7 +32,9 @@ FIRN_API const char* code_name(Code code);
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+  // Control characters and bytes that are no UTF-8, as names in models may have, are spelled out:
+  // "\x0a".
+  FIRN_API Status(Code code, std::string message);
 
   bool ok() const { return code_ == Code::ok; }
   Code code() const { return code_; }

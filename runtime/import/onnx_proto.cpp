@@ -7,6 +7,8 @@
 #include <protozero/pbf_reader.hpp>
 #include <string>
 
+#include "runtime/utf8.h"
+
 namespace firn::onnx {
 namespace {
 
@@ -61,32 +63,9 @@ double double_of(pbf_reader& in) {
   return in.get_double();
 }
 
-// The length of the UTF-8 sequence at the front of `text` (RFC 3629: shortest form, no surrogates),
-// or 0. NUL counts as invalid: names also travel as C strings.
-size_t utf8_length(std::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t first = at(0);
-  if (first < 0x80) return first == 0 ? 0 : 1;
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((at(i) & 0xC0) != 0x80) return 0;
-  }
-  const uint8_t second = at(1);
-  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
-      (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) {
-    return 0;
-  }
-  return length;
-}
-
 std::string_view name_of(pbf_reader& in) {
   const std::string_view name = bytes_of(in);
-  for (size_t at = 0; at < name.size();) {
-    const size_t length = utf8_length(name.substr(at));
-    if (length == 0) throw Malformed{"a name is not valid UTF-8"};
-    at += length;
-  }
+  if (!is_utf8(name)) throw Malformed{"a name is not valid UTF-8"};
   return name;
 }
 

@@ -54,9 +54,8 @@ std::unique_ptr<Step> make_step(F f) {
 LoweredStep describe_step(const LowerContext& context, const Node& node, std::unique_ptr<Step> step,
                           std::string kernel);
 
-// Lowering of one kind of node. No tensor of it is empty; int8 ones are of one scale, but weights may
-// be anything. false where it has no kernel of that kind, and the reference is to
-// compute it.
+// Lowering of one kind of node. No tensor of it is empty; int8 ones are of one scale, but weights
+// may be anything. false where it has no kernel of that kind, and the reference is to compute it.
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
