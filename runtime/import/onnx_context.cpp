@@ -306,7 +306,7 @@ Result<ValueId> Context::convert(std::string_view suffix, ValueId x, DType to) {
 }
 
 Status Context::bind(ValueId id, size_t output) {
-  if (!wanted(output)) return {};
+  if (!wanted(output) || id == ValueId::none) return {};
   names_[proto_.outputs[output]] = id;
   return {};
 }

@@ -175,6 +175,9 @@ Lowered lower_conv_transpose(const LowerContext& context, const Node& node,
                              const ConvTranspose2d& op, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
   if (!constant_f32_weights(context, o)) return false;
+  // XNNPACK defines such an operator, and fails when it runs.
+  for (size_t i = 0; i < 2; ++i)
+    if (op.output_pad[i] >= op.window.stride[i]) return false;
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
   return lower_xnn(context, node,
                    kernels::XnnOp::conv_transpose2d(s, op.window.pad[2], op.window.pad[3],

@@ -90,6 +90,7 @@ std::optional<Affine> affine_of(const Rewrite& rewrite, int n, int axis) {
   const ValueId x = node.in[constant_first ? 1 : 0];
   const ValueId c = node.in[constant_first ? 0 : 1];
   const Shape& shape = rewrite.shape(x);
+  if (axis < 0 || axis >= shape.rank) return std::nullopt;  // a scalar
   if (rewrite.is_constant(x) || !shape.known() || shape != rewrite.shape(node.out[0]))
     return std::nullopt;
   const auto constants = per_channel(rewrite.graph(), c, shape.rank, axis, shape[axis]);

@@ -45,7 +45,8 @@ void fit_header(std::string& file, Random& random) {
 
 std::string mutate_firn(std::string file, const std::string& other, Random& random) {
   const size_t header_bytes = sizeof(NativeHeader);
-  for (size_t edits = 1 + random.below(4); edits > 0 && file.size() > header_bytes; --edits) {
+  size_t edits = random.one_in(2) ? 1 : 1 + random.below(4);
+  for (; edits > 0 && file.size() > header_bytes; --edits) {
     const size_t graph_end =
         std::min<size_t>(file.size(), header_bytes + header_of(file).graph_bytes % file.size());
     switch (random.below(12)) {

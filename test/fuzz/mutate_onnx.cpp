@@ -181,7 +181,8 @@ std::string mutate_onnx(const std::string& file, const std::string& other, Rando
   if (random.one_in(8)) return mutate_bytes(file, other, random);
   std::optional<Message> model = take_apart(file, 0), donor = take_apart(other, 0);
   if (!model || !donor) return mutate_bytes(file, other, random);
-  for (size_t edits = 1 + random.below(5); edits > 0; --edits) edit(*model, *donor, random);
+  size_t edits = random.one_in(2) ? 1 : 1 + random.below(5);
+  for (; edits > 0; --edits) edit(*model, *donor, random);
   std::string out = put_together(*model);
   out.resize(std::min(out.size(), kMaxBytes));
   return random.one_in(16) ? mutate_bytes(std::move(out), other, random) : out;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ONNX project's node tests: each model through the importer and the reference, as it is and
-// with every input but the first as a constant. What is not supported must say so; nothing may be
-// wrong.
+// The ONNX project's node tests: each model through the importer and the reference, as it is, with
+// every input but the first as a constant, and with all of them. What is not supported must say so;
+// nothing may be wrong, and no fewer may pass than did.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -165,7 +165,7 @@ TEST_CASE("onnx: the node tests pass or are refused") {
                       << mode.counts[Outcome::skipped] << " do not apply");
   }
   MESSAGE(passed_somehow << " pass in some way");
-  CHECK(passed_somehow >= 621);
+  CHECK(passed_somehow >= 644);
 }
 
 }  // namespace firn
