@@ -117,6 +117,7 @@ void Program::place(ValueId id, void* data) {
 
 void Program::bind_input(size_t i, const void* data) {
   const ValueId id = graph_->inputs[i];
+  if (data == nullptr) return;  // it has no elements
   if (staged_input_[i]) {
     std::memcpy(slots_[index(id)], data, value_bytes(graph_->value(id)));
   } else if (slots_[index(id)] != data) {

@@ -173,7 +173,7 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
     if (given == given_inputs.end())
       return {Code::invalid_argument, "input " + info.name + " is missing"};
     FIRN_TRY(check_shape(info, given->tensor.shape));
-    if (given->tensor.data == nullptr)
+    if (given->tensor.data == nullptr && given->tensor.shape.elements() != 0)
       return {Code::invalid_argument, "input " + info.name + ": its data is null"};
     shapes.push_back(given->tensor.shape);
     bound.push_back(given->tensor);
@@ -217,13 +217,16 @@ Status SessionImpl::hand_out(Outputs& given) const {
     if (out == given.tensors_.end())
       return {Code::invalid_argument, "the model has no output " + bound.name};
     const bool same_type = bound.tensor.type == out->tensor.type;
-    if (bound.tensor.shape != out->tensor.shape || bound.tensor.data == nullptr ||
+    if (bound.tensor.shape != out->tensor.shape ||
+        (bound.tensor.data == nullptr && out->tensor.bytes() != 0) ||
         (!same_type && bound.tensor.type != DType::f32))
       return {Code::invalid_argument,
               "output " + bound.name + ": expected " + dtype_name(out->tensor.type) + " " +
                   to_string(out->tensor.shape) + ", the bound tensor is " +
                   dtype_name(bound.tensor.type) + " " + to_string(bound.tensor.shape)};
-    if (same_type) {
+    if (out->tensor.bytes() == 0) {
+      // nothing to write
+    } else if (same_type) {
       std::memcpy(bound.tensor.data, out->tensor.data, out->tensor.bytes());
     } else {
       program->read_float(g.outputs[static_cast<size_t>(out - given.tensors_.begin())],
@@ -275,7 +278,7 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
   std::vector<Shape> shapes = impl->model->start_shapes;
   for (const auto& [name, shape] : options.input_shapes) {
     const auto info = std::find_if(impl->inputs.begin(), impl->inputs.end(),
-                                   [&](const TensorInfo& i) { return i.name == name; });
+                                   [&name = name](const TensorInfo& i) { return i.name == name; });
     if (info == impl->inputs.end())
       return Status(Code::invalid_argument, "the model has no input " + name);
     FIRN_TRY(check_shape(*info, shape));

@@ -41,7 +41,8 @@ Status apply_shape(const std::string& argument, std::vector<TensorInfo>& inputs)
 
 // The message with the file in front, where it does not name it yet.
 Status about(const std::string& path, const Status& status) {
-  const bool named = status.message().find(path) != std::string::npos;
+  const std::string shown = Status(status.code(), path).message();  // as messages spell it
+  const bool named = status.message().find(shown) != std::string::npos;
   return {status.code(), named ? status.message() : path + ": " + status.message()};
 }
 

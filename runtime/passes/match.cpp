@@ -33,6 +33,7 @@ std::optional<double> scalar(const Graph& graph, ValueId id) {
 
 std::optional<std::vector<double>> per_channel(const Graph& graph, ValueId id, int rank, int axis,
                                                int32_t channels) {
+  if (channels > kMostChannels) return std::nullopt;
   if (const std::optional<double> c = scalar(graph, id))
     return std::vector<double>(static_cast<size_t>(channels), *c);
   if (!graph.is_constant(id)) return std::nullopt;

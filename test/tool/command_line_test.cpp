@@ -57,7 +57,7 @@ TEST_CASE("missing and foreign files are named") {
     CHECK(failed_with(firn(command + " " + folder.write("text.onnx", "no model\n")), "text.onnx"));
   }
   const std::string odd = folder.write("two\nlines.onnx", "x");
-  CHECK(failed_with(firn("info '" + odd + "'"), "two?lines.onnx"));
+  CHECK(failed_with(firn("info '" + odd + "'"), "two\\x0alines.onnx"));
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include "examples/firn/npy.h"
 
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -48,7 +48,8 @@ void check_round_trip(const Shape& shape, std::vector<T> values) {
   const Result<Array> array = file->read();
   REQUIRE(array.ok());
   REQUIRE(array->data.size() == values.size() * sizeof(T));
-  CHECK(std::memcmp(array->data.data(), values.data(), array->data.size()) == 0);
+  const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
+  CHECK(std::equal(array->data.begin(), array->data.end(), bytes));
 }
 
 Status open_status(const std::string& content) {
