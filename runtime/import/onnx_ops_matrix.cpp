@@ -56,6 +56,7 @@ Result<ValueId> as_bias(Context& c, ValueId bias, int32_t n) {
   if (shape == Shape{n}) return bias;
   if (shape == Shape{1, n}) return c.reshape("bias", bias, {TargetDim::of(n)});
   if (shape.elements() != 1) return ValueId::none;
+  FIRN_TRY(c.allow(static_cast<size_t>(n) * sizeof(float)));  // weights [n, 0] take no room
   const std::vector<float> values(static_cast<size_t>(n), c.builder.value(bias).as<float>()[0]);
   return c.constant<float>("bias", {n}, values);
 }

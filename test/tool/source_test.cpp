@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "examples/firn/csv.h"
+#include "examples/firn/jpeg_check.h"
 #include "examples/firn/labels.h"
 #include "test/tool/tool.h"
 
@@ -176,6 +177,32 @@ TEST_CASE("pictures are decoded, broken ones are errors") {
   std::string huge = pixel(0);
   huge.replace(16, 8, std::string("\0\0\x4e\x20\0\0\x4e\x20", 8));  // 20000 x 20000
   CHECK(read_array(folder.write("huge.png", huge)).status().code() == Code::unsupported);
+}
+
+TEST_CASE("a JPEG is looked through before it is decoded") {
+  using namespace std::string_literals;
+  CHECK(is_jpeg("\xff\xff\xd8"));
+  CHECK(!is_jpeg(pixel(0)));
+  const std::string start = "\xff\xd8", end = "\xff\xd9";
+  const auto tables = [](int length, const std::string& counts) {
+    return "\xff\xc4"s + static_cast<char>(length >> 8) + static_cast<char>(length & 0xff) + '\0' +
+           counts;
+  };
+  const std::string full = std::string(14, '\0') + "\xff\x01", over = full.substr(1) + '\x01';
+  CHECK(jpeg_problem(start + end) == nullptr);
+  CHECK(jpeg_problem(start + tables(19 + 256, full) + std::string(256, 'v') + end) == nullptr);
+  CHECK(jpeg_problem(start + tables(19 + 257, over) + std::string(257, 'v') + end) != nullptr);
+  // The counts may lie behind what the segment claims as its length, between two scans, and behind
+  // fill bytes; what stands inside of another segment is no marker.
+  CHECK(jpeg_problem(start + tables(3, over) + end) != nullptr);
+  CHECK(jpeg_problem(start + "\xff\xda\0\2picture\xff\0\xff\xd0"s + '\xff' + tables(19, over) +
+                     end) != nullptr);
+  CHECK(jpeg_problem(start + "\xff\xe1\0\x17"s + tables(19, over) + end) == nullptr);
+  CHECK(jpeg_problem(start + "\xff\xe1\0\1"s + end) != nullptr);
+  CHECK(jpeg_problem(start + "\xff\xe1\0\x08"s + end) !=
+        nullptr);  // the end belongs to the segment
+  CHECK(jpeg_problem(start) != nullptr);
+  CHECK(jpeg_problem("\xff") != nullptr);
 }
 
 TEST_CASE("a JPEG that is cut off anywhere is an error") {
