@@ -34,6 +34,7 @@ void Calibration::map_slots(const Program& program) {
 }
 
 void Calibration::begin(const Program& program) {
+  if (paused_) return;
   const auto every = static_cast<size_t>(std::max(options_.hold_back_every, 1));
   // With a table's ranges there is nothing to observe: every frame is one to verify on.
   const bool due = !observer_.has_value() || started_ % every == every / 2;
@@ -83,6 +84,7 @@ void Calibration::hold_back(const Program& program, std::span<const Tensor> inpu
 }
 
 bool Calibration::end(const Program& program, std::span<const Tensor> inputs) {
+  if (paused_) return false;
   if (holding_) {
     hold_back(program, inputs);
     return false;
@@ -107,7 +109,10 @@ CalibrationStatus Calibration::status() const {
 }
 
 CalibrationData Calibration::data() const {
-  return {observer_, ranges_, {held_.begin(), held_.end()}, status()};
+  return {observer_.has_value() ? &*observer_ : nullptr,
+          ranges_,
+          {held_.begin(), held_.end()},
+          status()};
 }
 
 void Calibration::forget() {

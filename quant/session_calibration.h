@@ -25,7 +25,7 @@ struct HeldFrame {
 
 // What a freeze starts from.
 struct CalibrationData {
-  std::optional<Observer> observer;        // of frames, or
+  const Observer* observer = nullptr;      // of frames, or
   std::map<std::string, Interval> ranges;  // of a table
   std::vector<std::shared_ptr<const HeldFrame>> held;
   CalibrationStatus status;
@@ -46,7 +46,9 @@ class Calibration {
   bool end(const Program& program, std::span<const Tensor> inputs);
 
   CalibrationStatus status() const;
-  // A copy to freeze from, while frames go on coming.
+  // While paused, frames are answered but not observed, so that data() can be read without the run
+  // mutex, and without copying it under that.
+  void pause(bool paused) { paused_ = paused; }
   CalibrationData data() const;
   const CalibrateOptions& options() const { return options_; }
   // The thread of the automatic freeze, joined when the calibration goes.
@@ -66,6 +68,7 @@ class Calibration {
   std::string held_rejected_name_;
   bool holding_ = false;  // the frame under way is held back
   bool converged_ = false;
+  bool paused_ = false;
   // Observer slots of the running program's values, -1: not observed.
   std::shared_ptr<const Graph> mapped_;
   std::vector<int> slot_;

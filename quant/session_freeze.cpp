@@ -24,7 +24,7 @@ std::string number(double x) {
 
 // The range of each tensor that is to be quantized, by name.
 std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method method) {
-  if (!data.observer.has_value()) return data.ranges;
+  if (data.observer == nullptr) return data.ranges;
   std::map<std::string, Interval> ranges;
   for (size_t i = 0; i < data.observer->tensors().size(); ++i)
     if (data.observer->histogram(i).frames() > 0)
@@ -34,7 +34,7 @@ std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method 
 
 std::map<std::string, std::vector<double>> means_of(const CalibrationData& data) {
   std::map<std::string, std::vector<double>> means;
-  if (!data.observer.has_value()) return means;
+  if (data.observer == nullptr) return means;
   for (size_t i = 0; i < data.observer->tensors().size(); ++i)
     if (auto mean = data.observer->channel_means(i); !mean.empty())
       means[data.observer->tensors()[i].name] = std::move(mean);
@@ -43,10 +43,10 @@ std::map<std::string, std::vector<double>> means_of(const CalibrationData& data)
 
 void warn(const CalibrationData& data, const CalibrateOptions& calibrated, FreezeReport& report) {
   const CalibrationStatus& status = data.status;
-  if (data.observer.has_value() && status.frames < kFewFrames)
+  if (data.observer != nullptr && status.frames < kFewFrames)
     report.warnings.push_back("calibrated on " + std::to_string(status.frames) +
                               " frames only; ranges of unseen ones may be clipped");
-  if (data.observer.has_value() && status.movement > calibrated.tolerance)
+  if (data.observer != nullptr && status.movement > calibrated.tolerance)
     report.warnings.push_back("the ranges still moved by " + number(100 * status.movement) +
                               " % since half as many frames, " + status.moves_most + " most");
   if (status.rejected > 0)
@@ -104,6 +104,32 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   return frozen;
 }
 
+// A session's calibration, paused between two runs until this goes. The control mutex is held all
+// the while, so that the calibration stays.
+class Paused {
+ public:
+  // nullptr inside where the session has no calibration, or not the expected one.
+  Paused(const SessionImpl& impl, const Calibration* expected) : impl_(impl) {
+    const std::lock_guard lock(impl.run_mutex);
+    Calibration* calibration = calibration_of(impl);
+    if (expected != nullptr && calibration != expected) return;
+    calibration_ = calibration;
+    if (calibration_ != nullptr) calibration_->pause(true);
+  }
+  ~Paused() {
+    const std::lock_guard lock(impl_.run_mutex);
+    if (calibration_ != nullptr) calibration_->pause(false);
+  }
+  Paused(const Paused&) = delete;
+  Paused& operator=(const Paused&) = delete;
+
+  Calibration* get() const { return calibration_; }
+
+ private:
+  const SessionImpl& impl_;
+  Calibration* calibration_ = nullptr;
+};
+
 // The tap that feeds a calibration, and starts the automatic freeze when it has converged.
 std::shared_ptr<Tap> make_tap(SessionImpl& impl, Calibration& calibration) {
   auto tap = std::make_shared<Tap>();
@@ -151,20 +177,14 @@ std::shared_ptr<const Graph> running_graph(const SessionImpl& impl) {
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
                                     const Calibration* expected) {
   const std::lock_guard control(impl.control_mutex);
-  CalibrationData data;
-  CalibrateOptions calibrated;
-  std::shared_ptr<const Graph> graph;
-  {
-    const std::lock_guard lock(impl.run_mutex);
-    const Calibration* calibration = calibration_of(impl);
-    if (calibration == nullptr || (expected != nullptr && calibration != expected))
-      return Status(Code::failed_precondition, "freeze: the session has not been calibrated");
-    FIRN_TRY(check_float(impl, "freeze"));
-    data = calibration->data();
-    calibrated = calibration->options();
-    graph = impl.program->shared_graph();
-  }
-  if (data.observer.has_value() && data.observer->frames() == 0)
+  const Paused calibration(impl, expected);
+  if (calibration.get() == nullptr)
+    return Status(Code::failed_precondition, "freeze: the session has not been calibrated");
+  FIRN_TRY(check_float(impl, "freeze"));
+  const CalibrationData data = calibration.get()->data();
+  const CalibrateOptions& calibrated = calibration.get()->options();
+  const std::shared_ptr<const Graph> graph = running_graph(impl);
+  if (data.observer != nullptr && data.observer->frames() == 0)
     return Status(
         Code::failed_precondition,
         "freeze: no frames were observed since calibrate()" +
@@ -181,7 +201,7 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
   if (!options.keep_float_weights) {
     const std::lock_guard lock(impl.run_mutex);
     impl.model = nullptr;
-    if (Calibration* calibration = calibration_of(impl)) calibration->forget();
+    calibration.get()->forget();
   }
   return std::move(frozen->report);
 }
@@ -208,21 +228,14 @@ Result<FreezeReport> Session::freeze(const FreezeOptions& options) {
 
 Status Session::save_table(const std::string& path) const {
   const std::lock_guard control(impl_->control_mutex);
-  CalibrationData data;
-  CalibrateOptions calibrated;
-  std::shared_ptr<const Graph> graph;
-  {
-    const std::lock_guard lock(impl_->run_mutex);
-    const Calibration* calibration = calibration_of(*impl_);
-    if (calibration == nullptr)
-      return {Code::failed_precondition, "save_table: the session has not been calibrated"};
-    data = calibration->data();
-    calibrated = calibration->options();
-  }
+  const Paused calibration(*impl_, nullptr);
+  if (calibration.get() == nullptr)
+    return {Code::failed_precondition, "save_table: the session has not been calibrated"};
   FIRN_TRY(check_float(*impl_, "save_table"));
-  return write_table(path,
-                     make_table_of(*running_graph(*impl_), pick_ranges(data, calibrated.method),
-                                   calibrated.method, data.status.frames));
+  const CalibrationData data = calibration.get()->data();
+  const Method method = calibration.get()->options().method;
+  return write_table(path, make_table_of(*running_graph(*impl_), pick_ranges(data, method), method,
+                                         data.status.frames));
 }
 
 Status Session::load_table(const std::string& path) {

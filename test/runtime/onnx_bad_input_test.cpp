@@ -150,6 +150,12 @@ TEST_CASE("onnx: operators, domains and attributes that are not known are named"
         "malformed: onnx: node 'n' (Elu): attribute 'alpha' has type 2, expected 1");
   CHECK(refusal(OnnxModel().input("x", {1}).node("Add", {"x"}, {"y"}, {}, "n").output("y")) ==
         "malformed: onnx: node 'n' (Add): input 1 is missing");
+  CHECK(refusal(OnnxModel(23)
+                    .input("x", {2, 3})
+                    .initializer(onnx_floats("w", {3}, {1, 2, 3}))
+                    .node("RMSNormalization", {"x", "w"}, {"y", "mean"}, {}, "n")
+                    .output("y")) ==
+        "unsupported: onnx: node 'n' (RMSNormalization): output 'mean' is not supported");
 }
 
 TEST_CASE("onnx: shapes that cannot be") {
@@ -273,6 +279,14 @@ TEST_CASE("onnx: a small file cannot ask for large constants") {
                   .output("y")) ==
       "unsupported: onnx: node 't' (Trilu): it needs a constant of 3600000000 bytes, too many for "
       "a model of this size");
+  CHECK(refusal(OnnxModel()
+                    .input("x", {1, 0})
+                    .initializer(onnx_floats("w", {0, 2000000000}, {}))
+                    .initializer(onnx_floats("c", {1}, {1}))
+                    .node("Gemm", {"x", "w", "c"}, {"y"}, {}, "g")
+                    .output("y")) ==
+        "unsupported: onnx: node 'g' (Gemm): it needs a constant of 8000000000 bytes, too many for "
+        "a model of this size");
 }
 
 TEST_CASE("onnx: external data stays in the model's folder and in its file") {

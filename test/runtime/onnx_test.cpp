@@ -72,6 +72,19 @@ TEST_CASE("onnx: Conv becomes NHWC between Transposes, its constant weights tran
   CHECK(run_floats(model, {1, 2, 3, 3}, iota(18)) == Floats{368, 396, 452, 480});
 }
 
+TEST_CASE("onnx: Attention of three dimensions, heads side by side") {
+  // One key: its values are the answer to any query.
+  const OnnxModel model =
+      OnnxModel(23)
+          .input("q", {1, 2, 4})
+          .initializer(onnx_floats("k", {1, 1, 4}, {1, 2, 3, 4}))
+          .initializer(onnx_floats("v", {1, 1, 4}, {5, 6, 7, 8}))
+          .node("Attention", {"q", "k", "v"}, {"y"},
+                {attr("q_num_heads", int64_t{2}), attr("kv_num_heads", int64_t{2})})
+          .output("y");
+  check_close(run_floats(model, {1, 2, 4}, iota(8)), {5, 6, 7, 8, 5, 6, 7, 8});
+}
+
 TEST_CASE("onnx: a one-dimensional Conv runs as an image of one row") {
   const OnnxModel model =
       OnnxModel()

@@ -94,6 +94,17 @@ TEST_CASE("fold_affine_after leaves what is not per channel, shared or not finit
   CHECK(run_pass("fold_affine_after", b.graph) == 0);
 }
 
+TEST_CASE("affine passes leave scalars, and scalars over more channels than layers have") {
+  for (const Shape& shape : {Shape{}, Shape{1, 2'000'000'000}}) {
+    for (const char* pass : {"fold_affine_after", "fold_affine_before"}) {
+      GraphBuilder b;
+      const ValueId x = b.unary("x", U::tanh, b.input("in", shape));
+      b.output(b.binary("y", B::mul, x, b.scalar(2)));
+      CHECK(run_pass(pass, b.graph) == 0);
+    }
+  }
+}
+
 TEST_CASE("fold_affine_after gives shared weights to the layer alone") {
   GraphBuilder b;
   const ValueId x = b.input("x", {2, 6});
