@@ -11,6 +11,9 @@ namespace {
 // The spatial dimensions of weights [., ., spatial...]; they have to be known.
 Result<std::vector<int32_t>> kernel_of(const Context& c, ValueId w, int rank) {
   const Shape& shape = c.shape(w);
+  if (rank < 3) {
+    return c.malformed("the input has rank " + std::to_string(rank) + ", expected 3 or 4");
+  }
   if (shape.rank != rank) {
     return c.malformed("weights are " + to_string(shape) + ", the input has rank " +
                        std::to_string(rank));

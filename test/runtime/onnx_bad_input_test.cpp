@@ -47,6 +47,15 @@ TEST_CASE("onnx: looks_like_onnx tells models from other files, also cut-off one
   }
 }
 
+TEST_CASE("onnx: a convolution of scalars is refused") {
+  OnnxModel model = OnnxModel().input("x", {});
+  model.initializer(onnx_floats("w", {}, {1}))
+      .node("Conv", {"x", "w"}, {"y"}, {}, "conv")
+      .output("y");
+  CHECK(refusal(model.bytes()) ==
+        "malformed: onnx: node 'conv' (Conv): the input has rank 0, expected 3 or 4");
+}
+
 TEST_CASE("onnx: a model cut off anywhere is refused") {
   const std::string bytes = valid_model().bytes();
   REQUIRE(refusal(bytes) == "ok");
