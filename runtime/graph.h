@@ -124,7 +124,7 @@ Status infer_shapes(Graph& graph);
 Status infer(Graph& graph, const Node& node);
 // Computes a node whose inputs are all constant (or, for ShapeOf, known shapes) and makes its outputs
 // constants. failed_precondition where an input is not; refused where the result passes
-// kMaxFoldedBytes. The node stays, for sweep() to remove.
+// kMaxFoldedBytes or would take long to compute. The node stays, for sweep() to remove.
 Status fold_node(Graph& graph, const Node& node);
 inline constexpr size_t kMaxFoldedBytes = size_t{256} << 20;
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shape and type inference of nodes and graphs, and the folding of the constants that shapes need.
+#include <algorithm>
+
 #include "runtime/graph.h"
 #include "runtime/infer_context.h"
 
@@ -10,11 +12,36 @@ namespace {
 // or scales fit, and folding them costs next to nothing.
 constexpr size_t kMaxShapeElements = 1024;
 
+// What a fold may add up: a load is not to take minutes.
+constexpr double kMaxFoldedSummands = 1 << 27;
+
 bool all_constant(const Graph& graph, const Node& node) {
   if (std::holds_alternative<ShapeOf>(node.op)) return true;
   for (ValueId id : node.in)
     if (id != ValueId::none && !graph.is_constant(id)) return false;
   return true;
+}
+
+// What the reference computes for the node, in terms of sums; only of operators that may take much
+// longer than reading their inputs and writing their outputs. In double: it may be any number.
+double summands(const Graph& graph, const Node& node) {
+  const auto shape = [&](ValueId id) -> const Shape& { return graph.value(id).shape; };
+  const auto elements = [&](ValueId id) { return static_cast<double>(shape(id).elements()); };
+  const Shape& x = shape(node.in.empty() ? node.out[0] : node.in[0]);
+  double each = 0;
+  if (const auto* pool = std::get_if<Pool2d>(&node.op)) {
+    each = 1;
+    for (size_t a = 0; a < 2; ++a)
+      each *= std::min(pool->window.kernel[a], x[static_cast<int>(a) + 1]);
+  } else if (const auto* norm = std::get_if<LocalResponseNorm>(&node.op)) {
+    each = std::min(norm->size, x[3]);
+  } else if (std::holds_alternative<MatMul>(node.op)) {
+    each = x[x.rank - 1];
+  } else if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op) ||
+             std::holds_alternative<ConvTranspose2d>(node.op)) {
+    each = elements(node.in[1]) / std::max(1, shape(node.in[1])[0]);
+  }
+  return each * elements(node.out[0]);
 }
 
 // Shape arithmetic; quantized constants are left to the passes that fuse their Converts.
@@ -106,6 +133,8 @@ Status fold_node(Graph& graph, const Node& node) {
     return fail(node, Code::refused,
                 "its constant result " + to_string(value.shape) + " passes " +
                     std::to_string(kMaxFoldedBytes) + " bytes");
+  if (summands(graph, node) > kMaxFoldedSummands)
+    return fail(node, Code::refused, "its constant result takes too long to compute");
   FIRN_ASSIGN(auto memory, Buffer::allocate(out.bytes()));
   out.data = memory.second.data();
   FIRN_TRY(reference(graph, node, in, std::span(&out, 1)));

@@ -1,27 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference convolutions and matrix products: plain loops, sums in double.
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
 #include "runtime/geometry.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
 namespace {
 
-// Whether tap `k` of the window at `out` reads inside the input, and where.
-bool tap(const Window& window, size_t axis, int64_t out, int64_t k, int64_t size, int64_t& at) {
-  at = out * window.stride[axis] + k * window.dilation[axis] - window.pad[axis];
-  return at >= 0 && at < size;
+// Where the taps of an output lie along one axis: tap k at first + k * step. It reads a pixel where
+// that is inside [0, end) and a multiple of `spacing`, the distance of the pixels.
+struct Taps {
+  int64_t first, step, end, spacing;
+
+  // Those inside are [begin, end) of `kernel`: windows may be much larger than the input.
+  std::pair<int64_t, int64_t> inside(int64_t kernel) const {
+    const auto up_to = [&](int64_t way) {  // taps before that far from the first
+      return std::clamp<int64_t>((way + std::abs(step) - 1) / std::abs(step), 0, kernel);
+    };
+    if (step > 0) return {up_to(-first), up_to(end - first)};
+    return {up_to(first - end + 1), up_to(first + 1)};
+  }
+};
+
+Taps gather(const Window& window, size_t axis, int64_t out, int64_t size) {
+  return {out * window.stride[axis] - window.pad[axis], window.dilation[axis], size, 1};
 }
 
-// Whether output `out` of a transposed convolution gets something by tap `k`, and from where.
-bool spread(const Window& window, size_t axis, int64_t out, int64_t k, int64_t size, int64_t& at) {
-  const int64_t reached = out + window.pad[axis] - k * window.dilation[axis];
-  at = reached / window.stride[axis];
-  return reached >= 0 && reached % window.stride[axis] == 0 && at < size;
+// Of a transposed convolution, seen from its output: the input's pixels are `stride` apart there.
+Taps spread(const Window& window, size_t axis, int64_t out, int64_t size) {
+  const int64_t stride = window.stride[axis];
+  return {out + window.pad[axis], -int64_t{window.dilation[axis]}, size * stride, stride};
 }
 
-// y[n,oy,ox,oc] = bias[oc] + the sum over taps that `reads` finds and the channels of oc's group.
+// y[n,oy,ox,oc] = bias[oc] + the sum over the taps that read a pixel and the channels of oc's
+// group.
 Status convolve(const Call& c, const Window& window, int32_t groups, const Clamp& clamp,
-                bool (*reads)(const Window&, size_t, int64_t, int64_t, int64_t, int64_t&)) {
+                Taps (*taps_of)(const Window&, size_t, int64_t, int64_t)) {
   FIRN_ASSIGN(const Operand x, c.load(0, DType::f32));
   FIRN_ASSIGN(const Operand w, c.load(1, DType::f32));
   FIRN_ASSIGN(const Operand bias, c.load_bias(2));
@@ -35,14 +52,19 @@ Status convolve(const Call& c, const Window& window, int32_t groups, const Clamp
   float* yd = y.f32().data();
   for (int64_t n = 0; n < ys[0]; ++n)
     for (int64_t oy = 0; oy < ys[1]; ++oy)
-      for (int64_t ox = 0; ox < ys[2]; ++ox)
+      for (int64_t ox = 0; ox < ys[2]; ++ox) {
+        const Taps rows = taps_of(window, 0, oy, xs[1]), columns = taps_of(window, 1, ox, xs[2]);
+        const auto [ky_begin, ky_end] = rows.inside(ws[1]);
+        const auto [kx_begin, kx_end] = columns.inside(ws[2]);
         for (int64_t oc = 0; oc < ys[3]; ++oc) {
           double sum = bias.f32().empty() ? 0.0 : bias.f32()[static_cast<size_t>(oc)];
-          int64_t iy = 0, ix = 0;
-          for (int64_t ky = 0; ky < ws[1]; ++ky) {
-            if (!reads(window, 0, oy, ky, xs[1], iy)) continue;
-            for (int64_t kx = 0; kx < ws[2]; ++kx) {
-              if (!reads(window, 1, ox, kx, xs[2], ix)) continue;
+          for (int64_t ky = ky_begin; ky < ky_end; ++ky) {
+            const int64_t y_at = rows.first + ky * rows.step;
+            if (y_at % rows.spacing != 0) continue;
+            for (int64_t kx = kx_begin; kx < kx_end; ++kx) {
+              const int64_t x_at = columns.first + kx * columns.step;
+              if (x_at % columns.spacing != 0) continue;
+              const int64_t iy = y_at / rows.spacing, ix = x_at / columns.spacing;
               const float* pixel =
                   xd + ((n * xs[1] + iy) * xs[2] + ix) * xs[3] + oc / group_out * channels;
               const float* filter = wd + ((oc * ws[1] + ky) * ws[2] + kx) * channels;
@@ -52,6 +74,7 @@ Status convolve(const Call& c, const Window& window, int32_t groups, const Clamp
           }
           *yd++ = clamped(sum, clamp);
         }
+      }
   c.store(y);
   return {};
 }
@@ -59,7 +82,7 @@ Status convolve(const Call& c, const Window& window, int32_t groups, const Clamp
 }  // namespace
 
 Status compute(const Call& c, const Conv2d& op) {
-  return convolve(c, op.window, op.groups, op.clamp, tap);
+  return convolve(c, op.window, op.groups, op.clamp, gather);
 }
 
 Status compute(const Call& c, const ConvTranspose2d& op) {
