@@ -11,7 +11,8 @@
 
 namespace firn::kernels {
 
-// Restricted to depthwise shapes; weights: [channels][kernel_h][kernel_w]. to_float is not supported.
+// Restricted to depthwise shapes; weights: [channels][kernel_h][kernel_w]. to_float is not
+// supported.
 using DwConvS8 = GemmS8;
 
 std::span<const DwConvS8> dwconv_s8_table();

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <new>
 
-// pthreadpool is not built with ThreadSanitizer, which therefore does not see that it orders a task's
-// hand-over and its end: said here in its place.
+// pthreadpool is not built with ThreadSanitizer, which therefore does not see that it orders a
+// task's hand-over and its end: said here in its place.
 #if defined(__SANITIZE_THREAD__)
 extern "C" void __tsan_acquire(void* address);
 extern "C" void __tsan_release(void* address);

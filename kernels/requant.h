@@ -30,7 +30,9 @@ inline int8_t requantize(int32_t acc, float scale, const Clamp8& c) {
 }
 
 // The one rounding of a scale ratio: computed in double by the caller, rounded here.
-inline float rescale(double ratio) { return static_cast<float>(ratio); }
+inline float rescale(double ratio) {
+  return static_cast<float>(ratio);
+}
 
 }  // namespace firn::kernels
 

@@ -28,10 +28,12 @@ struct SamplePattern {
   uint32_t phase;
 
   SamplePattern(size_t n, size_t max_count, uint32_t phase = 0)
-      : stride(n <= max_count ? 1 : (n + max_count - 1) / max_count), count(n / stride),
+      : stride(n <= max_count ? 1 : (n + max_count - 1) / max_count),
+        count(n / stride),
         phase(phase) {}
   size_t operator[](size_t i) const {
-    const uint32_t fraction = phase + static_cast<uint32_t>(i) * 2654435769u;  // 2^32 / golden ratio
+    const uint32_t fraction =
+        phase + static_cast<uint32_t>(i) * 2654435769u;  // 2^32 / golden ratio
     return i * stride + static_cast<size_t>((static_cast<uint64_t>(fraction) * stride) >> 32);
   }
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The canonical operators: every importer ends in these, and every pass, kernel and quantizer starts
-// from them. Spatial operators are NHWC; importers of NCHW formats put Transposes around them, and
-// the transpose pass removes those again.
+// The canonical operators: every importer ends in these, and every pass, kernel and quantizer
+// starts from them. Spatial operators are NHWC; importers of NCHW formats put Transposes around
+// them, and the transpose pass removes those again.
 #ifndef FIRN_RUNTIME_OPS_H_
 #define FIRN_RUNTIME_OPS_H_
 
@@ -60,8 +60,20 @@ struct MatMul {
 
 // in: a, b, broadcast as in NumPy. out: their common shape; comparisons give boolean.
 struct Binary {
-  enum class Kind : uint8_t { add, sub, mul, div, max, min, pow, equal, less, greater, logical_and,
-                              logical_or };
+  enum class Kind : uint8_t {
+    add,
+    sub,
+    mul,
+    div,
+    max,
+    min,
+    pow,
+    equal,
+    less,
+    greater,
+    logical_and,
+    logical_or
+  };
   Kind kind = Kind::add;
   Clamp clamp{};
   bool operator==(const Binary&) const = default;
@@ -70,16 +82,31 @@ struct Binary {
 // in: x. out: f(x), element by element. alpha and beta as the kind says.
 struct Unary {
   enum class Kind : uint8_t {
-    clamp,         // alpha <= x <= beta
-    sigmoid, tanh, exp, log, sqrt, reciprocal, abs, neg, floor, ceil, round, erf, sin, cos,
+    clamp,  // alpha <= x <= beta
+    sigmoid,
+    tanh,
+    exp,
+    log,
+    sqrt,
+    reciprocal,
+    abs,
+    neg,
+    floor,
+    ceil,
+    round,
+    erf,
+    sin,
+    cos,
     hard_sigmoid,  // clamp(alpha x + beta, 0, 1)
     hard_swish,    // x * clamp(x / 6 + 0.5, 0, 1)
     silu,          // x * sigmoid(alpha x)
-    mish, softplus, softsign,
-    elu,           // alpha (exp(x) - 1) below 0
-    leaky_relu,    // alpha x below 0
-    gelu,          // x Phi(x), erf form
-    gelu_tanh,     // its tanh approximation
+    mish,
+    softplus,
+    softsign,
+    elu,         // alpha (exp(x) - 1) below 0
+    leaky_relu,  // alpha x below 0
+    gelu,        // x Phi(x), erf form
+    gelu_tanh,   // its tanh approximation
     logical_not,
   };
   Kind kind = Kind::clamp;
@@ -138,8 +165,8 @@ struct Pad {
   bool operator==(const Pad&) const = default;
 };
 
-// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, one -1 takes
-// the rest.
+// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, one -1
+// takes the rest.
 struct Reshape {
   std::vector<int32_t> shape{};
   bool from_input = false;  // the shape is in[1]
@@ -234,10 +261,10 @@ struct Convert {
   bool operator==(const Convert&) const = default;
 };
 
-using Op = std::variant<Conv2d, ConvTranspose2d, Dense, MatMul, Binary, Unary, PRelu, Pool2d, Reduce,
-                        Softmax, Concat, Slice, Pad, Reshape, Transpose, Resize2d,
-                        LocalResponseNorm, InstanceNorm, DepthToSpace, Gather, ShapeOf, Expand, Fill,
-                        Range, Where, ArgMax, Convert>;
+using Op = std::variant<Conv2d, ConvTranspose2d, Dense, MatMul, Binary, Unary, PRelu, Pool2d,
+                        Reduce, Softmax, Concat, Slice, Pad, Reshape, Transpose, Resize2d,
+                        LocalResponseNorm, InstanceNorm, DepthToSpace, Gather, ShapeOf, Expand,
+                        Fill, Range, Where, ArgMax, Convert>;
 
 // "Conv2d", "Add", "HardSwish": what reports and messages call it.
 const char* op_name(const Op& op);

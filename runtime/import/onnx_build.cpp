@@ -121,7 +121,8 @@ void GraphBuilder::rename(ValueId id, const std::string& name) {
 int32_t GraphBuilder::sample(size_t probe, std::string_view name, size_t axis) {
   const std::string key = name.empty() ? "#" + std::to_string(axis) : std::string(name);
   const size_t n = open_dims_.emplace(key, open_dims_.size()).first->second;
-  constexpr size_t kSamples = 1000;  // small numbers: three of them and channels are to fit a tensor
+  constexpr size_t kSamples =
+      1000;  // small numbers: three of them and channels are to fit a tensor
   const size_t odd = 2 * (n % kSamples) + 2 * probe + 1;
   return probe == 0 ? 1 : static_cast<int32_t>(32 * odd + (probe == 3 ? 17 : 0));
 }

@@ -108,7 +108,8 @@ class Context {
                         int32_t end, int32_t step = 1);
   Result<ValueId> convert(std::string_view suffix, ValueId x, DType to);
 
-  // Says that output i is this value; one that is none is an output that the operator does not have.
+  // Says that output i is this value; one that is none is an output that the operator does not
+  // have.
   Status bind(ValueId id, size_t output = 0);
   Status bind(const Result<ValueId>& id, size_t output = 0);
 

@@ -27,8 +27,8 @@ bool same_encoding(const Value& a, const Value& b);
 // The one element of a plain constant, whatever its rank.
 std::optional<double> scalar(const Graph& graph, ValueId id);
 // A plain constant that, broadcast to `rank` dimensions, varies along `axis` alone, as one number
-// for each of the `channels` there. None for more channels than any layer has: a scalar costs a file
-// nothing, however many they are.
+// for each of the `channels` there. None for more channels than any layer has: a scalar costs a
+// file nothing, however many they are.
 inline constexpr int32_t kMostChannels = 1 << 20;
 std::optional<std::vector<double>> per_channel(const Graph& graph, ValueId id, int rank, int axis,
                                                int32_t channels);
