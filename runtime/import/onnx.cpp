@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "runtime/import/onnx_build.h"
+#include "runtime/import/graph_builder.h"
 #include "runtime/import/onnx_context.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_proto.h"
@@ -29,6 +29,36 @@ std::string quoted(std::string_view name) {
 
 bool is_default_domain(std::string_view domain) {
   return domain.empty() || domain == "ai.onnx";
+}
+
+// An input's type and shape. malformed and unsupported name it.
+Result<imports::InputInfo> declared(const ValueInfo& info) {
+  const auto fail = [&](Code code, const std::string& what) {
+    return Status(code, "onnx: input " + quoted(info.name) + ": " + what);
+  };
+  if (!info.is_tensor) return fail(Code::unsupported, "is not a tensor");
+  const std::optional<DType> type = canonical_type(info.type);
+  if (!type) {
+    return fail(Code::unsupported, "type " + element_name(info.type) + " is not supported");
+  }
+  if (!info.shape) return fail(Code::unsupported, "has no declared rank");
+  if (info.shape->size() > kMaxRank) {
+    return fail(Code::unsupported, "rank " + std::to_string(info.shape->size()) + ", at most " +
+                                       std::to_string(kMaxRank) + " is supported");
+  }
+  imports::InputInfo input{info.name, *type, {}, {}, {}};
+  std::vector<int64_t> dims;
+  for (const Dimension& dim : *info.shape) {
+    if (dim.value.value_or(0) < 0) {
+      return fail(Code::malformed, "a dimension is " + std::to_string(*dim.value));
+    }
+    input.dim_names[dims.size()] = dim.name;
+    dims.push_back(dim.value.value_or(-1));
+  }
+  const Result<Shape> shape = Shape::from(dims);
+  if (!shape.ok()) return fail(shape.status().code(), shape.status().message());
+  input.shape = *shape;
+  return input;
 }
 
 class Importer {
@@ -98,7 +128,12 @@ class Importer {
     for (const ValueInfo& info : graph_.inputs) {
       if (!initialized_.contains(info.name)) inputs.push_back(&info);
     }
-    FIRN_TRY(builder_.add_inputs(inputs));
+    std::vector<imports::InputInfo> infos;
+    for (const ValueInfo* input : inputs) {
+      FIRN_ASSIGN(imports::InputInfo info, declared(*input));
+      infos.push_back(std::move(info));
+    }
+    FIRN_TRY(builder_.add_inputs(infos));
     for (size_t i = 0; i < inputs.size(); ++i) {
       define(inputs[i]->name, static_cast<ValueId>(i));
     }
@@ -201,7 +236,7 @@ class Importer {
   const ModelProto& model_;
   const GraphProto& graph_;
   TensorReader tensors_;
-  GraphBuilder builder_;
+  GraphBuilder builder_{"onnx"};
   Context::Names names_;
   std::unordered_set<size_t> named_;  // values that carry a name of the file
   std::unordered_set<std::string_view> initialized_;

@@ -12,11 +12,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "runtime/import/onnx_build.h"
+#include "runtime/import/graph_builder.h"
 #include "runtime/import/onnx_proto.h"
 #include "runtime/import/onnx_tensor.h"
 
 namespace firn::onnx {
+
+using imports::GraphBuilder;
 
 // One dimension of a Reshape's target: a number, or a dimension of the input, known or not.
 struct TargetDim {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adds values and nodes to the graph and its probes; folds constants on the way.
-#include "runtime/import/onnx_build.h"
+#include "runtime/import/graph_builder.h"
 
 #include <algorithm>
 #include <cstring>
 #include <optional>
 
-#include "runtime/import/onnx_tensor.h"
-
-namespace firn::onnx {
+namespace firn::imports {
 namespace {
 
 // Values up to this size are computed in probes, so that shapes may depend on them.
@@ -74,10 +72,6 @@ bool any_quantized(const Graph& graph, const Node& node) {
   return std::ranges::any_of(node.in, quantized) || std::ranges::any_of(node.out, quantized);
 }
 
-Status with_input(const ValueInfo& info, Code code, const std::string& what) {
-  return {code, "onnx: input '" + std::string(info.name) + "': " + what};
-}
-
 }  // namespace
 
 std::string GraphBuilder::unique_name(const std::string& name) {
@@ -127,41 +121,22 @@ int32_t GraphBuilder::sample(size_t probe, std::string_view name, size_t axis) {
   return probe == 0 ? 1 : static_cast<int32_t>(32 * odd + (probe == 3 ? 17 : 0));
 }
 
-Status GraphBuilder::add_inputs(const std::vector<const ValueInfo*>& inputs) {
+Status GraphBuilder::add_inputs(const std::vector<InputInfo>& inputs) {
   bool open = false;
-  for (const ValueInfo* info : inputs) {
-    if (!info->is_tensor) return with_input(*info, Code::unsupported, "is not a tensor");
-    const std::optional<DType> type = canonical_type(info->type);
-    if (!type) {
-      return with_input(*info, Code::unsupported,
-                        "type " + element_name(info->type) + " is not supported");
-    }
-    if (!info->shape) return with_input(*info, Code::unsupported, "has no declared rank");
-    std::vector<int64_t> dims;
-    for (const Dimension& dim : *info->shape) {
-      if (dim.value.value_or(0) < 0) {
-        return with_input(*info, Code::malformed, "a dimension is " + std::to_string(*dim.value));
-      }
-      dims.push_back(dim.value.value_or(-1));
-      open = open || !dim.value;
-    }
-    if (dims.size() > kMaxRank) {
-      return with_input(*info, Code::unsupported,
-                        "rank " + std::to_string(dims.size()) + ", at most " +
-                            std::to_string(kMaxRank) + " is supported");
-    }
-    const Result<Shape> shape = Shape::from(dims);
-    if (!shape.ok()) return with_input(*info, shape.status().code(), shape.status().message());
-    if (shape->known()) {
-      const Result<size_t> elements = checked_elements(*shape);
+  for (const InputInfo& info : inputs) {
+    if (info.shape.known()) {
+      const Result<size_t> elements = checked_elements(info.shape);
       if (!elements.ok()) {
-        return with_input(*info, Code::malformed, elements.status().message());
+        return {Code::malformed, format_ + ": input '" + std::string(info.name) +
+                                     "': " + elements.status().message()};
       }
     }
+    open = open || !info.shape.known();
     Value value;
-    value.name = info->name;
-    value.type = *type;
-    value.shape = *shape;
+    value.name = info.name;
+    value.type = info.type;
+    value.shape = info.shape;
+    value.quant = info.quant;
     graph_.inputs.push_back(graph_.add(std::move(value)));
   }
   probes_.resize(open ? 4 : 1);
@@ -170,7 +145,7 @@ Status GraphBuilder::add_inputs(const std::vector<const ValueInfo*>& inputs) {
       Value value = graph_.value(graph_.inputs[i]);
       for (int d = 0; d < value.shape.rank; ++d) {
         const size_t axis = static_cast<size_t>(d);
-        if (value.shape[d] < 0) value.shape[d] = sample(p, (*inputs[i]->shape)[axis].name, axis);
+        if (value.shape[d] < 0) value.shape[d] = sample(p, inputs[i].dim_names[axis], axis);
       }
       probes_[p].graph.add(std::move(value));
       probes_[p].failed.push_back(false);
@@ -318,4 +293,4 @@ Result<Graph> GraphBuilder::finish(const std::vector<ValueId>& outputs) {
   return std::move(graph_);
 }
 
-}  // namespace firn::onnx
+}  // namespace firn::imports

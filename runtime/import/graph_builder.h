@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the canonical graph node by node, and knows every shape as far as the model fixes it.
-#ifndef FIRN_RUNTIME_IMPORT_ONNX_BUILD_H_
-#define FIRN_RUNTIME_IMPORT_ONNX_BUILD_H_
+// What importers build the canonical graph with, node by node: names, constants that fold, and
+// every shape as far as the model fixes it.
+#ifndef FIRN_RUNTIME_IMPORT_GRAPH_BUILDER_H_
+#define FIRN_RUNTIME_IMPORT_GRAPH_BUILDER_H_
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "runtime/graph.h"
-#include "runtime/import/onnx_proto.h"
 
-namespace firn::onnx {
+namespace firn::imports {
+
+// An input as the model declares it; -1 for open dimensions. Those of one name are the same, and
+// those without one that stand at the same axis.
+struct InputInfo {
+  std::string_view name;
+  DType type = DType::f32;
+  Shape shape{};
+  std::array<std::string_view, kMaxRank> dim_names{};
+  std::optional<Quant> quant{};
+};
 
 // Open dimensions are sampled: probe graphs of the same values and nodes have different numbers in
 // their place. A dimension that all of them agree on is known; one that moves with the sample stays
@@ -21,12 +33,15 @@ namespace firn::onnx {
 // is at fault.
 class GraphBuilder {
  public:
+  // `format` begins its messages: "onnx".
+  explicit GraphBuilder(std::string format) : format_(std::move(format)) {}
+
   // Names that made-up ones must avoid; false where it is taken.
   bool reserve(std::string_view name) { return names_.emplace(name).second; }
   std::string unique_name(const std::string& name);
 
-  // Inputs come first, all in one call. malformed, unsupported name the input.
-  Status add_inputs(const std::vector<const ValueInfo*>& inputs);
+  // Inputs come first, all in one call. malformed where one is too large.
+  Status add_inputs(const std::vector<InputInfo>& inputs);
   ValueId add_constant(Value value);
   // Asked before a constant is made that is not in the file: a few bytes of model must not fill the
   // memory. `file_bytes` raises what is allowed in all.
@@ -74,6 +89,7 @@ class GraphBuilder {
   void merge(ValueId id);
   Status set_quant(ValueId id, const Quant& quant);
 
+  std::string format_;
   Graph graph_;
   std::vector<Probe> probes_;
   std::map<std::string, size_t> open_dims_;
@@ -82,6 +98,6 @@ class GraphBuilder {
   std::unordered_set<size_t> quantizes_, dequantizes_;  // outputs of those Converts
 };
 
-}  // namespace firn::onnx
+}  // namespace firn::imports
 
-#endif  // FIRN_RUNTIME_IMPORT_ONNX_BUILD_H_
+#endif  // FIRN_RUNTIME_IMPORT_GRAPH_BUILDER_H_

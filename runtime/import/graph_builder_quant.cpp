@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <span>
 
-#include "runtime/import/onnx_build.h"
+#include "runtime/import/graph_builder.h"
 
-namespace firn::onnx {
+namespace firn::imports {
 namespace {
 
 // The inputs that a node only moves to its output, value by value; none where it computes.
@@ -70,7 +70,7 @@ Status GraphBuilder::settle_quantization() {
       return id != ValueId::none && graph_.value(id).quant.has_value();
     };
     if (quantized(out) || std::ranges::any_of(node.in, quantized)) {
-      return {Code::unsupported, "onnx: node '" + node.name + "' (" + op_name(node.op) +
+      return {Code::unsupported, format_ + ": node '" + node.name + "' (" + op_name(node.op) +
                                      "): computing with the integers behind quantized values is "
                                      "not supported"};
     }
@@ -78,4 +78,4 @@ Status GraphBuilder::settle_quantization() {
   return {};
 }
 
-}  // namespace firn::onnx
+}  // namespace firn::imports
