@@ -47,6 +47,8 @@ class Emitter {
   // A canonical node; `suffix` tells apart what one ONNX node becomes: "" is the main one.
   Result<ValueId> emit(std::string_view suffix, Op op, std::vector<ValueId> in,
                        std::optional<Quant> quant = std::nullopt);
+  // The same for one that only moves the elements of in[0], whose scale they keep.
+  Result<ValueId> move(std::string_view suffix, Op op, std::vector<ValueId> in);
   template <typename T>
   Result<ValueId> constant(std::string_view suffix, const Shape& shape, std::span<const T> data) {
     return constant_bytes(suffix, DTypeOf<T>::value, shape, std::as_bytes(data));
