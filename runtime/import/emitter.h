@@ -49,6 +49,9 @@ class Emitter {
                        std::optional<Quant> quant = std::nullopt);
   // The same for one that only moves the elements of in[0], whose scale they keep.
   Result<ValueId> move(std::string_view suffix, Op op, std::vector<ValueId> in);
+  // The same for an operator with several outputs.
+  Result<std::vector<ValueId>> emit_all(std::string_view suffix, Op op, std::vector<ValueId> in,
+                                        size_t outputs);
   template <typename T>
   Result<ValueId> constant(std::string_view suffix, const Shape& shape, std::span<const T> data) {
     return constant_bytes(suffix, DTypeOf<T>::value, shape, std::as_bytes(data));

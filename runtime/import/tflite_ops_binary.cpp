@@ -101,7 +101,7 @@ Status floor_div(Context& c) {
   FIRN_ASSIGN(const ValueId b, c.number(1));
   if (c.type(a) != DType::f32) {
     // Without the remainder of the divisor's sign, the truncated quotient is the floor.
-    FIRN_ASSIGN(const ValueId rest, c.binary("rest", Kind::pow, a, b));
+    FIRN_ASSIGN(const ValueId rest, c.binary("rest", Kind::mod, a, b));
     FIRN_ASSIGN(const ValueId whole, c.binary("whole", Kind::sub, a, rest));
     return c.bind(c.binary("", Kind::div, whole, b));
   }
@@ -111,10 +111,12 @@ Status floor_div(Context& c) {
 
 constexpr Operator kOperators[] = {
     {wire::BuiltinOperator::ADD, add},
+    {wire::BuiltinOperator::ATAN2, plain<Kind::atan2>},
+    {wire::BuiltinOperator::BITWISE_XOR, plain<Kind::bitwise_xor>},
     {wire::BuiltinOperator::DIV, div},
     {wire::BuiltinOperator::EQUAL, plain<Kind::equal>},
     {wire::BuiltinOperator::FLOOR_DIV, floor_div},
-    {wire::BuiltinOperator::FLOOR_MOD, plain<Kind::pow>},
+    {wire::BuiltinOperator::FLOOR_MOD, plain<Kind::mod>},
     {wire::BuiltinOperator::GREATER, plain<Kind::greater>},
     {wire::BuiltinOperator::GREATER_EQUAL, or_equal<Kind::greater>},
     {wire::BuiltinOperator::LESS, plain<Kind::less>},

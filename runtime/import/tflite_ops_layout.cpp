@@ -105,7 +105,7 @@ Status mirror_pad(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(Pad op, pad_amounts(c, x, 1));
   const bool reflect = options->mode() == wire::MirrorPadMode::reflect;
-  op.mode = reflect ? Pad::Mode::reflect : Pad::Mode::edge;
+  op.mode = reflect ? Pad::Mode::reflect : Pad::Mode::symmetric;
   return c.bind(c.move("", std::move(op), {x}));
 }
 
@@ -125,24 +125,11 @@ Status reverse(Context& c) {
   return c.bind(c.move("", std::move(op), {x}));
 }
 
-// Each axis joins copies of the input to itself.
 Status tile(Context& c) {
-  constexpr int64_t kMaxCopies = 4096;
-  FIRN_ASSIGN(ValueId x, c.input(0));
-  FIRN_ASSIGN(const std::vector<int64_t> copies, c.ints(1));
-  if (copies.size() != static_cast<size_t>(c.rank(x))) {
-    return c.malformed("multiples have " + std::to_string(copies.size()) + " entries, input is " +
-                       to_string(c.shape(x)));
-  }
-  for (size_t i = 0; i < copies.size(); ++i) {
-    if (copies[i] < 1 || copies[i] > kMaxCopies) {
-      return c.unsupported("repeating " + std::to_string(copies[i]) + " times");
-    }
-    if (copies[i] == 1) continue;
-    FIRN_ASSIGN(x, c.move("axis" + std::to_string(i), Concat{static_cast<int32_t>(i)},
-                          std::vector<ValueId>(static_cast<size_t>(copies[i]), x)));
-  }
-  return c.bind(x);
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(const ValueId copies, c.input(1));
+  FIRN_ASSIGN(const ValueId wide, c.convert("copies", copies, DType::i64));
+  return c.bind(c.move("", Tile{}, {x, wide}));
 }
 
 Result<int32_t> block_size(Context& c, wire::BuiltinOptions type) {

@@ -111,6 +111,7 @@ constexpr Operator kOperators[] = {
     {wire::BuiltinOperator::RELU_N1_TO_1, relu_n1_to_1},
     {wire::BuiltinOperator::ROUND, map<Kind::round>},
     {wire::BuiltinOperator::RSQRT, rsqrt},
+    {wire::BuiltinOperator::SIGN, map<Kind::sign>},
     {wire::BuiltinOperator::SIN, map<Kind::sin>},
     {wire::BuiltinOperator::SQRT, map<Kind::sqrt>},
     {wire::BuiltinOperator::SQUARE, square},
