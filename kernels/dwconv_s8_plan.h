@@ -124,7 +124,8 @@ struct DwPacking {
     return p;
   }
 
-  // The tap (ky * kernel_w + kx, repeated ones behind) at place i of a packed quad, -1 where its weight is zero.
+  // The tap (ky * kernel_w + kx, repeated ones behind) at place i of a packed quad, -1 where its
+  // weight is zero.
   static int32_t tap_of(const ConvShape& s, const DwPlan& p, int32_t quad, int32_t i) {
     if (p.flat) {
       const int32_t t = quad * 4 + i;

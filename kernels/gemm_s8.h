@@ -50,8 +50,8 @@ struct GemmS8 {
   // Bytes of the packed weights. Packing depends on channels, groups, kernel, dilation and the
   // input's pixel stride, not on image sizes: a new input size needs no new packing.
   size_t (*packed_bytes)(const ConvShape&);
-  // weights: [groups * out_c][repeat][kernel_h][kernel_w][in_c]; bias: groups * out_c or null. Folds
-  // -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.
+  // weights: [groups * out_c][repeat][kernel_h][kernel_w][in_c]; bias: groups * out_c or null.
+  // Folds -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.
   void (*pack)(const ConvShape&, const int8_t* weights, const int32_t* bias, int32_t input_zero,
                void* packed);
   // The work is this many independent units; run() does [begin, end). Reentrant.

@@ -22,8 +22,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, int32_t k_step, int32_t max_panels) {
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
   fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
-          int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
-          int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+          int64_t{s.kernel_w} * s.in_c <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
   taps = (fused ? s.kernel_h : s.kernel_h * s.kernel_w) * s.repeat;
   tap_k = fused ? s.kernel_w * s.in_c : s.in_c;
   steps = static_cast<int32_t>(divide_up(tap_k, k_step));

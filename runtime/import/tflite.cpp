@@ -2,6 +2,7 @@
 // Reads a TensorFlow Lite model: checks its frame, then translates operator after operator.
 #include "runtime/import/tflite.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <unordered_set>
@@ -47,10 +48,14 @@ class Importer {
 
   Result<Graph> run() {
     FIRN_TRY(check_frame());
+    find_variables();
     FIRN_TRY(read_inputs());
     for (uint32_t i = 0; i < operator_count(); ++i) FIRN_TRY(translate(i));
-    FIRN_ASSIGN(const std::vector<ValueId> outputs, read_outputs());
-    return builder_.finish(outputs);
+    FIRN_ASSIGN(std::vector<ValueId> outputs, read_outputs());
+    FIRN_TRY(add_states(outputs));
+    FIRN_ASSIGN(Graph graph, builder_.finish(outputs));
+    graph.states = variables_.size();
+    return graph;
   }
 
  private:
@@ -62,6 +67,18 @@ class Importer {
     if (tensor >= 0 && static_cast<size_t>(tensor) < tensors_.count()) return {};
     return malformed(what + " is tensor " + std::to_string(tensor) + " of " +
                      std::to_string(tensors_.count()));
+  }
+
+  Result<const FileTensor*> tensor_info(size_t tensor) {
+    const Result<const FileTensor*> found = tensors_.info(tensor);
+    if (found.ok()) return found;
+    return Status(found.status().code(), "tflite: " + found.status().message());
+  }
+
+  Result<ValueId> value(size_t tensor) {
+    const Result<ValueId> found = tensors_.value(tensor);
+    if (found.ok()) return found;
+    return Status(found.status().code(), "tflite: " + found.status().message());
   }
 
   // Tensors are assigned once: an input, a constant, or one operator's output.
@@ -78,8 +95,7 @@ class Importer {
       written[at] = true;
     }
     for (const int32_t tensor : *graph_.outputs()) FIRN_TRY(check_index("an output", tensor));
-    const size_t codes =
-        model_.operator_codes() == nullptr ? 0 : model_.operator_codes()->size();
+    const size_t codes = model_.operator_codes() == nullptr ? 0 : model_.operator_codes()->size();
     for (uint32_t i = 0; i < operator_count(); ++i) {
       const wire::Operator& op = *graph_.operators()->Get(i);
       const std::string node = "node " + std::to_string(i);
@@ -104,12 +120,26 @@ class Importer {
     return {};
   }
 
-  // uint8 inputs are shifted to int8 behind the input.
+  // The variables that operators read, in their order.
+  void find_variables() {
+    for (uint32_t i = 0; i < operator_count(); ++i) {
+      const auto* inputs = graph_.operators()->Get(i)->inputs();
+      for (uint32_t k = 0; inputs != nullptr && k < inputs->size(); ++k) {
+        const int32_t tensor = inputs->Get(k);
+        if (tensor < 0 || !tensors_.is_variable(static_cast<size_t>(tensor))) continue;
+        const auto at = static_cast<size_t>(tensor);
+        if (std::ranges::find(variables_, at) == variables_.end()) variables_.push_back(at);
+      }
+    }
+    if (!variables_.empty()) tensors_.close_shapes();
+  }
+
+  // uint8 inputs are shifted to int8 behind the input. Variables are inputs, too: real numbers,
+  // whatever they are quantized to.
   Status read_inputs() {
     std::vector<InputInfo> infos;
-    std::vector<std::string> names;
     for (const int32_t tensor : *graph_.inputs()) {
-      FIRN_ASSIGN(const FileTensor* const info, tensors_.info(static_cast<size_t>(tensor)));
+      FIRN_ASSIGN(const FileTensor* const info, tensor_info(static_cast<size_t>(tensor)));
       if (info->data != nullptr) {
         return malformed("input '" + info->name + "' is a constant");
       }
@@ -123,14 +153,27 @@ class Importer {
       input.quant = file_quant(*info);
       infos.push_back(std::move(input));
     }
+    for (const size_t tensor : variables_) {
+      FIRN_ASSIGN(const FileTensor* const info, tensor_info(tensor));
+      if (info->data != nullptr || tensors_.made(tensor)) {
+        return malformed(tensors_.describe(tensor) + " is a variable and a constant or output");
+      }
+      InputInfo input;
+      input.name = info->name;
+      input.shape = info->shape;
+      infos.push_back(std::move(input));
+    }
     FIRN_TRY(builder_.add_inputs(infos));
+    for (size_t i = 0; i < variables_.size(); ++i) {
+      tensors_.define_unnamed(variables_[i], static_cast<ValueId>(graph_.inputs()->size() + i));
+    }
     for (uint32_t i = 0; i < graph_.inputs()->size(); ++i) {
       const auto tensor = static_cast<size_t>(graph_.inputs()->Get(i));
-      FIRN_ASSIGN(const FileTensor* const info, tensors_.info(tensor));
+      FIRN_ASSIGN(const FileTensor* const info, tensor_info(tensor));
       ValueId id = static_cast<ValueId>(i);
       if (info->file_type != info->type) {
-        FIRN_ASSIGN(id, builder_.add_node(info->name + "_int8", Convert{info->type}, {id},
-                                          info->quant));
+        FIRN_ASSIGN(
+            id, builder_.add_node(info->name + "_int8", Convert{info->type}, {id}, info->quant));
       }
       tensors_.define_unnamed(tensor, id);
     }
@@ -165,8 +208,7 @@ class Importer {
     FIRN_TRY(translation(context));
     for (const int32_t output : *op.outputs()) {
       if (!tensors_.made(static_cast<size_t>(output))) {
-        return context.unsupported("its output " +
-                                   tensors_.describe(static_cast<size_t>(output)) +
+        return context.unsupported("its output " + tensors_.describe(static_cast<size_t>(output)) +
                                    " is not supported");
       }
     }
@@ -179,8 +221,8 @@ class Importer {
     std::unordered_set<std::string> seen;
     for (const int32_t output : *graph_.outputs()) {
       const auto tensor = static_cast<size_t>(output);
-      FIRN_ASSIGN(ValueId id, tensors_.value(tensor));
-      FIRN_ASSIGN(const FileTensor* const info, tensors_.info(tensor));
+      FIRN_ASSIGN(ValueId id, value(tensor));
+      FIRN_ASSIGN(const FileTensor* const info, tensor_info(tensor));
       if (!seen.insert(info->name).second) {
         return malformed("two outputs are called '" + info->name + "'");
       }
@@ -201,10 +243,22 @@ class Importer {
     return outputs;
   }
 
+  // What variables hold at the end: the last outputs.
+  Status add_states(std::vector<ValueId>& outputs) {
+    for (const size_t tensor : variables_) {
+      FIRN_ASSIGN(const ValueId last, value(tensor));
+      FIRN_ASSIGN(const ValueId next,
+                  builder_.add_copy(builder_.unique_name(tensors_.name(tensor) + "_next"), last));
+      outputs.push_back(next);
+    }
+    return {};
+  }
+
   const wire::Model& model_;
   const wire::SubGraph& graph_;
   GraphBuilder builder_;
   Tensors tensors_;
+  std::vector<size_t> variables_;
 };
 
 // The verified root; null where the bytes are no FlatBuffer of this schema.

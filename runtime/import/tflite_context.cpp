@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors become values, values become what operators compute with and what outputs are declared as.
+// Tensors become values, values become what operators compute with and what outputs are declared
+// as.
 #include "runtime/import/tflite_context.h"
 
 #include <algorithm>
@@ -49,30 +50,15 @@ Result<ValueId> Tensors::value(size_t i) {
   value.shape = tensor->shape;
   value.quant = tensor->quant;
   value.constant = tensor->data;
-  const bool empty = tensor->shape.known() && tensor->shape.elements() == 0;
   if (value.constant == nullptr) {
-    if (!empty && !tensor->variable) {
-      return Status(Code::malformed, "tflite: " + describe(i) +
-                                         " is not written by any operator before it, nor given");
+    if (!tensor->shape.known() || tensor->shape.elements() > 0) {
+      return Status(Code::malformed,
+                    describe(i) + " is not written by any operator before it, nor given");
     }
-    if (!tensor->shape.known()) {
-      return Status(Code::unsupported,
-                    "tflite: " + describe(i) + ": a variable of an open shape");
-    }
-    // Variables start as zeros.
-    const size_t bytes = value.shape.elements() * dtype_bytes(value.type);
-    if (!builder_.spend(bytes)) {
-      return Status(Code::unsupported, "tflite: " + describe(i) + ": a variable of " +
-                                           std::to_string(bytes) + " bytes is too large");
-    }
-    FIRN_ASSIGN(auto memory, Buffer::allocate(bytes));
-    if (value.quant && value.type == DType::i8) {
-      std::ranges::fill(memory.second, static_cast<std::byte>(value.quant->zero[0]));
-    }
+    FIRN_ASSIGN(auto memory, Buffer::allocate(0));
     value.constant = std::move(memory.first);
-  } else {
-    builder_.raise_budget(value.constant->bytes().size());
   }
+  builder_.raise_budget(value.constant->bytes().size());
   value_[i] = builder_.add_constant(std::move(value));
   named_.insert(index(value_[i]));
   return value_[i];
@@ -101,19 +87,17 @@ std::span<const uint8_t> Context::custom_options() const {
 
 Result<ValueId> Context::input(size_t i) {
   if (!has(i)) return malformed("input " + std::to_string(i) + " is left out");
-  const Result<ValueId> id = tensors_.value(static_cast<size_t>(tensor_index(i)));
-  if (id.ok()) return id;
-  return fail(id.status().code(), id.status().message());
+  return named(tensors_.value(static_cast<size_t>(tensor_index(i))));
 }
 
 Result<const FileTensor*> Context::input_info(size_t i) {
   if (!has(i)) return malformed("input " + std::to_string(i) + " is left out");
-  return tensors_.info(static_cast<size_t>(tensor_index(i)));
+  return named(tensors_.info(static_cast<size_t>(tensor_index(i))));
 }
 
 Result<const FileTensor*> Context::output_info(size_t i) {
   if (i >= output_count()) return malformed("output " + std::to_string(i) + " is left out");
-  return tensors_.info(output_index(i));
+  return named(tensors_.info(output_index(i)));
 }
 
 Result<ValueId> Context::real(ValueId id) {
@@ -139,6 +123,27 @@ Result<ValueId> Context::real_input(size_t i) {
   return real(id);
 }
 
+Result<ValueId> Context::scaled_input(size_t i) {
+  FIRN_ASSIGN(const ValueId id, input(i));
+  FIRN_ASSIGN(const FileTensor* const tensor, input_info(i));
+  if (tensor->type != DType::i32 && tensor->type != DType::i64) return real(id);
+  FIRN_ASSIGN(const ValueId numbers, convert("number", id, DType::f32));
+  if (tensor->integer_scale.size() != 1) {
+    return unsupported("input " + std::to_string(i) + " '" + tensor->name + "' has " +
+                       std::to_string(tensor->integer_scale.size()) + " scales, expected one");
+  }
+  FIRN_ASSIGN(const ValueId scale, scalar("scale", DType::f32, double{tensor->integer_scale[0]}));
+  return binary("scaled", Binary::Kind::mul, numbers, scale);
+}
+
+Status Context::update(size_t i, ValueId id) {
+  if (!has(i) || !tensors_.is_variable(static_cast<size_t>(tensor_index(i)))) {
+    return malformed("its state, input " + std::to_string(i) + ", is no variable");
+  }
+  tensors_.update(static_cast<size_t>(tensor_index(i)), id);
+  return {};
+}
+
 Result<ValueId> Context::number(size_t i) {
   FIRN_ASSIGN(const ValueId id, input(i));
   if (builder.value(id).quant || type(id) == DType::f16) return real(id);
@@ -153,7 +158,8 @@ Result<std::vector<int64_t>> Context::ints(size_t i) {
   }
   const auto known = builder.known_ints(id);
   std::vector<int64_t> numbers;
-  for (size_t n = 0; known && n < known->size() && (*known)[n]; ++n) numbers.push_back(*(*known)[n]);
+  for (size_t n = 0; known && n < known->size() && (*known)[n]; ++n)
+    numbers.push_back(*(*known)[n]);
   if (!known || numbers.size() != known->size()) {
     return unsupported("input " + std::to_string(i) + " '" + builder.value(id).name +
                        "' is computed at run time, it has to be constant");
@@ -212,8 +218,8 @@ Result<Clamp> Context::clamp_of(wire::Activation activation) const {
     case wire::Activation::relu6:
       return Clamp{0, 6};
     default:
-      return unsupported("the fused activation " +
-                         std::to_string(static_cast<int>(activation)) + " is not supported");
+      return unsupported("the fused activation " + std::to_string(static_cast<int>(activation)) +
+                         " is not supported");
   }
 }
 

@@ -28,12 +28,17 @@ class Tensors {
   const std::string& name(size_t i) const { return names_[i]; }
   // Read once, when first asked for.
   Result<const FileTensor*> info(size_t i);
-  // The value of a tensor; constants and variables become values when first asked for. malformed
+  // The value of a tensor; constants become values when first asked for. malformed
   // where nothing has made it so far.
   Result<ValueId> value(size_t i);
   bool made(size_t i) const { return value_[i] != ValueId::none; }
   // Says what a tensor is; the value takes its name, unless it has one of the file's already.
   void define(size_t i, ValueId id);
+  // What a variable is from here on.
+  void update(size_t i, ValueId id) { value_[i] = id; }
+  // Variables' sizes fix those of what flows into them.
+  void close_shapes() { reader_.close_shapes(); }
+  bool is_variable(size_t i) const { return reader_.is_variable(i); }
   // The same for a value that keeps its name.
   void define_unnamed(size_t i, ValueId id);
 
@@ -77,6 +82,8 @@ class Context : public imports::Emitter {
   // A value as f32: quantized and half-precision ones are converted.
   Result<ValueId> real(ValueId id);
   Result<ValueId> real_input(size_t i);
+  // The same for integers that have a scale, as biases do.
+  Result<ValueId> scaled_input(size_t i);
   // f32, or the integers or booleans that it is.
   Result<ValueId> number(size_t i);
   // Constants, or what known shapes fix.
@@ -98,6 +105,8 @@ class Context : public imports::Emitter {
   // The activation as a clamp. unsupported where it is none.
   Result<Clamp> clamp_of(wire::Activation activation) const;
 
+  // Says what the variable that is input i holds after this.
+  Status update(size_t i, ValueId id);
   // Says that output i is this value: quantized, converted or cast to the output's type.
   Status bind(ValueId id, size_t output = 0);
   Status bind(const Result<ValueId>& id, size_t output = 0);
@@ -106,6 +115,12 @@ class Context : public imports::Emitter {
   int32_t tensor_index(size_t i) const { return op_.inputs()->Get(static_cast<uint32_t>(i)); }
   size_t output_index(size_t i) const {
     return static_cast<size_t>(op_.outputs()->Get(static_cast<uint32_t>(i)));
+  }
+  // An error of a tensor as one of this node.
+  template <typename T>
+  Result<T> named(Result<T> result) const {
+    if (result.ok()) return result;
+    return fail(result.status().code(), result.status().message());
   }
   Status check_options(wire::BuiltinOptions type) const;
 

@@ -18,8 +18,8 @@ Status check_bias(const Context& c, const Value& bias, const Value& x, const Val
   const bool whole = x.quant && x.quant->per_tensor() && w.quant && w.quant->axis <= 0;
   if (!whole) return c.unsupported("an integer bias of inputs without scales");
   if (bias.constant == nullptr) return c.unsupported("a bias that is computed at run time");
-  if (bias.shape.rank != 1 || (!w.quant->per_tensor() &&
-                               w.quant->scale.size() != bias.shape.elements())) {
+  if (bias.shape.rank != 1 ||
+      (!w.quant->per_tensor() && w.quant->scale.size() != bias.shape.elements())) {
     return c.malformed("bias is " + to_string(bias.shape) + ", weights " + to_string(w.shape));
   }
   return {};
@@ -29,8 +29,8 @@ template <typename T>
 Result<ValueId> real_bias(Context& c, const Value& bias, const Quant& x, const Quant& w) {
   std::vector<float> floats;
   for (const T b : bias.as<T>()) {
-    floats.push_back(static_cast<float>(static_cast<double>(b) *
-                                        product_scale(x, w, floats.size())));
+    floats.push_back(
+        static_cast<float>(static_cast<double>(b) * product_scale(x, w, floats.size())));
   }
   const Shape shape = bias.shape;
   return c.constant<float>("bias", shape, floats);

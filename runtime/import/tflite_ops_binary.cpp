@@ -39,8 +39,7 @@ Status arithmetic(Context& c, Kind kind, wire::BuiltinOptions options_type) {
   const std::optional<Quant> out = c.int8_output();
   // What the int8 kernels compute: sums and products, and tables of one operand.
   const auto stays = [&](ValueId id, ValueId other) {
-    return c.is_int8(id) && (c.is_int8(other) ? kind != Kind::div
-                                              : c.builder.is_constant(other));
+    return c.is_int8(id) && (c.is_int8(other) ? kind != Kind::div : c.builder.is_constant(other));
   };
   const bool int8 = out && (stays(a, b) || stays(b, a));
   if (!int8) {

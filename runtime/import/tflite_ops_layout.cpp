@@ -42,8 +42,7 @@ Status concatenation(Context& c) {
 }
 
 Status pack(Context& c) {
-  FIRN_ASSIGN(const auto* const options,
-              c.options<wire::AxisOptions>(wire::BuiltinOptions::Pack));
+  FIRN_ASSIGN(const auto* const options, c.options<wire::AxisOptions>(wire::BuiltinOptions::Pack));
   std::vector<ValueId> parts;
   int32_t axis = 0;
   for (size_t i = 0; i < c.input_count(); ++i) {
@@ -235,9 +234,9 @@ Status space_to_batch(Context& c) {
   FIRN_ASSIGN(const std::vector<TargetDim> to, split_in_blocks(c, x, blocks.sizes));
   FIRN_ASSIGN(const ValueId split, c.reshape("blocks", x, to));
   const bool two = blocks.sizes.size() == 2;
-  FIRN_ASSIGN(const ValueId moved,
-              c.transpose("moved", split, two ? std::vector{2, 4, 0, 1, 3, 5}
-                                              : std::vector{2, 0, 1, 3}));
+  FIRN_ASSIGN(
+      const ValueId moved,
+      c.transpose("moved", split, two ? std::vector{2, 4, 0, 1, 3, 5} : std::vector{2, 0, 1, 3}));
   std::vector<TargetDim> result{TargetDim::rest(), to[1]};
   if (two) result.push_back(to[3]);
   result.push_back(to.back());
@@ -269,9 +268,9 @@ Status batch_to_space(Context& c) {
     joined.push_back(TargetDim::of(size));
   }
   FIRN_ASSIGN(const ValueId parts, c.reshape("blocks", x, split));
-  FIRN_ASSIGN(const ValueId moved,
-              c.transpose("moved", parts, two ? std::vector{2, 3, 0, 4, 1, 5}
-                                              : std::vector{1, 2, 0, 3}));
+  FIRN_ASSIGN(
+      const ValueId moved,
+      c.transpose("moved", parts, two ? std::vector{2, 3, 0, 4, 1, 5} : std::vector{1, 2, 0, 3}));
   FIRN_ASSIGN(const ValueId whole, c.reshape("joined", moved, joined));
   return c.bind(pad_edges(c, "", whole, blocks, -1));
 }

@@ -29,8 +29,9 @@ Status fully_connected(Context& c) {
     const std::optional<Quant> quant = c.builder.value(in.x).quant;
     // The first dimension may be open, and is a row each where it can be.
     const bool batch_rows = x.rank > 0 && x[0] < 0;
-    FIRN_ASSIGN(in.x, c.emit("rows", Reshape{{batch_rows ? 0 : -1, batch_rows ? -1 : columns}, false},
-                             {in.x}, quant));
+    FIRN_ASSIGN(in.x,
+                c.emit("rows", Reshape{{batch_rows ? 0 : -1, batch_rows ? -1 : columns}, false},
+                       {in.x}, quant));
   }
   return c.bind(emit_layer(c, Dense{}, in, options->activation()));
 }

@@ -115,10 +115,9 @@ Status strided_slice(Context& c) {
     } else {
       const bool forwards = step[i] > 0;
       const int64_t stop = options->offset() ? begin[i] + end[i] : end[i];
-      slice.push(
-          bit(options->begin_mask(), i) ? (forwards ? 0 : kFarEnd) : saturate(begin[i]),
-          bit(options->end_mask(), i) ? (forwards ? kFarEnd : kNearEnd) : saturate(stop),
-          saturate(step[i]));
+      slice.push(bit(options->begin_mask(), i) ? (forwards ? 0 : kFarEnd) : saturate(begin[i]),
+                 bit(options->end_mask(), i) ? (forwards ? kFarEnd : kNearEnd) : saturate(stop),
+                 saturate(step[i]));
       slice.keep(axis++);
     }
   }
@@ -138,13 +137,13 @@ Status split_at(Context& c, ValueId x, int32_t axis, std::vector<int64_t> length
   int64_t begin = 0;
   for (size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] < 0 || lengths[i] > dim - begin) {
-      return c.malformed("part " + std::to_string(i) + " has length " +
-                         std::to_string(lengths[i]) + " of " + std::to_string(dim));
+      return c.malformed("part " + std::to_string(i) + " has length " + std::to_string(lengths[i]) +
+                         " of " + std::to_string(dim));
     }
     const int64_t end = begin + lengths[i];
-    FIRN_TRY(c.bind(c.slice(std::to_string(i), x, axis, static_cast<int32_t>(begin),
-                            static_cast<int32_t>(end)),
-                    i));
+    FIRN_TRY(c.bind(
+        c.slice(std::to_string(i), x, axis, static_cast<int32_t>(begin), static_cast<int32_t>(end)),
+        i));
     begin = end;
   }
   if (begin != dim) {

@@ -42,15 +42,15 @@ std::string type_name(TensorType type) {
 }
 
 // The shape that the file leaves open where it has a signature.
-Result<Shape> shape_of(const wire::Tensor& tensor) {
+Result<Shape> shape_of(const wire::Tensor& tensor, bool closed) {
   const auto* shape = tensor.shape();
   const auto* signature = tensor.shape_signature();
   std::vector<int64_t> dims;
   for (uint32_t i = 0; shape != nullptr && i < shape->size(); ++i) {
     const int64_t dim = shape->Get(i);
     if (dim < 0) return Status(Code::malformed, "a dimension is " + std::to_string(dim));
-    const bool open =
-        signature != nullptr && signature->size() == shape->size() && signature->Get(i) == -1;
+    const bool open = !closed && signature != nullptr && signature->size() == shape->size() &&
+                      signature->Get(i) == -1;
     dims.push_back(open ? -1 : dim);
   }
   if (dims.size() > kMaxRank) {
@@ -69,9 +69,9 @@ Result<std::optional<Quant>> quant_of(const wire::Tensor& tensor, DType type) {
   const bool quantized_type = type == DType::i8 || type == DType::u8 || type == DType::i16;
   if (wire == nullptr || !quantized_type) return std::optional<Quant>();
   if (wire->details_type() != 0) {
-    return Status(Code::unsupported, "quantization of kind " +
-                                         std::to_string(wire->details_type()) +
-                                         " is not supported");
+    return Status(
+        Code::unsupported,
+        "quantization of kind " + std::to_string(wire->details_type()) + " is not supported");
   }
   if (wire->scale() == nullptr || wire->scale()->size() == 0) return std::optional<Quant>();
   Quant quant;
@@ -89,8 +89,8 @@ Result<std::optional<Quant>> quant_of(const wire::Tensor& tensor, DType type) {
   }
   if (quant.scale.size() > 1) {
     if (wire->quantized_dimension() < 0 || wire->quantized_dimension() >= kMaxRank) {
-      return Status(Code::malformed, "quantization: of dimension " +
-                                         std::to_string(wire->quantized_dimension()));
+      return Status(Code::malformed,
+                    "quantization: of dimension " + std::to_string(wire->quantized_dimension()));
     }
     quant.axis = static_cast<int8_t>(wire->quantized_dimension());
   }
@@ -123,8 +123,8 @@ Result<std::span<const std::byte>> TensorReader::data(const wire::Tensor& tensor
   if (tensor.buffer() == 0) return Bytes();  // by convention the empty one
   const size_t count = model_.buffers() == nullptr ? 0 : model_.buffers()->size();
   if (tensor.buffer() >= count) {
-    return Status(Code::malformed, "buffer " + std::to_string(tensor.buffer()) + " of " +
-                                       std::to_string(count));
+    return Status(Code::malformed,
+                  "buffer " + std::to_string(tensor.buffer()) + " of " + std::to_string(count));
   }
   const wire::Buffer& buffer = *model_.buffers()->Get(tensor.buffer());
   if (buffer.offset() > 1) {
@@ -142,7 +142,7 @@ Result<std::span<const std::byte>> TensorReader::data(const wire::Tensor& tensor
 
 Result<FileTensor> TensorReader::read(size_t i) const {
   const auto fail = [&](Code code, const std::string& what) {
-    return Status(code, "tflite: " + describe(i) + ": " + what);
+    return Status(code, describe(i) + ": " + what);
   };
   const auto* wire = graph_.tensors()->Get(static_cast<uint32_t>(i));
   FileTensor tensor;
@@ -152,16 +152,21 @@ Result<FileTensor> TensorReader::read(size_t i) const {
   if (!type) return fail(Code::unsupported, type_name(wire->type()) + " is not supported");
   if (wire->sparsity() != nullptr) return fail(Code::unsupported, "sparse data is not supported");
   tensor.file_type = tensor.type = *type;
-  Result<Shape> shape = shape_of(*wire);
+  Result<Shape> shape = shape_of(*wire, closed_);
   if (!shape.ok()) return fail(shape.status().code(), shape.status().message());
   tensor.shape = *shape;
   Result<std::optional<Quant>> quant = quant_of(*wire, *type);
   if (!quant.ok()) return fail(quant.status().code(), quant.status().message());
   tensor.quant = *std::move(quant);
-  if (const Status status =
-          check_quant({tensor.name, *type, tensor.shape, tensor.quant, nullptr}, tensor.shape.known());
+  if (const Status status = check_quant({tensor.name, *type, tensor.shape, tensor.quant, nullptr},
+                                        tensor.shape.known());
       !status.ok()) {
-    return Status(status.code(), "tflite: tensor " + std::to_string(i) + " " + status.message());
+    return Status(status.code(), "tensor " + std::to_string(i) + " " + status.message());
+  }
+  if ((*type == DType::i32 || *type == DType::i64) && wire->quantization() != nullptr &&
+      wire->quantization()->scale() != nullptr) {
+    const auto& scale = *wire->quantization()->scale();
+    tensor.integer_scale.assign(scale.begin(), scale.end());
   }
   const bool shifted = tensor.quant && *type == DType::u8;
   if (shifted) {

@@ -22,6 +22,7 @@ struct FileTensor {
   DType type = DType::f32;
   Shape shape;  // -1: open
   std::optional<Quant> quant;
+  std::vector<float> integer_scale;  // of int32 and int64, which are biases
   bool variable = false;
   std::shared_ptr<const Buffer> data;  // null where it is computed or given
 
@@ -35,11 +36,17 @@ class TensorReader {
                const wire::Model& model, const wire::SubGraph& graph)
       : bytes_(bytes), owner_(std::move(owner)), model_(model), graph_(graph) {}
 
+  // From here on open dimensions have the sizes that the file states beside.
+  void close_shapes() { closed_ = true; }
+
   size_t count() const { return graph_.tensors() == nullptr ? 0 : graph_.tensors()->size(); }
   // "tensor 12 'conv/weights'".
   std::string describe(size_t i) const;
   // The tensor's name, made up where it has none.
   std::string name(size_t i) const;
+  bool is_variable(size_t i) const {
+    return graph_.tensors()->Get(static_cast<uint32_t>(i))->is_variable();
+  }
   // malformed, unsupported name the tensor. `i` is below count().
   Result<FileTensor> read(size_t i) const;
 
@@ -50,6 +57,7 @@ class TensorReader {
   std::shared_ptr<const void> owner_;
   const wire::Model& model_;
   const wire::SubGraph& graph_;
+  bool closed_ = false;
 };
 
 }  // namespace firn::tflite

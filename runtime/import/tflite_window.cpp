@@ -12,11 +12,11 @@ Result<std::array<int32_t, 2>> same_padding(const Context& c, int64_t size, int6
                                             int64_t stride, int64_t dilation) {
   const int64_t reach = (kernel - 1) * dilation + 1;
   if (size < 0 && stride != 1) {
-    return c.unsupported("SAME padding of an open dimension with stride " +
-                         std::to_string(stride));
+    return c.unsupported("SAME padding of an open dimension with stride " + std::to_string(stride));
   }
   const int64_t steps = size < 0 ? 0 : (size + stride - 1) / stride - 1;
-  const int64_t total = std::max<int64_t>(0, stride == 1 ? reach - 1 : steps * stride + reach - size);
+  const int64_t total =
+      std::max<int64_t>(0, stride == 1 ? reach - 1 : steps * stride + reach - size);
   if (total > INT32_MAX) return c.malformed("padding of " + std::to_string(total));
   const auto before = static_cast<int32_t>(total / 2);
   return std::array{before, static_cast<int32_t>(total) - before};
@@ -46,9 +46,9 @@ Result<Window> window_over(const Context& c, ValueId x, const WindowOptions& opt
       return c.malformed("a dilation" + axis + " of " + std::to_string(window.dilation[a]));
     }
     if (options.padding != wire::Padding::same) continue;
-    FIRN_ASSIGN(const auto pad, same_padding(c, c.shape(x)[static_cast<int>(a) + 1],
-                                             window.kernel[a], window.stride[a],
-                                             window.dilation[a]));
+    FIRN_ASSIGN(const auto pad,
+                same_padding(c, c.shape(x)[static_cast<int>(a) + 1], window.kernel[a],
+                             window.stride[a], window.dilation[a]));
     window.pad[a] = pad[0];
     window.pad[a + 2] = pad[1];
   }

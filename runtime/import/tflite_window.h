@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sliding windows as TensorFlow Lite states them: a stride, and padding that keeps the size or none.
+// Sliding windows as TensorFlow Lite states them: a stride, and padding that keeps the size or
+// none.
 #ifndef FIRN_RUNTIME_IMPORT_TFLITE_WINDOW_H_
 #define FIRN_RUNTIME_IMPORT_TFLITE_WINDOW_H_
 

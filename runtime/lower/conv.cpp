@@ -66,7 +66,8 @@ WeightParts split_weights(const Value& w) {
       for (size_t i = 0; i < filter; ++i, ++part) {
         // What the parts before have left over.
         const int32_t whole = at(c, i);
-        const int32_t rest = whole < 0 ? std::min(whole + 128 * n, 0) : std::max(whole - 127 * n, 0);
+        const int32_t rest =
+            whole < 0 ? std::min(whole + 128 * n, 0) : std::max(whole - 127 * n, 0);
         *part = static_cast<int8_t>(std::clamp(rest, -128, 127));
       }
     }
@@ -111,8 +112,8 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
 }
 
 template <typename Kernel>
-Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel,
-                  ConvShape s, const Clamp& clamp, std::vector<LoweredStep>& steps) {
+Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel, ConvShape s,
+                  const Clamp& clamp, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
   const Value& w = context.value(o.w);
   const WeightParts parts = split_weights(w);

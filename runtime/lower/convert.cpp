@@ -93,6 +93,23 @@ LoweredStep quantize_planar_step(const LowerContext& context, const Node& conver
   return lowered;
 }
 
+bool is_8bit(const Value& v) {
+  return (v.type == DType::i8 || v.type == DType::u8) && v.quant && v.quant->per_tensor();
+}
+
+// 8 bits to 8 bits. uint8 is int8 with the first bit flipped: as an index, and as an entry.
+Table8 requantizing_table(const Value& x, const Value& y) {
+  Quant from = *x.quant, to = *y.quant;
+  const bool from_u8 = x.type == DType::u8, to_u8 = y.type == DType::u8;
+  if (from_u8) from.zero[0] -= 128;
+  if (to_u8) to.zero[0] -= 128;
+  Table8 table = make_table(from, to, [](double v) { return v; });
+  if (from_u8) std::ranges::rotate(table.entry, table.entry.begin() + 128);
+  for (int8_t& entry : table.entry)
+    if (to_u8) entry = static_cast<int8_t>(entry ^ -128);
+  return table;
+}
+
 }  // namespace
 
 const Node* planar_transpose(const LowerContext& context, const Node& convert) {
@@ -121,9 +138,8 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
                                          : quantize_step(context, node));
   } else if (from_i8 && y.type == DType::f32) {
     steps.push_back(dequantize_step(context, node));
-  } else if (from_i8 && to_i8) {
-    steps.push_back(table_step(context, node, node.in[0],
-                               make_table(*x.quant, *y.quant, [](double v) { return v; })));
+  } else if (is_8bit(x) && is_8bit(y)) {
+    steps.push_back(table_step(context, node, node.in[0], requantizing_table(x, y)));
   } else {
     return false;
   }
