@@ -7,6 +7,12 @@ set(firn_flags_avx512vnni
 set(firn_flags_neon "")
 set(firn_flags_neondot -march=armv8.2-a+dotprod)
 set(firn_flags_neoni8mm -march=armv8.2-a+dotprod+i8mm)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Scheduling before register allocation keeps more alive than there are registers.
+  foreach(isa neon neondot neoni8mm)
+    list(APPEND firn_flags_${isa} -fno-schedule-insns)
+  endforeach()
+endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(firn_isa_folder x86)

@@ -8,22 +8,15 @@ namespace {
 
 struct Neon {
   static constexpr int kVecs = 2, kMaxVecs = 2, kLanes = 4;
-#if defined(__aarch64__)
-  static constexpr bool kManyRegisters = true;
-#else
+  // What the loops gain from more they lose to spills, on 64-bit Arm, too.
   static constexpr bool kManyRegisters = false;
-#endif
   static constexpr int kMaxTile = 3;
   static constexpr int32_t kOffset = 0;
   using Tap = int16_t;
   template <int N>
   using Output = NeonOutput<N>;
-  static constexpr int channel(int vec, int lane) {
-    return vec * kLanes + lane;
-  }
-  static constexpr int tap(int lane, int i) {
-    return i * kLanes + lane;
-  }
+  static constexpr int channel(int vec, int lane) { return vec * kLanes + lane; }
+  static constexpr int tap(int lane, int i) { return i * kLanes + lane; }
 
   using Acc = int32x4_t;
   struct Weight {
@@ -34,12 +27,8 @@ struct Neon {
     int16x8_t tap[4];
   };
 
-  static Acc bias(const int32_t* p) {
-    return vld1q_s32(p);
-  }
-  static Weight weight(const Tap* p) {
-    return {vld1q_s16(p), vld1q_s16(p + 8)};
-  }
+  static Acc bias(const int32_t* p) { return vld1q_s32(p); }
+  static Weight weight(const Tap* p) { return {vld1q_s16(p), vld1q_s16(p + 8)}; }
 
   struct Interleave {
     template <int N, int kUsed>
@@ -50,9 +39,7 @@ struct Neon {
     }
   };
 
-  static int16x4_t half(int16x8_t x, int v) {
-    return v == 0 ? vget_low_s16(x) : vget_high_s16(x);
-  }
+  static int16x4_t half(int16x8_t x, int v) { return v == 0 ? vget_low_s16(x) : vget_high_s16(x); }
 
   template <int N>
   static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {

@@ -8,7 +8,7 @@ namespace {
 
 struct NeonDot {
   static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 4;
-  static constexpr bool kManyRegisters = true;
+  static constexpr bool kManyRegisters = false;
   static constexpr int kMaxTile = 7;
   static constexpr int32_t kOffset = 0;
   using Tap = int8_t;

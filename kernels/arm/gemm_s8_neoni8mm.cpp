@@ -10,6 +10,11 @@ constexpr int kEight = 8;               // columns of half a panel
 constexpr int kStepBytes = kPanel * 8;  // of a panel
 constexpr int kHalfBytes = kStepBytes / 2;
 
+// In assembly because g++ 12 copies accumulators of the intrinsic.
+FIRN_INLINE void multiply(int32x4_t& acc, int8x16_t rows, int8x16_t columns) {
+  asm("smmla %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(rows), "w"(columns));
+}
+
 // Half h of the block's columns, counted over all panels.
 FIRN_INLINE const int8_t* half_weights(const GemmS8Block& b, int h) {
   return b.weights + h / 2 * b.panel_bytes + h % 2 * kHalfBytes;
@@ -28,9 +33,11 @@ struct Tile {
   }
 
   FIRN_INLINE void step(const int8x16_t (&x)[P], const int8_t* const (&w)[H], ptrdiff_t at) {
-    FIRN_UNROLL for (int c = 0; c < 4 * H; ++c) {
-      const int8x16_t columns = vld1q_s8(w[c / 4] + at + 16 * (c % 4));
-      FIRN_UNROLL for (int p = 0; p < P; ++p) acc[p][c] = vmmlaq_s32(acc[p][c], x[p], columns);
+    FIRN_UNROLL for (int c = 0; c < 4 * H; c += 2) {
+      const int8x16_t even = vld1q_s8(w[c / 4] + at + 16 * (c % 4));
+      const int8x16_t odd = vld1q_s8(w[c / 4] + at + 16 * (c % 4 + 1));
+      FIRN_UNROLL for (int p = 0; p < P; ++p) multiply(acc[p][c], x[p], even);
+      FIRN_UNROLL for (int p = 0; p < P; ++p) multiply(acc[p][c + 1], x[p], odd);
     }
   }
 
@@ -112,10 +119,11 @@ void rows(const GemmS8Block& b, const GemmS8Tile& t, int begin, int n, int half)
     tile.tap(a, w, b.steps, at);
   }
   FIRN_UNROLL for (int r = 0; r < 2 * P; ++r) {
-    if (r >= n) break;
-    FIRN_UNROLL for (int h = 0; h < H; ++h)
+    FIRN_UNROLL for (int h = 0; h < H; ++h) {
+      if (r < n)
         store_eight(b, t.first_row + begin + r, (half + h) * kEight,
                     tile.columns(r / 2, h, r % 2, 0), tile.columns(r / 2, h, r % 2, 1));
+    }
   }
 }
 
