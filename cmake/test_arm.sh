@@ -27,7 +27,7 @@ sysroot=$build/sysroot
 if [ ! -e "$sysroot/done" ]; then
   mkdir -p "$sysroot/packages"
   dpkg --add-architecture $debian
-  apt-get update -qq
+  apt-get update -qq || true  # what is needed may be known all the same
   (
     cd "$sysroot/packages"
     for name in libxnnpack0 libxnnpack-dev libpthreadpool0 libpthreadpool-dev libcpuinfo0 \
