@@ -52,27 +52,37 @@ std::vector<Shape> shapes_of(const Graph& graph, std::span<const ValueId> ids) {
   return shapes;
 }
 
-Status infer_and_optimise(Graph& graph) {
-  FIRN_TRY(infer_shapes(graph));
-  for (const Value& value : graph.values) FIRN_TRY(check_quant(value, true));
-  Diag diag;
-  return optimize(graph, diag);
-}
-
 bool any_open(const Graph& graph) {
   return std::ranges::any_of(graph.inputs,
                              [&](ValueId id) { return !graph.value(id).shape.known(); });
 }
 
-// Optimises a copy for the first sizes that it runs on; the error is that of the last.
-Result<std::pair<Graph, OpenSizes>> optimise_for_start(const Graph& graph) {
+struct Start {
+  Cut cut;
+  Graph optimised;  // the body
+  OpenSizes sizes;
+};
+
+// For open dimensions of these sizes.
+Result<Start> start_with(const Graph& graph, const OpenSizes& sizes) {
+  Graph inferred = closed(graph, sizes);
+  FIRN_TRY(infer_shapes(inferred));
+  for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
+  Start start{cut_tail(graph, inferred), {}, sizes};
+  start.optimised = closed(start.cut.body, sizes);
+  Diag diag;
+  FIRN_TRY(optimize(start.optimised, diag));
+  return start;
+}
+
+// For the first sizes that the network runs on; the error is that of the last.
+Result<Start> optimise_for_start(const Graph& graph) {
   constexpr std::array<OpenSizes, 3> kSizes{{{1, 1}, {1, 64}, {1, 256}}};
   Status status;
   for (const OpenSizes& sizes : kSizes) {
-    Graph copy = closed(graph, sizes);
-    status = infer_and_optimise(copy);
-    if (status.ok()) return std::pair{std::move(copy), sizes};
-    if (!any_open(graph)) break;
+    Result<Start> start = start_with(graph, sizes);
+    if (start.ok() || !any_open(graph)) return start;
+    status = start.status();
   }
   return status;
 }
@@ -104,6 +114,25 @@ std::vector<TensorInfo> tensor_infos(const Graph& optimised, std::span<const Val
   return infos;
 }
 
+// Takes the states, which come last, from inputs and outputs: they are not the user's.
+Status split_states(size_t count, ModelImpl& impl) {
+  const size_t inputs = impl.inputs.size() - count, outputs = impl.outputs.size() - count;
+  for (size_t i = 0; i < count; ++i) {
+    const TensorInfo& from = impl.outputs[outputs + i];
+    const TensorInfo& to = impl.inputs[inputs + i];
+    if (from.type == to.type && from.shape == to.shape && from.quant == to.quant &&
+        to.shape.known())
+      continue;
+    return {Code::malformed, "state " + to.name + ": the next is " + dtype_name(from.type) + " " +
+                                 to_string(from.shape) + ", expected " + dtype_name(to.type) + " " +
+                                 to_string(to.shape)};
+  }
+  impl.states.assign(impl.inputs.begin() + static_cast<std::ptrdiff_t>(inputs), impl.inputs.end());
+  impl.inputs.resize(inputs);
+  impl.outputs.resize(outputs);
+  return {};
+}
+
 bool is_8_bit(DType type) {
   return type == DType::i8 || type == DType::u8;
 }
@@ -118,16 +147,27 @@ bool multiplies_weights(const Op& op) {
 Result<Model> make_model(std::string format, Graph graph) {
   FIRN_TRY(check(graph));
   FIRN_TRY(check_names(graph));
-  FIRN_ASSIGN(auto started, optimise_for_start(graph));
+  if (graph.outputs.empty()) return Status(Code::malformed, "the graph has no outputs");
   auto impl = std::make_shared<ModelImpl>();
   impl->format = std::move(format);
-  impl->optimised = std::move(started.first);
+  FIRN_ASSIGN(auto started, optimise_for_start(graph));
+  impl->graph = std::move(started.cut.body);
+  impl->optimised = std::move(started.optimised);
   const Graph& optimised = impl->optimised;
   impl->start_shapes = shapes_of(optimised, optimised.inputs);
-  impl->inputs = tensor_infos(optimised, optimised.inputs, shapes_of(graph, graph.inputs));
-  impl->outputs =
-      tensor_infos(optimised, optimised.outputs, output_shapes(graph, optimised, started.second));
-  impl->graph = std::move(graph);
+  const Cut& cut = started.cut;
+  impl->inputs =
+      tensor_infos(optimised, optimised.inputs, shapes_of(impl->graph, impl->graph.inputs));
+  const std::vector<TensorInfo> of_body = tensor_infos(
+      optimised, optimised.outputs, output_shapes(impl->graph, optimised, started.sizes));
+  const std::vector<TensorInfo> of_tail =
+      tensor_infos(cut.tail, cut.tail.outputs, shapes_of(cut.tail, cut.tail.outputs));
+  for (const Source& source : cut.outputs) {
+    const bool in_tail = source.from == Source::From::tail;
+    impl->outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
+  }
+  FIRN_TRY(split_states(cut.states, *impl));
+  impl->cut = std::make_shared<const Cut>(std::move(started.cut));
   return Model(std::move(impl));
 }
 
@@ -156,6 +196,7 @@ ModelInfo Model::info() const {
     if (!multiplies_weights(node.op)) continue;
     ++(is_8_bit(graph.value(node.in[0]).type) ? info.layers_int8 : info.layers_float);
   }
+  for (const Node& node : impl_->cut->tail.nodes) ++counts[op_name(node.op)];
   info.ops.assign(counts.begin(), counts.end());
   std::ranges::stable_sort(info.ops, std::ranges::greater(), &std::pair<std::string, int>::second);
   return info;
