@@ -180,6 +180,7 @@ Result<bool> GraphBuilder::fold(const Node& node) {
   for (Probe& probe : probes_) {
     for (const ValueId id : node.out) probe.graph.value(id) = graph_.value(id);
   }
+  FIRN_TRY(move_origin(node));
   return true;
 }
 
@@ -302,6 +303,7 @@ Status GraphBuilder::add(Node node) {
     FIRN_TRY(infer_all(node));
     for (const ValueId id : node.out) merge(id);
   }
+  note_bare(node);
   graph_.add(std::move(node));
   return {};
 }
@@ -340,6 +342,7 @@ Result<ValueId> GraphBuilder::add_copy(const std::string& name, ValueId of) {
 }
 
 Result<Graph> GraphBuilder::finish(const std::vector<ValueId>& outputs) {
+  restore_quantized(outputs);
   graph_.outputs = outputs;
   sweep(graph_);
   FIRN_TRY(check(graph_));
