@@ -314,7 +314,9 @@ Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<Valu
   value.name = unique_name(name);
   value.quant = std::move(quant);
   const ValueId out = add_value(value);
-  FIRN_TRY(add({std::move(name), std::move(op), std::move(in), {out}}));
+  Node node{std::move(name), std::move(op), std::move(in), {out}};
+  inherit_quant(node);
+  FIRN_TRY(add(std::move(node)));
   return out;
 }
 

@@ -90,6 +90,7 @@ class GraphBuilder {
     std::vector<bool> failed;  // by value
   };
   ValueId add_value(const Value& value);
+  void inherit_quant(const Node& node);
   int32_t sample(size_t probe, std::string_view name, size_t axis);
   Result<bool> fold(const Node& node);
   Status add(Node node);

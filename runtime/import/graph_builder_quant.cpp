@@ -68,6 +68,26 @@ Result<ValueId> GraphBuilder::add_dequantize(std::string name, ValueId x, const 
   return out;
 }
 
+// What only moves quantized values makes such.
+void GraphBuilder::inherit_quant(const Node& node) {
+  const std::span<const ValueId> moved = moved_inputs(node);
+  if (moved.empty() || moved[0] == ValueId::none || is_constant(moved[0])) return;
+  const Value& from = graph_.value(moved[0]);
+  const auto same = [&](ValueId id) {
+    return id != ValueId::none && graph_.value(id).quant == from.quant;
+  };
+  if (!from.quant || !from.quant->per_tensor() || !std::ranges::all_of(moved, same)) return;
+  const DType type = from.type;
+  const Quant quant = *from.quant;
+  const auto set = [&](Graph& graph) {
+    Value& out = graph.value(node.out[0]);
+    out.type = type;
+    out.quant = quant;
+  };
+  set(graph_);
+  for (Probe& probe : probes_) set(probe.graph);
+}
+
 bool GraphBuilder::can_carry(ValueId id, const Quant& quant) const {
   const std::optional<Quant>& known = graph_.value(id).quant;
   return is_constant(id) || (!bare_.contains(index(id)) && (!known || *known == quant));

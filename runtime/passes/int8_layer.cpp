@@ -27,43 +27,68 @@ bool is_depthwise(const Rewrite& rewrite, const Node& node) {
          conv->groups == rewrite.shape(node.in[1])[0];
 }
 
-// The bias in `units`, one per channel; nothing where it is not constant, or int32 does not hold it.
-std::optional<std::vector<int32_t>> bias_in_units(const Rewrite& rewrite, ValueId bias,
-                                                  const std::vector<float>& units) {
+// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c] times
+// the input's.
+struct Channels {
+  std::vector<int8_t> weights;
+  std::vector<float> scale;
+  std::vector<double> bias;  // empty where there is none
+  size_t row() const { return weights.size() / scale.size(); }
+};
+
+// Nothing where the bias is not constant, or not one number for each channel.
+std::optional<std::vector<double>> real_bias(const Rewrite& rewrite, ValueId bias,
+                                             size_t channels) {
   const ValueId source = dequantized_from(rewrite, bias);
   const Value& value = rewrite.value(source != ValueId::none ? source : bias);
   const bool integers = value.type == DType::i32 && value.quant && value.quant->axis <= 0 &&
                         value.quant->block == 0;
-  if (value.constant == nullptr || value.shape.elements() != units.size() ||
+  if (value.constant == nullptr || value.shape.elements() != channels ||
       (!integers && !is_plain(value)))
     return std::nullopt;
-  std::vector<int32_t> rounded;
-  for (size_t c = 0; c < units.size(); ++c) {
-    double in_units = 0;
+  std::vector<double> real;
+  for (size_t c = 0; c < channels; ++c) {
     if (integers) {
-      // Stated in these very units, but for the rounding of their product, it is exact.
       const float scale = value.quant->scale[value.quant->per_tensor() ? 0 : c];
-      const double ratio = double{scale} / double{units[c]};
-      constexpr double kSame = 1e-5;
-      in_units = value.as<int32_t>()[c] * (std::abs(ratio - 1) < kSame ? 1.0 : ratio);
+      real.push_back(value.as<int32_t>()[c] * double{scale});
     } else {
-      in_units = double{value.as<float>()[c]} / double{units[c]};
+      real.push_back(value.as<float>()[c]);
     }
-    in_units = std::nearbyint(in_units);
-    if (!(std::abs(in_units) <= INT32_MAX)) return std::nullopt;
-    rounded.push_back(static_cast<int32_t>(in_units));
   }
-  return rounded;
+  return real;
 }
 
-// Whether int32 holds all sums: 255 is an input's largest distance to its zero point.
-bool sums_fit(const Value& weights, const std::vector<int32_t>& bias) {
-  const std::span<const int8_t> all = weights.as<int8_t>();
-  const size_t channels = static_cast<size_t>(weights.shape[0]), row = all.size() / channels;
-  for (size_t c = 0; c < channels; ++c) {
-    int64_t sum = bias.empty() ? 0 : std::abs(int64_t{bias[c]});
-    for (const int8_t w : all.subspan(c * row, row)) sum += 255 * std::abs(int64_t{w});
-    if (sum > INT32_MAX) return false;
+// Whether int32 holds all sums of channel c when its unit is `factor` times as large: 255 is an
+// input's largest distance to its zero point, and rounding may add half a step to each weight.
+bool sums_fit(const Channels& channels, size_t c, double factor) {
+  const std::span<const int8_t> all = channels.weights;
+  double sum = channels.bias.empty() ? 0 : std::abs(channels.bias[c]) / factor;
+  if (factor > 1) sum += 255 * 0.5 * static_cast<double>(channels.row());
+  for (const int8_t w : all.subspan(c * channels.row(), channels.row()))
+    sum += 255 / factor * std::abs(int{w});
+  return sum <= INT32_MAX;
+}
+
+// Biases in their units, rounded. A channel whose bias dwarfs its weights, as folded normalisation
+// leaves behind dead ones, is given a larger unit, in which its weights are as precise as its sums
+// need. False where none will do.
+bool fit_channels(Channels& channels, float input_scale) {
+  for (size_t c = 0; c < channels.scale.size(); ++c) {
+    // Rounded, as those round it who state biases in this unit.
+    const double unit = channels.scale[c] * input_scale;
+    if (!channels.bias.empty()) channels.bias[c] /= unit;
+    double factor = 1;
+    constexpr double kMost = 1e60;
+    while (factor < kMost && !(std::isnormal(static_cast<float>(unit * factor)) &&
+                               sums_fit(channels, c, factor)))
+      factor *= 2;
+    const float scale = static_cast<float>(double{channels.scale[c]} * factor);
+    if (factor >= kMost || !std::isnormal(scale)) return false;
+    channels.scale[c] = scale;
+    if (!channels.bias.empty()) channels.bias[c] = std::nearbyint(channels.bias[c] / factor);
+    if (factor == 1) continue;
+    for (int8_t& w : std::span(channels.weights).subspan(c * channels.row(), channels.row()))
+      w = static_cast<int8_t>(std::nearbyint(w / factor));
   }
   return true;
 }
@@ -85,37 +110,42 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   const int quantizer = quantizer_of(rewrite, node.out[0]);
   if (quantizer < 0 && (!float_output || is_depthwise(rewrite, node))) return false;
 
-  FIRN_ASSIGN(const ValueId x, int8_behind(rewrite, node.in[0]));
-  const Value& scaled = rewrite.value(w);
-  const size_t channels = static_cast<size_t>(scaled.shape[0]);
-  std::vector<float> units;
-  for (size_t c = 0; c < channels; ++c) {
-    const float scale = scaled.quant->scale[scaled.quant->per_tensor() ? 0 : c];
-    units.push_back(rewrite.value(x).quant->scale[0] * scale);
-    if (std::isnormal(units.back())) continue;
-    rewrite.note(n, "the product of its scales is " + std::to_string(units.back()));
-    return false;
-  }
-  std::vector<ValueId> in{x, w};
-  std::vector<int32_t> sums;
+  const size_t count = static_cast<size_t>(weights.shape[0]);
+  Channels channels;
+  channels.weights.assign(weights.as<int8_t>().begin(), weights.as<int8_t>().end());
+  channels.scale = weights.quant->scale;
+  channels.scale.resize(count, channels.scale[0]);
   if (node.in.size() > 2 && node.in[2] != ValueId::none) {
-    std::optional<std::vector<int32_t>> rounded = bias_in_units(rewrite, node.in[2], units);
-    if (!rounded) {
-      rewrite.note(n, "its bias is not constant or does not fit int32");
+    std::optional<std::vector<double>> bias = real_bias(rewrite, node.in[2], count);
+    if (!bias) {
+      rewrite.note(n, "its bias is not constant");
       return false;
     }
-    sums = *std::move(rounded);
+    channels.bias = *std::move(bias);
   }
-  if (!sums_fit(scaled, sums)) {
+  FIRN_ASSIGN(const ValueId x, int8_behind(rewrite, node.in[0]));
+  const float input_scale = rewrite.value(x).quant->scale[0];
+  if (!fit_channels(channels, input_scale)) {
     rewrite.note(n, "its sums do not fit int32");
     return false;
   }
-  if (!sums.empty()) {
+
+  std::vector<ValueId> in{x, w};
+  const std::vector<int32_t> zeros(count);
+  const Value stated = rewrite.value(w);
+  if (!std::ranges::equal(channels.weights, stated.as<int8_t>())) {
+    FIRN_ASSIGN(in[1],
+                rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
+    rewrite.graph().value(in[1]).quant = Quant{0, 8, 0, channels.scale, zeros};
+  }
+  if (!channels.bias.empty()) {
+    const std::vector<int32_t> sums(channels.bias.begin(), channels.bias.end());
+    std::vector<float> units;
+    for (const float scale : channels.scale) units.push_back(scale * input_scale);
     FIRN_ASSIGN(const ValueId bias,
                 rewrite.add_constant<int32_t>(rewrite.value(node.in[2]).name,
-                                              {static_cast<int32_t>(channels)}, sums));
-    rewrite.graph().value(bias).quant =
-        Quant{0, 32, 0, std::move(units), std::vector<int32_t>(channels)};
+                                              {static_cast<int32_t>(count)}, sums));
+    rewrite.graph().value(bias).quant = Quant{0, 32, 0, std::move(units), zeros};
     in.push_back(bias);
   }
   rewrite.set_inputs(n, std::move(in));
