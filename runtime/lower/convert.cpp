@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/lower/lower.h"
+#include "runtime/quant_axis.h"
 
 namespace firn {
 namespace {
@@ -93,21 +94,23 @@ LoweredStep quantize_planar_step(const LowerContext& context, const Node& conver
   return lowered;
 }
 
-bool is_8bit(const Value& v) {
-  return (v.type == DType::i8 || v.type == DType::u8) && v.quant && v.quant->per_tensor();
+bool is_8_bit(const Value& v) {
+  return (v.type == DType::i8 || v.type == DType::u8) && v.quant && v.quant->per_tensor() &&
+         v.quant->bits == 8;
 }
 
-// 8 bits to 8 bits. uint8 is int8 with the first bit flipped: as an index, and as an entry.
-Table8 requantizing_table(const Value& x, const Value& y) {
-  Quant from = *x.quant, to = *y.quant;
+// By the bytes of x: those of uint8 are those of int8 with the top bit turned.
+Table8 requantize_table(const Value& x, const Value& y) {
   const bool from_u8 = x.type == DType::u8, to_u8 = y.type == DType::u8;
-  if (from_u8) from.zero[0] -= 128;
-  if (to_u8) to.zero[0] -= 128;
-  Table8 table = make_table(from, to, [](double v) { return v; });
-  if (from_u8) std::ranges::rotate(table.entry, table.entry.begin() + 128);
-  for (int8_t& entry : table.entry)
-    if (to_u8) entry = static_cast<int8_t>(entry ^ -128);
-  return table;
+  const Table8 numbers =
+      make_table(from_u8 ? as_int8(*x.quant) : *x.quant, to_u8 ? as_int8(*y.quant) : *y.quant,
+                 [](double v) { return v; });
+  Table8 bytes;
+  for (size_t i = 0; i < bytes.entry.size(); ++i) {
+    const int8_t q = numbers.entry[from_u8 ? i ^ 0x80 : i];
+    bytes.entry[i] = to_u8 ? static_cast<int8_t>(q ^ 0x80) : q;
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -138,8 +141,8 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
                                          : quantize_step(context, node));
   } else if (from_i8 && y.type == DType::f32) {
     steps.push_back(dequantize_step(context, node));
-  } else if (is_8bit(x) && is_8bit(y)) {
-    steps.push_back(table_step(context, node, node.in[0], requantizing_table(x, y)));
+  } else if (is_8_bit(x) && is_8_bit(y)) {
+    steps.push_back(table_step(context, node, node.in[0], requantize_table(x, y)));
   } else {
     return false;
   }
