@@ -7,7 +7,7 @@
 namespace firn::tool {
 
 void add_model_option(CLI::App& command, std::string& path) {
-  command.add_option("MODEL", path, "an .onnx or .firn file, told apart by content")->required();
+  command.add_option("MODEL", path, "an .onnx, .tflite or .firn file, told apart by content")->required();
 }
 
 void add_run_options(CLI::App& command, RunOptions& options) {

@@ -32,7 +32,7 @@ struct TensorInfo {
 
 // What `firn info` prints. Counts are of the optimised graph, open dimensions taken as 1.
 struct ModelInfo {
-  std::string format;  // "onnx", "firn"
+  std::string format;  // "onnx", "tflite", "firn"
   std::vector<TensorInfo> inputs, outputs;
   std::vector<std::pair<std::string, int>> ops;  // operator and how often, most frequent first
   size_t parameters = 0;                         // elements of all constants
@@ -43,7 +43,7 @@ struct ModelInfo {
 
 class FIRN_API Model {
  public:
-  // Reads ONNX or .firn, told apart by content. A .firn file is mapped, not copied.
+  // Reads ONNX, TensorFlow Lite or .firn, told apart by content. A .firn file is mapped, not copied.
   // not_found, io_error, malformed (the file breaks its format), unsupported (names node and op).
   static Result<Model> load(const std::string& path);
   // The same from memory, which must outlive the model and all its sessions.
