@@ -106,9 +106,9 @@ struct Data {
                 const int32_t ix = x * s.stride_w - s.pad_left + kx * s.dilation_w;
                 if (iy < 0 || iy >= s.in_h || ix < 0 || ix >= s.in_w) continue;
                 const int64_t in = input[at(n, s.in_h, iy, s.in_w, ix, s.in_pixel_stride, c)];
-                acc += (in - p.input_zero) *
-                       weights[static_cast<size_t>(
-                           (c * s.repeat * s.kernel_h + row) * s.kernel_w + kx)];
+                acc +=
+                    (in - p.input_zero) * weights[static_cast<size_t>(
+                                              (c * s.repeat * s.kernel_h + row) * s.kernel_w + kx)];
               }
             exact = exact && acc == static_cast<int32_t>(acc);
             const float real = static_cast<float>(acc) * scale[static_cast<size_t>(c)];

@@ -118,8 +118,7 @@ struct Problem {
                           ((size_t(b) * s.in_h + y) * s.in_w + x) * s.in_pixel_stride +
                           n / s.out_c * s.in_c;
         const int8_t* w =
-            weights.data() +
-            ((size_t(n) * s.repeat * s.kernel_h + row) * s.kernel_w + kx) * s.in_c;
+            weights.data() + ((size_t(n) * s.repeat * s.kernel_h + row) * s.kernel_w + kx) * s.in_c;
         for (int k = 0; k < s.in_c; ++k) sum += (a[k] - c.input_zero) * w[k];
       }
     }
