@@ -164,8 +164,9 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
                 static_cast<unsigned long long>(i), trial.complaint.c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu files from %zu onnx and %zu firn seeds: %llu loaded, %llu ran, %llu failed\n",
-              static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.firn.size(),
+  std::printf("%llu files from %zu onnx, %zu tflite and %zu firn seeds: %llu loaded, %llu ran, %llu failed\n",
+              static_cast<unsigned long long>(options.count), seeds.onnx.size(),
+              seeds.tflite.size(), seeds.firn.size(),
               static_cast<unsigned long long>(totals.loaded),
               static_cast<unsigned long long>(totals.ran),
               static_cast<unsigned long long>(totals.failures));
