@@ -48,20 +48,6 @@ bool moves_no_bytes(const Graph& graph, const Node& node) {
   return view && graph.value(node.in[0]).type == graph.value(node.out[0]).type;
 }
 
-// What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
-// one scale. Weights are their layers' to look at.
-bool kernels_take(const Graph& graph, const Node& node) {
-  const auto fits = [&](ValueId id) {
-    if (id == ValueId::none) return true;
-    const Value& v = graph.value(id);
-    const bool weights = has_weights(node.op) && id == node.in[1];
-    const size_t elements = v.shape.elements();
-    return elements > 0 && elements <= INT32_MAX &&
-           (v.type != DType::i8 || weights || per_tensor_i8(v));
-  };
-  return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
-}
-
 // Overloads for the operators that have kernels.
 struct Lowering {
   const LowerContext& context;
@@ -73,6 +59,7 @@ struct Lowering {
     return lower_conv_transpose(context, node, op, steps);
   }
   Lowered operator()(const Dense& op) { return lower_dense(context, node, op, steps); }
+  Lowered operator()(const MatMul& op) { return lower_matmul(context, node, op, steps); }
   Lowered operator()(const Binary& op) { return lower_binary(context, node, op, steps); }
   Lowered operator()(const Unary& op) { return lower_unary(context, node, op, steps); }
   Lowered operator()(const Pool2d& op) { return lower_pool(context, node, op, steps); }
@@ -92,6 +79,18 @@ struct Lowering {
 };
 
 }  // namespace
+
+bool kernels_take(const Graph& graph, const Node& node) {
+  const auto fits = [&](ValueId id) {
+    if (id == ValueId::none) return true;
+    const Value& v = graph.value(id);
+    const bool weights = has_weights(node.op) && id == node.in[1];
+    const size_t elements = v.shape.elements();
+    return elements > 0 && elements <= INT32_MAX &&
+           (v.type != DType::i8 || weights || per_tensor_i8(v));
+  };
+  return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
+}
 
 bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);

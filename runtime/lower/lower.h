@@ -39,6 +39,15 @@ Status lower_node(const LowerContext& context, const Node& node, std::vector<Low
 // channel, or one, and no zero points; int32 bias; the rest of one scale, or a float output.
 bool is_int8_layer(const Graph& graph, const Node& node);
 
+// What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
+// one scale. Weights are their layers' to look at.
+bool kernels_take(const Graph& graph, const Node& node);
+
+// Numbers of a type that stand for themselves.
+inline bool is_plain(const Value& value, DType type) {
+  return value.type == type && !value.quant.has_value();
+}
+
 // A step from a function of a Frame.
 template <typename F>
 std::unique_ptr<Step> make_step(F f) {
@@ -59,6 +68,12 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+// Weights that are no constants.
+Lowered lower_dense_of_values(const LowerContext&, const Node&, const Dense&,
+                              std::vector<LoweredStep>&);
+Lowered lower_matmul(const LowerContext&, const Node&, const MatMul&, std::vector<LoweredStep>&);
+// Whether the node is a Transpose that only matrix products read, which do without it.
+bool folds_into_products(const LowerContext& context, const Node& node);
 Lowered lower_conv_transpose(const LowerContext&, const Node&, const ConvTranspose2d&,
                              std::vector<LoweredStep>&);
 Lowered lower_binary(const LowerContext&, const Node&, const Binary&, std::vector<LoweredStep>&);

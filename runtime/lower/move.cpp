@@ -97,6 +97,7 @@ Lowered lower_transpose(const LowerContext& context, const Node& node, const Tra
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
   if (!same_encoding(x, y)) return false;
+  if (folds_into_products(context, node)) return true;
   const int producer = context.uses.producer_of(node.in[0]);
   if (producer >= 0) {
     const Node& convert = context.graph.nodes[static_cast<size_t>(producer)];
