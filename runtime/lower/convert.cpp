@@ -125,7 +125,7 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
     steps.push_back(table_step(context, node, node.in[0],
                                make_table(*x.quant, *y.quant, [](double v) { return v; })));
   } else {
-    return false;
+    return lower_convert_plain(context, node, steps);
   }
   return true;
 }
