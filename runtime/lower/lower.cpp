@@ -82,6 +82,7 @@ struct Lowering {
   Lowered operator()(const DepthToSpace& op) {
     return lower_depth_to_space(context, node, op, steps);
   }
+  Lowered operator()(const Recurrent& op) { return lower_recurrent(context, node, op, steps); }
   // On the reference: not on any hot path of the networks firn is for.
   template <typename Other>
   Lowered operator()(const Other&) {
@@ -95,7 +96,8 @@ bool kernels_take(const Graph& graph, const Node& node) {
   const auto fits = [&](ValueId id) {
     if (id == ValueId::none) return true;
     const Value& v = graph.value(id);
-    const bool weights = has_weights(node.op) && id == node.in[1];
+    const bool weights = (has_weights(node.op) && id == node.in[1]) ||
+                         (std::holds_alternative<Recurrent>(node.op) && graph.is_constant(id));
     const size_t elements = v.shape.elements();
     return elements > 0 && elements <= INT32_MAX &&
            (v.type != DType::i8 || weights || per_tensor_i8(v));
