@@ -11,6 +11,7 @@
 #include "runtime/file.h"
 #include "runtime/import/native.h"
 #include "runtime/import/onnx.h"
+#include "runtime/import/tflite.h"
 #include "runtime/model_impl.h"
 
 namespace firn {
@@ -27,8 +28,6 @@ struct Signature {
 
 // What people hand over by mistake. Models of other formats are unsupported, the rest malformed.
 constexpr auto kSignatures = std::to_array<Signature>({
-    {4, "TFL3"sv, Code::unsupported,
-     "a TensorFlow Lite model, which firn does not read: convert it to ONNX (tf2onnx)"},
     {0, "7767517"sv, Code::unsupported,
      "an ncnn parameter file, which firn does not read: use the ONNX model it was made from"},
     {0, "\x89HDF\r\n\x1a\n"sv, Code::unsupported,
@@ -82,12 +81,16 @@ Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<
     FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
     return make_model("firn", std::move(graph));
   }
+  if (looks_like_tflite(bytes)) {
+    FIRN_ASSIGN(Graph graph, read_tflite(bytes, owner));
+    return make_model("tflite", std::move(graph));
+  }
   // Before ONNX, whose loose wire format makes much else look plausible.
   if (const Signature* mistake = known_mistake(bytes)) {
     return Status(mistake->code, mistake->message);
   }
   if (!looks_like_onnx(bytes)) {
-    return Status(Code::malformed, "neither ONNX nor .firn: " + first_bytes(bytes));
+    return Status(Code::malformed, "neither ONNX, TensorFlow Lite nor .firn: " + first_bytes(bytes));
   }
   FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
   return make_model("onnx", std::move(graph));
