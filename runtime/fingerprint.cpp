@@ -101,7 +101,7 @@ void mix(Hash& h, const Pool2d& x) {
   mix(h, x.kind, x.window, x.count_pad, x.ceil);
 }
 void mix(Hash& h, const Reduce& x) {
-  mix(h, x.kind, x.axes, x.keep);
+  mix(h, x.kind, x.axes, x.keep, x.from_input, x.none_if_empty);
 }
 void mix(Hash& h, const Softmax& x) {
   mix(h, x.axis, x.log);
@@ -110,10 +110,10 @@ void mix(Hash& h, const Concat& x) {
   mix(h, x.axis);
 }
 void mix(Hash& h, const Slice& x) {
-  mix(h, x.begin, x.end, x.step);
+  mix(h, x.begin, x.end, x.step, x.from_input);
 }
 void mix(Hash& h, const Pad& x) {
-  mix(h, x.mode, x.before, x.after, x.value);
+  mix(h, x.mode, x.before, x.after, x.value, x.from_input);
 }
 void mix(Hash& h, const Reshape& x) {
   mix(h, x.shape, x.from_input);
@@ -151,6 +151,10 @@ void mix(Hash& h, const ArgMax& x) {
 void mix(Hash& h, const Convert& x) {
   mix(h, x.to);
 }
+void mix(Hash& h, const Squeeze& x) {
+  mix(h, x.insert);
+}
+void mix(Hash&, const Tile&) {}
 
 }  // namespace
 

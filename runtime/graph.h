@@ -25,8 +25,8 @@ class Buffer {
  public:
   Buffer(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
       : owner_(std::move(owner)), bytes_(bytes) {}
-  // Zeroed, 64-byte aligned, with kSlack readable bytes behind; the span is for filling it before it
-  // is shared. out_of_memory.
+  // Zeroed, 64-byte aligned, with kSlack readable bytes behind; the span is for filling it before
+  // it is shared. out_of_memory.
   static Result<std::pair<std::shared_ptr<const Buffer>, std::span<std::byte>>> allocate(
       size_t bytes);
   std::span<const std::byte> bytes() const { return bytes_; }
@@ -39,7 +39,9 @@ class Buffer {
 };
 
 enum class ValueId : uint32_t { none = UINT32_MAX };
-constexpr size_t index(ValueId id) { return static_cast<size_t>(id); }
+constexpr size_t index(ValueId id) {
+  return static_cast<size_t>(id);
+}
 
 // One tensor. `shape` may hold -1 until shapes are inferred. 8-bit values carry a Quant; a constant
 // has its bytes.
@@ -81,7 +83,9 @@ struct Graph {
                                      std::span<const std::byte> bytes);
   Node& add(Node node) { return nodes.emplace_back(std::move(node)); }
 
-  bool is_constant(ValueId id) const { return id != ValueId::none && value(id).constant != nullptr; }
+  bool is_constant(ValueId id) const {
+    return id != ValueId::none && value(id).constant != nullptr;
+  }
   bool is_output(ValueId id) const;
   // `name`, or `name_2`, ... where another value has it.
   std::string unique_name(const std::string& name) const;
@@ -101,31 +105,39 @@ struct Uses {
 // keeps its name: the two values swap names then. false where `from` stays in use: it is an output,
 // and `to` has to keep its name because it is an input or output itself.
 bool replace_uses(Graph& graph, ValueId from, ValueId to);
-// Removes nodes whose outputs nobody reads or are constant by now, and values that nothing mentions;
-// ValueIds change.
+// Removes nodes whose outputs nobody reads or are constant by now, and values that nothing
+// mentions; ValueIds change.
 void sweep(Graph& graph);
 // Sorts nodes so that producers come first. malformed names a node of a cycle.
 Status sort_topologically(Graph& graph);
 // Ids in range and one producer a value; inputs are not produced. Uses, sweep and everything below
 // rely on it.
 Status check_ids(const Graph& graph);
-// check_ids, check_quant, order, inputs and outputs present and with names of their own, constants as
-// large as their shape: what importers and every pass must leave behind. malformed names the
+// check_ids, check_quant, order, inputs and outputs present and with names of their own, constants
+// as large as their shape: what importers and every pass must leave behind. malformed names the
 // offender.
 Status check(const Graph& graph);
 
 // Infers shapes and types of all node outputs; input shapes must be known. Small values that follow
 // from constants and known shapes are computed and become constants themselves, so that shapes may
-// depend on them; those of an earlier call are computed anew. malformed and unsupported name node,
-// value, expected and got.
+// depend on them; those of an earlier call are computed anew. What depends on data keeps -1 in its
+// shape. malformed and unsupported name node, value, expected and got.
 Status infer_shapes(Graph& graph);
 // One node: its outputs' shapes and types, from its inputs'. Quantization is left alone; an output
 // that has it keeps its 8-bit type where the operator computes real numbers.
 Status infer(Graph& graph, const Node& node);
-// Computes a node whose inputs are all constant (or, for ShapeOf, known shapes) and makes its outputs
-// constants. failed_precondition where an input is not; refused where the result passes
-// kMaxFoldedBytes or would take long to compute. The node stays, for sweep() to remove.
-Status fold_node(Graph& graph, const Node& node);
+// Whether the shapes of a node's outputs follow only from data that the graph computes: an input of
+// it is such, or stands for a shape, an axis, a number of elements and is not constant.
+bool depends_on_data(const Graph& graph, const Node& node);
+// Infers what holds of such outputs anyway: types and ranks. Their dimensions are -1. unsupported
+// where the rank follows from data, too.
+Status infer_open(Graph& graph, const Node& node);
+// Computes a node whose inputs are all constant (or, for ShapeOf, known shapes) and makes its
+// outputs constants. failed_precondition where an input is not; refused where the result passes
+// kMaxFoldedBytes or would take long to compute, unless there is no limit. The node stays, for
+// sweep() to remove.
+enum class FoldLimit : uint8_t { load, none };
+Status fold_node(Graph& graph, const Node& node, FoldLimit limit = FoldLimit::load);
 inline constexpr size_t kMaxFoldedBytes = size_t{256} << 20;
 
 // The slow oracle: computes one node on plain f32, integer and boolean tensors. 8-bit quantized

@@ -4,6 +4,7 @@
 
 #include "runtime/graph.h"
 #include "runtime/infer_context.h"
+#include "runtime/parameters.h"
 
 namespace firn {
 namespace {
@@ -46,8 +47,10 @@ double summands(const Graph& graph, const Node& node) {
 
 // Shape arithmetic; quantized constants are left to the passes that fuse their Converts.
 bool folds_early(const Graph& graph, const Node& node) {
-  const Value& out = graph.value(node.out[0]);
-  if (out.quant || out.shape.elements() > kMaxShapeElements) return false;
+  for (ValueId id : node.out) {
+    const Value& out = graph.value(id);
+    if (out.quant || out.shape.elements() > kMaxShapeElements) return false;
+  }
   for (ValueId id : node.in) {
     if (id == ValueId::none) continue;
     const Value& in = graph.value(id);
@@ -61,6 +64,15 @@ Status fail(const Node& node, Code code, const std::string& what) {
   return {code, describe(node) + ": " + what};
 }
 
+Result<std::vector<Inferred>> all_outputs(Result<Inferred> one) {
+  FIRN_TRY(one.status());
+  return std::vector<Inferred>{*one};
+}
+
+[[maybe_unused]] Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
+  return all;
+}
+
 }  // namespace
 
 Status infer(Graph& graph, const Node& node) {
@@ -69,20 +81,33 @@ Status infer(Graph& graph, const Node& node) {
       return fail(node, Code::malformed,
                   "input value " + std::to_string(index(id)) + " of " +
                       std::to_string(graph.values.size()));
-  if (node.out.size() != 1 || index(node.out[0]) >= graph.values.size())
-    return fail(node, Code::malformed,
-                "has " + std::to_string(node.out.size()) + " outputs, expected one");
+  for (ValueId id : node.out)
+    if (index(id) >= graph.values.size())
+      return fail(node, Code::malformed,
+                  "output value " + std::to_string(index(id)) + " of " +
+                      std::to_string(graph.values.size()));
+  if (has_parameter_inputs(node.op)) {
+    FIRN_ASSIGN(const Node resolved, resolve_parameters(graph, node));
+    return infer(graph, resolved);
+  }
   const InferContext context{graph, node};
-  FIRN_ASSIGN(const Inferred inferred,
-              std::visit([&](const auto& op) { return infer_op(context, op); }, node.op));
-  if (const Result<size_t> size = checked_elements(inferred.shape); !size.ok())
-    return context.malformed("output: " + size.status().message());
-
-  Value& out = graph.value(node.out[0]);
-  out.shape = inferred.shape;
-  const bool quantized_real =
-      inferred.type == DType::f32 && out.quant && (out.type == DType::i8 || out.type == DType::u8);
-  if (!quantized_real) out.type = inferred.type;
+  FIRN_ASSIGN(
+      const std::vector<Inferred> outputs,
+      std::visit([&](const auto& op) { return all_outputs(infer_op(context, op)); }, node.op));
+  if (node.out.size() != outputs.size())
+    return fail(node, Code::malformed,
+                "has " + std::to_string(node.out.size()) + " outputs, expected " +
+                    std::to_string(outputs.size()));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Inferred& inferred = outputs[i];
+    if (const Result<size_t> size = checked_elements(inferred.shape); !size.ok())
+      return context.malformed("output: " + size.status().message());
+    Value& out = graph.value(node.out[i]);
+    out.shape = inferred.shape;
+    const bool quantized_real = inferred.type == DType::f32 && out.quant &&
+                                (out.type == DType::i8 || out.type == DType::u8);
+    if (!quantized_real) out.type = inferred.type;
+  }
   return {};
 }
 
@@ -100,13 +125,17 @@ Status infer_shapes(Graph& graph) {
     // What an earlier call has folded may not hold for today's input shapes.
     for (ValueId id : node.out)
       if (index(id) < graph.values.size()) graph.value(id).constant = nullptr;
+    if (depends_on_data(graph, node)) {
+      FIRN_TRY(infer_open(graph, node));
+      continue;
+    }
     FIRN_TRY(infer(graph, node));
     if (folds_early(graph, node)) FIRN_TRY(fold_node(graph, node));
   }
   return {};
 }
 
-Status fold_node(Graph& graph, const Node& node) {
+Status fold_node(Graph& graph, const Node& node, FoldLimit limit) {
   if (!all_constant(graph, node))
     return fail(node, Code::failed_precondition, "has inputs that are not constant");
   FIRN_TRY(infer(graph, node));
@@ -127,18 +156,24 @@ Status fold_node(Graph& graph, const Node& node) {
     tensor.data = const_cast<std::byte*>(bytes.data());  // inputs are only read
   }
 
-  Value& value = graph.value(node.out[0]);
-  Tensor out{value.type, value.shape, nullptr};
-  if (out.bytes() > kMaxFoldedBytes)
-    return fail(node, Code::refused,
-                "its constant result " + to_string(value.shape) + " passes " +
-                    std::to_string(kMaxFoldedBytes) + " bytes");
-  if (summands(graph, node) > kMaxFoldedSummands)
+  if (limit == FoldLimit::load && summands(graph, node) > kMaxFoldedSummands)
     return fail(node, Code::refused, "its constant result takes too long to compute");
-  FIRN_ASSIGN(auto memory, Buffer::allocate(out.bytes()));
-  out.data = memory.second.data();
-  FIRN_TRY(reference(graph, node, in, std::span(&out, 1)));
-  value.constant = std::move(memory.first);
+  std::vector<Tensor> out;
+  std::vector<std::shared_ptr<const Buffer>> memory;
+  for (ValueId id : node.out) {
+    const Value& value = graph.value(id);
+    Tensor& tensor = out.emplace_back(value.type, value.shape, nullptr);
+    if (limit == FoldLimit::load && tensor.bytes() > kMaxFoldedBytes)
+      return fail(node, Code::refused,
+                  "its constant result " + to_string(value.shape) + " passes " +
+                      std::to_string(kMaxFoldedBytes) + " bytes");
+    FIRN_ASSIGN(auto block, Buffer::allocate(tensor.bytes()));
+    tensor.data = block.second.data();
+    memory.push_back(std::move(block.first));
+  }
+  FIRN_TRY(reference(graph, node, in, out));
+  for (size_t i = 0; i < memory.size(); ++i)
+    graph.value(node.out[i]).constant = std::move(memory[i]);
   return {};
 }
 

@@ -101,4 +101,29 @@ Result<std::vector<int64_t>> InferContext::constant_ints(size_t i) const {
   return std::vector<int64_t>(values.begin(), values.end());
 }
 
+Result<float> InferContext::constant_number(size_t i) const {
+  const Value& value = *in(i);
+  if (value.constant == nullptr)
+    return unsupported("depends on the value of " + value.name + ", which is not constant");
+  const size_t bytes = value.constant->bytes().size();
+  if (value.shape.elements() != 1 || bytes != dtype_bytes(value.type))
+    return malformed("input " + value.name + " is " + to_string(value.shape) +
+                     ", expected a scalar");
+  switch (value.type) {
+    case DType::f32:
+      return value.as<float>()[0];
+    case DType::i32:
+      return static_cast<float>(value.as<int32_t>()[0]);
+    case DType::i64:
+      return static_cast<float>(value.as<int64_t>()[0]);
+    case DType::u8:
+      return static_cast<float>(value.as<uint8_t>()[0]);
+    case DType::i8:
+      return static_cast<float>(value.as<int8_t>()[0]);
+    default:
+      return malformed("input " + value.name + " is " + dtype_name(value.type) +
+                       ", expected a number");
+  }
+}
+
 }  // namespace firn

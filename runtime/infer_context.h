@@ -38,6 +38,8 @@ struct InferContext {
   Result<int32_t> dimension(const char* what, int64_t size) const;
   // The values of a constant vector or scalar of i32 or i64; unsupported where it is not constant.
   Result<std::vector<int64_t>> constant_ints(size_t i) const;
+  // The one number of a constant of any plain type.
+  Result<float> constant_number(size_t i) const;
 };
 
 // The type that the operator gives (f32 for whatever computes real numbers) and the shape.
@@ -46,34 +48,10 @@ struct Inferred {
   Shape shape;
 };
 
-// One rule an operator. infer() visits them: a missing one does not compile.
-Result<Inferred> infer_op(const InferContext& c, const Conv2d& op);
-Result<Inferred> infer_op(const InferContext& c, const ConvTranspose2d& op);
-Result<Inferred> infer_op(const InferContext& c, const Dense& op);
-Result<Inferred> infer_op(const InferContext& c, const MatMul& op);
-Result<Inferred> infer_op(const InferContext& c, const Binary& op);
-Result<Inferred> infer_op(const InferContext& c, const Unary& op);
-Result<Inferred> infer_op(const InferContext& c, const PRelu& op);
-Result<Inferred> infer_op(const InferContext& c, const Pool2d& op);
-Result<Inferred> infer_op(const InferContext& c, const Reduce& op);
-Result<Inferred> infer_op(const InferContext& c, const Softmax& op);
-Result<Inferred> infer_op(const InferContext& c, const Concat& op);
-Result<Inferred> infer_op(const InferContext& c, const Slice& op);
-Result<Inferred> infer_op(const InferContext& c, const Pad& op);
-Result<Inferred> infer_op(const InferContext& c, const Reshape& op);
-Result<Inferred> infer_op(const InferContext& c, const Transpose& op);
-Result<Inferred> infer_op(const InferContext& c, const Resize2d& op);
-Result<Inferred> infer_op(const InferContext& c, const LocalResponseNorm& op);
-Result<Inferred> infer_op(const InferContext& c, const InstanceNorm& op);
-Result<Inferred> infer_op(const InferContext& c, const DepthToSpace& op);
-Result<Inferred> infer_op(const InferContext& c, const Gather& op);
-Result<Inferred> infer_op(const InferContext& c, const ShapeOf& op);
-Result<Inferred> infer_op(const InferContext& c, const Expand& op);
-Result<Inferred> infer_op(const InferContext& c, const Fill& op);
-Result<Inferred> infer_op(const InferContext& c, const Range& op);
-Result<Inferred> infer_op(const InferContext& c, const Where& op);
-Result<Inferred> infer_op(const InferContext& c, const ArgMax& op);
-Result<Inferred> infer_op(const InferContext& c, const Convert& op);
+// One rule an operator, for its one output or for all of them; a missing one does not link.
+#define FIRN_DECLARE(name) Result<Inferred> infer_op(const InferContext& c, const name& op);
+FIRN_SINGLE_OUTPUT_OPS(FIRN_DECLARE)
+#undef FIRN_DECLARE
 
 }  // namespace firn
 

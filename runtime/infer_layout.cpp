@@ -87,7 +87,10 @@ Result<Inferred> infer_op(const InferContext& c, const Pad& op) {
                              " of axis " + std::to_string(i);
     if (op.mode == Pad::Mode::reflect && std::max(before, after) > std::max(x[i] - 1, 0))
       return c.malformed(pads + " reflects past the input's " + std::to_string(x[i]));
-    if (op.mode == Pad::Mode::edge && std::max(before, after) > 0 && x[i] == 0)
+    if (op.mode == Pad::Mode::symmetric && std::max(before, after) > x[i])
+      return c.malformed(pads + " reflects past the input's " + std::to_string(x[i]));
+    const bool repeats = op.mode == Pad::Mode::edge || op.mode == Pad::Mode::wrap;
+    if (repeats && std::max(before, after) > 0 && x[i] == 0)
       return c.malformed(pads + " repeats the edge of nothing");
     if (x[i] + before < 0 || x[i] + after < 0 || x[i] + before + after < 0)
       return c.malformed(pads + " crops more than the input's " + std::to_string(x[i]));
@@ -171,6 +174,48 @@ Result<Inferred> infer_op(const InferContext& c, const ShapeOf& op) {
   const int64_t begin = std::clamp<int64_t>(op.begin < 0 ? op.begin + rank : op.begin, 0, rank);
   const int64_t end = std::clamp<int64_t>(op.end < 0 ? op.end + rank : op.end, 0, rank);
   return Inferred{DType::i64, Shape{static_cast<int32_t>(std::max<int64_t>(end - begin, 0))}};
+}
+
+Result<Inferred> infer_op(const InferContext& c, const Squeeze& op) {
+  FIRN_TRY(c.expect_inputs(2, 2));
+  FIRN_ASSIGN(const std::vector<int64_t> axes, c.constant_ints(1));
+  const Shape& x = c.shape(0);
+  const int rank = op.insert ? x.rank + static_cast<int>(axes.size()) : x.rank;
+  if (rank > kMaxRank) return c.unsupported("an output of rank " + std::to_string(rank));
+  std::array<bool, kMaxRank> chosen{};
+  for (const int64_t given : axes) {
+    if (given < -rank || given >= rank)
+      return c.malformed("axis " + std::to_string(given) + ", rank is " + std::to_string(rank));
+    const int at = static_cast<int>(given < 0 ? given + rank : given);
+    if (chosen[static_cast<size_t>(at)])
+      return c.malformed("axis " + std::to_string(at) + " is given twice");
+    if (!op.insert && x[at] != 1)
+      return c.malformed("axis " + std::to_string(at) + " of input " + to_string(x) + " is not 1");
+    chosen[static_cast<size_t>(at)] = true;
+  }
+  Shape y;
+  for (int i = 0, from = 0; i < rank; ++i) {
+    const bool is_chosen = chosen[static_cast<size_t>(i)];
+    if (op.insert)
+      y[y.rank++] = is_chosen ? 1 : x[from++];
+    else if (!is_chosen)
+      y[y.rank++] = x[i];
+  }
+  return Inferred{c.in(0)->type, y};
+}
+
+Result<Inferred> infer_op(const InferContext& c, const Tile&) {
+  FIRN_TRY(c.expect_inputs(2, 2));
+  FIRN_ASSIGN(const std::vector<int64_t> repeats, c.constant_ints(1));
+  Shape y = c.shape(0);
+  if (repeats.size() != y.rank)
+    return c.malformed(std::to_string(repeats.size()) + " repeats, input is " + to_string(y));
+  for (int i = 0; i < y.rank; ++i) {
+    const int64_t times = repeats[static_cast<size_t>(i)];
+    if (times < 0 || times > INT32_MAX) return c.malformed("repeats " + std::to_string(times));
+    FIRN_ASSIGN(y[i], c.dimension("repeated axis", y[i] * times));
+  }
+  return Inferred{c.in(0)->type, y};
 }
 
 Result<Inferred> infer_op(const InferContext& c, const Expand&) {

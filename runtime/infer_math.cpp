@@ -73,7 +73,12 @@ Result<Inferred> infer_op(const InferContext& c, const Binary& op) {
   FIRN_TRY(c.expect_inputs(2, 2));
   const bool logical = op.kind == Kind::logical_and || op.kind == Kind::logical_or;
   const bool compares = op.kind == Kind::equal || op.kind == Kind::less || op.kind == Kind::greater;
+  const bool bitwise =
+      op.kind == Kind::bitwise_and || op.kind == Kind::bitwise_or || op.kind == Kind::bitwise_xor;
   const DType type = c.in(0)->type;
+  if (bitwise && !is_integer(type))
+    return c.malformed("input " + c.name(0) + " is " + dtype_name(type) + ", expected i32 or i64");
+  if (op.kind == Kind::atan2 && is_integer(type)) FIRN_TRY(c.expect_real(0));
   if (logical || (op.kind == Kind::equal && type == DType::boolean)) {
     FIRN_TRY(expect_type(c, 0, DType::boolean));
     FIRN_TRY(expect_type(c, 1, DType::boolean));
@@ -96,10 +101,11 @@ Result<Inferred> infer_op(const InferContext& c, const Unary& op) {
     FIRN_TRY(expect_type(c, 0, DType::boolean));
     return Inferred{DType::boolean, c.shape(0)};
   }
-  const bool on_integers = op.kind == Kind::clamp || op.kind == Kind::abs || op.kind == Kind::neg;
+  const bool on_integers = op.kind == Kind::clamp || op.kind == Kind::abs || op.kind == Kind::neg ||
+                           op.kind == Kind::sign;
   if (on_integers && is_integer(type)) return Inferred{type, c.shape(0)};
   FIRN_TRY(c.expect_real(0));
-  return Inferred{DType::f32, c.shape(0)};
+  return Inferred{op.kind == Kind::is_nan ? DType::boolean : DType::f32, c.shape(0)};
 }
 
 Result<Inferred> infer_op(const InferContext& c, const PRelu&) {

@@ -7,15 +7,18 @@
 namespace firn {
 namespace {
 
-constexpr const char* kBinary[] = {"Add", "Sub",   "Mul",  "Div",     "Max", "Min",
-                                   "Pow", "Equal", "Less", "Greater", "And", "Or"};
-static_assert(std::size(kBinary) == static_cast<size_t>(Binary::Kind::logical_or) + 1);
+constexpr const char* kBinary[] = {
+    "Add",     "Sub", "Mul", "Div", "Max",  "Min",   "Pow",        "Equal",     "Less",
+    "Greater", "And", "Or",  "Mod", "FMod", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor"};
+static_assert(std::size(kBinary) == static_cast<size_t>(Binary::Kind::bitwise_xor) + 1);
 
 constexpr const char* kUnary[] = {
-    "Clamp", "Sigmoid",  "Tanh",     "Exp", "Log",       "Sqrt", "Reciprocal",  "Abs",       "Neg",
-    "Floor", "Ceil",     "Round",    "Erf", "Sin",       "Cos",  "HardSigmoid", "HardSwish", "Silu",
-    "Mish",  "Softplus", "Softsign", "Elu", "LeakyRelu", "Gelu", "GeluTanh",    "Not"};
-static_assert(std::size(kUnary) == static_cast<size_t>(Unary::Kind::logical_not) + 1);
+    "Clamp",     "Sigmoid", "Tanh",  "Exp",      "Log",      "Sqrt", "Reciprocal", "Abs",
+    "Neg",       "Floor",   "Ceil",  "Round",    "Erf",      "Sin",  "Cos",        "HardSigmoid",
+    "HardSwish", "Silu",    "Mish",  "Softplus", "Softsign", "Elu",  "LeakyRelu",  "Gelu",
+    "GeluTanh",  "Not",     "Sign",  "Trunc",    "Tan",      "Asin", "Acos",       "Atan",
+    "Sinh",      "Cosh",    "Asinh", "Acosh",    "Atanh",    "IsNan"};
+static_assert(std::size(kUnary) == static_cast<size_t>(Unary::Kind::is_nan) + 1);
 
 constexpr const char* kReduce[] = {"ReduceMean", "ReduceSum",  "ReduceMax",
                                    "ReduceMin",  "ReduceProd", "ReduceSumSquare",
@@ -103,6 +106,12 @@ const char* name_of(const ArgMax& op) {
 }
 const char* name_of(const Convert&) {
   return "Convert";
+}
+const char* name_of(const Squeeze& op) {
+  return op.insert ? "Unsqueeze" : "Squeeze";
+}
+const char* name_of(const Tile&) {
+  return "Tile";
 }
 
 }  // namespace

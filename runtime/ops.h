@@ -72,7 +72,13 @@ struct Binary {
     less,
     greater,
     logical_and,
-    logical_or
+    logical_or,
+    mod,   // a - floor(a / b) * b: the sign of b, as Python's
+    fmod,  // a - trunc(a / b) * b: the sign of a, as C's
+    atan2,
+    bitwise_and,  // these on integers only
+    bitwise_or,
+    bitwise_xor
   };
   Kind kind = Kind::add;
   Clamp clamp{};
@@ -108,6 +114,18 @@ struct Unary {
     gelu,        // x Phi(x), erf form
     gelu_tanh,   // its tanh approximation
     logical_not,
+    sign,
+    trunc,
+    tan,
+    asin,
+    acos,
+    atan,
+    sinh,
+    cosh,
+    asinh,
+    acosh,
+    atanh,
+    is_nan,  // gives boolean
   };
   Kind kind = Kind::clamp;
   float alpha = 0, beta = 0;
@@ -129,12 +147,16 @@ struct Pool2d {
   bool operator==(const Pool2d&) const = default;
 };
 
-// in: x. Over `axes` (sorted, not negative); keep: reduced axes stay as 1.
+// in: x, and the axes (i64, i32; may be negative) where from_input. Over `axes` (sorted, not
+// negative); keep: reduced axes stay as 1. From an input that is empty: over all, or none if
+// none_if_empty.
 struct Reduce {
   enum class Kind : uint8_t { mean, sum, max, min, prod, sum_square, l1, l2, log_sum_exp };
   Kind kind = Kind::mean;
   std::vector<int32_t> axes{};
   bool keep = true;
+  bool from_input = false;
+  bool none_if_empty = false;
   bool operator==(const Reduce&) const = default;
 };
 
@@ -151,17 +173,21 @@ struct Concat {
 };
 
 // in: x. One entry per axis of x; end is exclusive, INT32_MAX or INT32_MIN reach the edge.
+// from_input: in: x, begin, end, axes (optional), step (optional), vectors of i64 or i32.
 struct Slice {
   std::vector<int32_t> begin{}, end{}, step{};
+  bool from_input = false;
   bool operator==(const Slice&) const = default;
 };
 
-// in: x. One entry per axis; negative crops.
+// in: x. One entry per axis; negative crops. symmetric: reflect that repeats the edge.
+// from_input: in: x, the paddings (all before, then all after), value (optional), axes (optional).
 struct Pad {
-  enum class Mode : uint8_t { constant, reflect, edge };
+  enum class Mode : uint8_t { constant, reflect, edge, symmetric, wrap };
   Mode mode = Mode::constant;
   std::vector<int32_t> before{}, after{};
   float value = 0;
+  bool from_input = false;
   bool operator==(const Pad&) const = default;
 };
 
@@ -171,6 +197,18 @@ struct Reshape {
   std::vector<int32_t> shape{};
   bool from_input = false;  // the shape is in[1]
   bool operator==(const Reshape&) const = default;
+};
+
+// in: x, axes (i64, i32; may be negative). Removes dimensions of 1, or inserts them. For axes that
+// are computed; of others, importers make Reshapes.
+struct Squeeze {
+  bool insert = false;
+  bool operator==(const Squeeze&) const = default;
+};
+
+// in: x, repeats (i64; one per axis).
+struct Tile {
+  bool operator==(const Tile&) const = default;
 };
 
 // out dimension i is in dimension perm[i].
@@ -190,6 +228,47 @@ struct Resize2d {
   std::array<int32_t, 2> size{0, 0};
   std::array<float, 2> scale{1, 1};
   bool operator==(const Resize2d&) const = default;
+};
+
+// in: x of any rank; where `from` says so, the sizes (i64, i32) or scales (f32) of the `axes`.
+// Along each axis by itself, so that any rank and layout works; what ONNX's Resize defines. `size`
+// and `scale` have one entry per axis in `axes`; a size of 0 is floor(dim * scale). begin, end: the
+// part of the input that crop maps from, in fractions of it; outside it is `extrapolation`.
+struct Resize {
+  enum class Kind : uint8_t { nearest, linear, cubic };
+  enum class Coordinates : uint8_t {
+    half_pixel,
+    pytorch_half_pixel,
+    asymmetric,
+    align_corners,
+    half_pixel_symmetric,
+    crop
+  };
+  enum class From : uint8_t { attributes, sizes, scales };
+  enum class Aspect : uint8_t { stretch, not_larger, not_smaller };
+  Kind kind = Kind::nearest;
+  Coordinates coordinates = Coordinates::half_pixel;
+  Resize2d::Nearest nearest = Resize2d::Nearest::round_prefer_floor;
+  From from = From::attributes;
+  Aspect aspect = Aspect::stretch;  // of sizes
+  std::vector<int32_t> axes{}, size{};
+  std::vector<float> scale{}, begin{}, end{};
+  float cubic = -0.75f;          // the coefficient a of Keys' kernel
+  bool exclude_outside = false;  // weights outside the input are dropped and the rest made 1 again
+  bool antialias = false;        // the kernel is widened where it shrinks
+  float extrapolation = 0;
+  bool operator==(const Resize&) const = default;
+};
+
+// in: x [N,H,W,C] or [N,D,H,W,C], grid [N,OH,OW,2] or [N,OD,OH,OW,3] of positions in [-1,1], the
+// innermost dimension first. out: [N,OH,OW,C]. As PyTorch's grid_sample and ONNX's GridSample.
+struct GridSample {
+  enum class Kind : uint8_t { nearest, linear, cubic };
+  enum class Padding : uint8_t { zeros, border, reflection };
+  Kind kind = Kind::linear;
+  Padding padding = Padding::zeros;
+  bool align_corners = false;
+  bool operator==(const GridSample&) const = default;
 };
 
 // in: x [N,H,W,C]. Across channels: x / (bias + alpha / size * sum of squares)^beta.
@@ -216,6 +295,76 @@ struct DepthToSpace {
 struct Gather {
   int32_t axis = 0;
   bool operator==(const Gather&) const = default;
+};
+
+// in: x, indices (i32, i64) of x's rank. out[i][j] = x[indices[i][j]][j] for axis 0.
+struct GatherElements {
+  int32_t axis = 0;
+  bool operator==(const GatherElements&) const = default;
+};
+
+// in: x, indices [..., n]: each a position in the n dimensions of x behind the batch dimensions.
+struct GatherNd {
+  int32_t batch = 0;
+  bool operator==(const GatherNd&) const = default;
+};
+
+// in: x, indices, updates. out: x with the updates at the indices; elements as GatherElements reads
+// them (along `axis`), positions as GatherNd does.
+struct Scatter {
+  enum class Kind : uint8_t { elements, positions };
+  enum class Reduction : uint8_t { none, add, mul, max, min };
+  Kind kind = Kind::elements;
+  Reduction reduction = Reduction::none;
+  int32_t axis = 0;
+  bool operator==(const Scatter&) const = default;
+};
+
+// in: x, k (i64; where `k` is -1). out: values, and their indices (i64) along axis. Sorted, of
+// equals the lower index first.
+struct TopK {
+  int32_t axis = -1;
+  int32_t k = -1;
+  bool largest = true;
+  bool operator==(const TopK&) const = default;
+};
+
+// in: x. Sums of all elements up to here along the axis; exclusive: before here.
+struct CumSum {
+  int32_t axis = 0;
+  bool exclusive = false, reverse = false;
+  bool operator==(const CumSum&) const = default;
+};
+
+// in: x. out: the indices of what is not zero, i64 [rank of x, their number], in row-major order.
+struct NonZero {
+  bool operator==(const NonZero&) const = default;
+};
+
+// in: boxes [N,B,4], scores [N,C,B]; most per class (i64), IoU threshold, score threshold
+// (scalars, optional). out: i64 [selected, 3]: batch, class, box; ONNX's NonMaxSuppression.
+struct NonMaxSuppression {
+  bool center = false;  // boxes are x, y, width, height; else two opposite corners y, x, y, x
+  bool operator==(const NonMaxSuppression&) const = default;
+};
+
+// A recurrent layer as ONNX's LSTM, GRU and RNN define it. T steps, batch B, I inputs, H cells, P
+// outputs (H without projection), D directions. in: x [T,B,I], w [D,gates*H,I], r [D,gates*H,P],
+// then optional: bias [D,2*gates*H] (of w, then of r), lengths i32 [B], h [D,B,P], c [D,B,H],
+// peephole [D,3*H], projection [D,P,H]. Gates: LSTM i,o,f,c; GRU z,r,h. out: y [T,D,B,P],
+// last h [D,B,P], and for LSTM last c [D,B,H].
+struct Recurrent {
+  enum class Cell : uint8_t { lstm, gru, rnn };
+  enum class Direction : uint8_t { forward, reverse, both };
+  Cell cell = Cell::lstm;
+  Direction direction = Direction::forward;
+  bool linear_before_reset = false;  // GRU: the reset gate acts behind r's product
+  bool couple_input_forget = false;  // LSTM: f = 1 - i
+  float clip = std::numeric_limits<float>::infinity();         // of what activations are fed
+  float cell_clip = std::numeric_limits<float>::infinity();    // of c
+  float output_clip = std::numeric_limits<float>::infinity();  // of the projection
+  std::vector<Unary> activations{};  // per direction: LSTM f,g,h; GRU f,g; RNN f
+  bool operator==(const Recurrent&) const = default;
 };
 
 // out: i64 vector of x's dimensions [begin, end).
@@ -261,10 +410,44 @@ struct Convert {
   bool operator==(const Convert&) const = default;
 };
 
-using Op = std::variant<Conv2d, ConvTranspose2d, Dense, MatMul, Binary, Unary, PRelu, Pool2d,
-                        Reduce, Softmax, Concat, Slice, Pad, Reshape, Transpose, Resize2d,
-                        LocalResponseNorm, InstanceNorm, DepthToSpace, Gather, ShapeOf, Expand,
-                        Fill, Range, Where, ArgMax, Convert>;
+// Every operator. FIRN_SINGLE_OUTPUT_OPS are those whose nodes have one output.
+#define FIRN_SINGLE_OUTPUT_OPS(X) \
+  X(Conv2d)                       \
+  X(ConvTranspose2d)              \
+  X(Dense)                        \
+  X(MatMul)                       \
+  X(Binary)                       \
+  X(Unary)                        \
+  X(PRelu)                        \
+  X(Pool2d)                       \
+  X(Reduce)                       \
+  X(Softmax)                      \
+  X(Concat)                       \
+  X(Slice)                        \
+  X(Pad)                          \
+  X(Reshape)                      \
+  X(Transpose)                    \
+  X(Resize2d)                     \
+  X(LocalResponseNorm)            \
+  X(InstanceNorm)                 \
+  X(DepthToSpace)                 \
+  X(Gather)                       \
+  X(ShapeOf)                      \
+  X(Expand)                       \
+  X(Fill)                         \
+  X(Range)                        \
+  X(Where)                        \
+  X(ArgMax)                       \
+  X(Convert)                      \
+  X(Squeeze)                      \
+  X(Tile)
+#define FIRN_OPS(X) FIRN_SINGLE_OUTPUT_OPS(X)
+
+#define FIRN_ALTERNATIVE(name) , name
+template <typename, typename... Ops>
+using OpVariant = std::variant<Ops...>;
+using Op = OpVariant<void FIRN_OPS(FIRN_ALTERNATIVE)>;
+#undef FIRN_ALTERNATIVE
 
 // "Conv2d", "Add", "HardSwish": what reports and messages call it.
 const char* op_name(const Op& op);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The slow oracle: runs one node, or a whole graph, by the reference operators.
+#include <algorithm>
 #include <new>
 
+#include "runtime/parameters.h"
 #include "runtime/quant_check.h"
 #include "runtime/reference_call.h"
 
@@ -78,12 +80,17 @@ Result<Operand> Call::load_as_output(size_t i) const {
 }
 
 Result<Operand> Call::open(DType type) const {
-  if (out.type == type && !out_quant()) return view_of(out);
-  return allocate(type, out.shape);
+  return open_output(0, type);
 }
 
-void Call::store(const Operand& result) const {
-  if (result.owned != nullptr) convert(result.tensor, std::nullopt, out, out_quant());
+Result<Operand> Call::open_output(size_t i, DType type) const {
+  if (outs[i].type == type && !graph.value(node.out[i]).quant) return view_of(outs[i]);
+  return allocate(type, outs[i].shape);
+}
+
+void Call::store(const Operand& result, size_t i) const {
+  if (result.owned != nullptr)
+    convert(result.tensor, std::nullopt, outs[i], graph.value(node.out[i]).quant);
 }
 
 Status Call::invalid(const std::string& what) const {
@@ -92,15 +99,19 @@ Status Call::invalid(const std::string& what) const {
 
 Status reference(const Graph& graph, const Node& node, std::span<const Tensor> in,
                  std::span<const Tensor> out) {
-  if (in.size() != node.in.size() || out.size() != 1 || node.out.size() != 1)
+  if (in.size() != node.in.size() || out.size() != node.out.size() || out.empty())
     return {Code::internal, describe(node) + ": is given " + std::to_string(in.size()) +
                                 " inputs and " + std::to_string(out.size()) + " outputs"};
   for (size_t i = 0; i < in.size(); ++i)
     if (node.in[i] != ValueId::none) FIRN_TRY(expect(graph, node, node.in[i], in[i]));
-  FIRN_TRY(expect(graph, node, node.out[0], out[0]));
+  for (size_t i = 0; i < out.size(); ++i) FIRN_TRY(expect(graph, node, node.out[i], out[i]));
   // Other dimensions of what is empty may be huge, and are not to be looped over.
-  if (out[0].shape.elements() == 0) return {};
-  const Call call{graph, node, in, out[0]};
+  if (std::ranges::all_of(out, [](const Tensor& t) { return t.shape.elements() == 0; })) return {};
+  if (has_parameter_inputs(node.op)) {
+    FIRN_ASSIGN(const Node resolved, resolve_parameters(graph, node));
+    return reference(graph, resolved, in.first(resolved.in.size()), out);
+  }
+  const Call call{graph, node, in, out[0], out};
   return std::visit([&](const auto& op) { return compute(call, op); }, node.op);
 }
 

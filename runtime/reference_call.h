@@ -54,7 +54,8 @@ struct Call {
   const Graph& graph;
   const Node& node;
   std::span<const Tensor> in;
-  const Tensor& out;
+  const Tensor& out;  // the first, or only, one
+  std::span<const Tensor> outs;
 
   const std::optional<Quant>& in_quant(size_t i) const { return graph.value(node.in[i]).quant; }
   const std::optional<Quant>& out_quant() const { return graph.value(node.out[0]).quant; }
@@ -70,7 +71,8 @@ struct Call {
   Result<Operand> load_as_output(size_t i) const;
   // Room for the output as plain numbers; store() writes them as the output has them.
   Result<Operand> open(DType type) const;
-  void store(const Operand& result) const;
+  Result<Operand> open_output(size_t i, DType type) const;
+  void store(const Operand& result, size_t i = 0) const;
 
   // "gather_3 (Gather): ...": run-time values that the operator cannot take.
   Status invalid(const std::string& what) const;
@@ -81,34 +83,10 @@ inline float clamped(double x, const Clamp& clamp) {
   return y < clamp.lo ? clamp.lo : y > clamp.hi ? clamp.hi : y;  // NaN stays
 }
 
-// One an operator. reference() visits them: a missing one does not compile.
-Status compute(const Call& c, const Conv2d& op);
-Status compute(const Call& c, const ConvTranspose2d& op);
-Status compute(const Call& c, const Dense& op);
-Status compute(const Call& c, const MatMul& op);
-Status compute(const Call& c, const Binary& op);
-Status compute(const Call& c, const Unary& op);
-Status compute(const Call& c, const PRelu& op);
-Status compute(const Call& c, const Pool2d& op);
-Status compute(const Call& c, const Reduce& op);
-Status compute(const Call& c, const Softmax& op);
-Status compute(const Call& c, const Concat& op);
-Status compute(const Call& c, const Slice& op);
-Status compute(const Call& c, const Pad& op);
-Status compute(const Call& c, const Reshape& op);
-Status compute(const Call& c, const Transpose& op);
-Status compute(const Call& c, const Resize2d& op);
-Status compute(const Call& c, const LocalResponseNorm& op);
-Status compute(const Call& c, const InstanceNorm& op);
-Status compute(const Call& c, const DepthToSpace& op);
-Status compute(const Call& c, const Gather& op);
-Status compute(const Call& c, const ShapeOf& op);
-Status compute(const Call& c, const Expand& op);
-Status compute(const Call& c, const Fill& op);
-Status compute(const Call& c, const Range& op);
-Status compute(const Call& c, const Where& op);
-Status compute(const Call& c, const ArgMax& op);
-Status compute(const Call& c, const Convert& op);
+// One an operator; a missing one does not link.
+#define FIRN_DECLARE(name) Status compute(const Call& c, const name& op);
+FIRN_OPS(FIRN_DECLARE)
+#undef FIRN_DECLARE
 
 }  // namespace firn
 

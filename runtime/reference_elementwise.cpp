@@ -83,6 +83,30 @@ double evaluate(const Unary& op, double x) {
              (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Kind::logical_not:
       return x == 0 ? 1.0 : 0.0;
+    case Kind::sign:
+      return x > 0 ? 1.0 : x < 0 ? -1.0 : x;
+    case Kind::trunc:
+      return std::trunc(x);
+    case Kind::tan:
+      return std::tan(x);
+    case Kind::asin:
+      return std::asin(x);
+    case Kind::acos:
+      return std::acos(x);
+    case Kind::atan:
+      return std::atan(x);
+    case Kind::sinh:
+      return std::sinh(x);
+    case Kind::cosh:
+      return std::cosh(x);
+    case Kind::asinh:
+      return std::asinh(x);
+    case Kind::acosh:
+      return std::acosh(x);
+    case Kind::atanh:
+      return std::atanh(x);
+    case Kind::is_nan:
+      return std::isnan(x) ? 1.0 : 0.0;
   }
   return x;
 }
@@ -114,6 +138,16 @@ double evaluate(Binary::Kind kind, double a, double b) {
       return a != 0 && b != 0 ? 1.0 : 0.0;
     case Kind::logical_or:
       return a != 0 || b != 0 ? 1.0 : 0.0;
+    case Kind::mod:
+      return a - std::floor(a / b) * b;
+    case Kind::fmod:
+      return std::fmod(a, b);
+    case Kind::atan2:
+      return std::atan2(a, b);
+    case Kind::bitwise_and:
+    case Kind::bitwise_or:
+    case Kind::bitwise_xor:
+      break;  // of integers
   }
   return 0;
 }
@@ -162,6 +196,20 @@ int64_t apply_integer(Binary::Kind kind, int64_t a, int64_t b) {
       return a != 0 && b != 0;
     case Kind::logical_or:
       return a != 0 || b != 0;
+    case Kind::mod:
+    case Kind::fmod: {
+      const int64_t rest = b == -1 ? 0 : a % b;  // INT64_MIN % -1 overflows
+      const bool follows_divisor = kind == Kind::mod && rest != 0 && (rest < 0) != (b < 0);
+      return follows_divisor ? rest + b : rest;
+    }
+    case Kind::bitwise_and:
+      return static_cast<int64_t>(bits(a) & bits(b));
+    case Kind::bitwise_or:
+      return static_cast<int64_t>(bits(a) | bits(b));
+    case Kind::bitwise_xor:
+      return static_cast<int64_t>(bits(a) ^ bits(b));
+    case Kind::atan2:
+      break;  // of real numbers
   }
   return 0;
 }
@@ -191,8 +239,10 @@ Status binary_integers(const Call& c, const Binary& op) {
        !walk.done(); walk.next()) {
     const int64_t p = a.i64()[static_cast<size_t>(walk[0])];
     const int64_t q = b.i64()[static_cast<size_t>(walk[1])];
-    const bool divides_by_zero = (op.kind == Binary::Kind::div && q == 0) ||
-                                 (op.kind == Binary::Kind::pow && p == 0 && q < 0);
+    const bool divides = op.kind == Binary::Kind::div || op.kind == Binary::Kind::mod ||
+                         op.kind == Binary::Kind::fmod;
+    const bool divides_by_zero =
+        (divides && q == 0) || (op.kind == Binary::Kind::pow && p == 0 && q < 0);
     if (divides_by_zero) return c.invalid("divides the integer " + std::to_string(p) + " by zero");
     *out++ = clamp_integer(apply_integer(op.kind, p, q), op.clamp.lo, op.clamp.hi);
   }
@@ -225,6 +275,7 @@ Status compute(const Call& c, const Unary& op) {
     FIRN_ASSIGN(const Operand y, c.open(DType::i64));
     std::ranges::transform(x.i64(), y.i64().begin(), [&](int64_t v) {
       if (op.kind == Unary::Kind::clamp) return clamp_integer(v, op.alpha, op.beta);
+      if (op.kind == Unary::Kind::sign) return static_cast<int64_t>((v > 0) - (v < 0));
       const int64_t negative = static_cast<int64_t>(0 - bits(v));
       return op.kind == Unary::Kind::abs && v >= 0 ? v : negative;
     });

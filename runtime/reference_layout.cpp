@@ -36,6 +36,10 @@ int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim) {
       return std::clamp<int64_t>(at, 0, dim - 1);
     case Pad::Mode::reflect:
       return at < 0 ? -at : 2 * (dim - 1) - at;
+    case Pad::Mode::symmetric:
+      return at < 0 ? -at - 1 : 2 * dim - 1 - at;
+    case Pad::Mode::wrap:
+      return (at % dim + dim) % dim;
   }
   return -1;
 }
@@ -123,6 +127,29 @@ Status compute(const Call& c, const Transpose& op) {
 
 Status compute(const Call& c, const Expand&) {
   return move_strided(c, broadcast_strides(c.in[0].shape, c.out.shape), 0);
+}
+
+Status compute(const Call& c, const Tile&) {
+  FIRN_ASSIGN(const Operand x, c.load_as_output(0));
+  const Shape& xs = c.in[0].shape;
+  const Shape& ys = c.out.shape;
+  const Strides strides = dense_strides(xs);
+  const Mover mover(x.tensor, c.out);
+  for (int64_t to = 0; to < static_cast<int64_t>(ys.elements()); ++to) {
+    int64_t rest = to, from = 0;
+    for (int i = ys.rank - 1; i >= 0; --i) {
+      from += rest % ys[i] % xs[i] * strides[static_cast<size_t>(i)];
+      rest /= ys[i];
+    }
+    mover.move(to, from);
+  }
+  return {};
+}
+
+Status compute(const Call& c, const Squeeze&) {
+  FIRN_ASSIGN(const Operand x, c.load_as_output(0));
+  Mover(x.tensor, c.out).move(0, 0, static_cast<int64_t>(c.out.shape.elements()));
+  return {};
 }
 
 Status compute(const Call& c, const Gather& op) {

@@ -44,6 +44,14 @@ Result<ValueId> Emitter::emit(std::string_view suffix, Op op, std::vector<ValueI
   return fail(id.status().code(), id.status().message());
 }
 
+Result<std::vector<ValueId>> Emitter::emit_all(std::string_view suffix, Op op,
+                                               std::vector<ValueId> in, size_t outputs) {
+  Result<std::vector<ValueId>> ids =
+      builder.add_node(part(suffix), std::move(op), std::move(in), outputs);
+  if (ids.ok()) return ids;
+  return fail(ids.status().code(), ids.status().message());
+}
+
 Status Emitter::too_large(size_t bytes) const {
   return unsupported("it needs a constant of " + std::to_string(bytes) +
                      " bytes, too many for a model of this size");

@@ -47,6 +47,9 @@ class Emitter {
   // A canonical node; `suffix` tells apart what one ONNX node becomes: "" is the main one.
   Result<ValueId> emit(std::string_view suffix, Op op, std::vector<ValueId> in,
                        std::optional<Quant> quant = std::nullopt);
+  // The same for an operator with several outputs.
+  Result<std::vector<ValueId>> emit_all(std::string_view suffix, Op op, std::vector<ValueId> in,
+                                        size_t outputs);
   template <typename T>
   Result<ValueId> constant(std::string_view suffix, const Shape& shape, std::span<const T> data) {
     return constant_bytes(suffix, DTypeOf<T>::value, shape, std::as_bytes(data));

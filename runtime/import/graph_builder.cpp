@@ -6,6 +6,8 @@
 #include <cstring>
 #include <optional>
 
+#include "runtime/parameters.h"
+
 namespace firn::imports {
 namespace {
 
@@ -158,9 +160,13 @@ Status GraphBuilder::add_inputs(const std::vector<InputInfo>& inputs) {
 // the result is too large to keep: then it is computed at run time.
 Result<bool> GraphBuilder::fold(const Node& node) {
   FIRN_TRY(infer(graph_, node));
-  Value& out = graph_.value(node.out[0]);
+  size_t bytes = 0;
+  for (const ValueId id : node.out) {
+    bytes += graph_.value(id).shape.elements() * dtype_bytes(graph_.value(id).type);
+  }
   const bool shares = std::holds_alternative<Reshape>(node.op);
-  if (!shares && !spend(out.shape.elements() * dtype_bytes(out.type))) return false;
+  if (!shares && !spend(bytes)) return false;
+  Value& out = graph_.value(node.out[0]);
   if (shares) {
     out.constant = graph_.value(node.in[0]).constant;
   } else if (const auto* op = std::get_if<Transpose>(&node.op)) {
@@ -171,7 +177,9 @@ Result<bool> GraphBuilder::fold(const Node& node) {
     if (status.code() == Code::refused) return false;
     FIRN_TRY(status);
   }
-  for (Probe& probe : probes_) probe.graph.value(node.out[0]) = graph_.value(node.out[0]);
+  for (Probe& probe : probes_) {
+    for (const ValueId id : node.out) probe.graph.value(id) = graph_.value(id);
+  }
   return true;
 }
 
@@ -181,10 +189,13 @@ Status GraphBuilder::infer_in(Probe& probe, const Node& node) {
     return {Code::unsupported, "the shape of an input is not known"};
   }
   FIRN_TRY(infer(probe.graph, node));
-  const Value& out = probe.graph.value(node.out[0]);
   if (all_constant(probe.graph, node) || std::holds_alternative<ShapeOf>(node.op)) {
     // Without the value, a shape that depends on it fails later, and says so.
-    const size_t bytes = out.shape.elements() * dtype_bytes(out.type);
+    size_t bytes = 0;
+    for (const ValueId id : node.out) {
+      const Value& out = probe.graph.value(id);
+      bytes += out.shape.elements() * dtype_bytes(out.type);
+    }
     if (bytes <= kMaxProbeBytes && spend(bytes)) {
       const Status ignored = fold_node(probe.graph, node);
       static_cast<void>(ignored);
@@ -198,7 +209,7 @@ Status GraphBuilder::infer_all(const Node& node) {
   Status first;
   for (Probe& probe : probes_) {
     const Status status = infer_in(probe, node);
-    probe.failed[index(node.out[0])] = !status.ok();
+    for (const ValueId id : node.out) probe.failed[index(id)] = !status.ok();
     if (status.ok()) ++passed;
     if (first.ok()) first = status;
   }
@@ -256,22 +267,64 @@ std::optional<std::vector<std::optional<int64_t>>> GraphBuilder::known_ints(Valu
   return merged;
 }
 
+// Not the same as in the graph: there, what follows from open dimensions is not constant either.
+bool GraphBuilder::depends_on_data(const Node& node) const {
+  const auto is_open = [&](ValueId id) { return id != ValueId::none && open_.contains(index(id)); };
+  if (std::ranges::any_of(node.in, is_open)) return true;
+  return std::ranges::any_of(shaping_inputs(node), [&](ValueId id) {
+    return std::ranges::none_of(probes_, [&](const Probe& probe) {
+      return probe.failed[index(id)] || probe.graph.is_constant(id);
+    });
+  });
+}
+
+Status GraphBuilder::infer_open(const Node& node) {
+  FIRN_TRY(firn::infer_open(graph_, node));
+  for (const ValueId id : node.out) {
+    open_.insert(index(id));
+    for (Probe& probe : probes_) {
+      probe.graph.value(id) = graph_.value(id);
+      probe.failed[index(id)] = true;
+    }
+  }
+  return {};
+}
+
+Status GraphBuilder::add(Node node) {
+  while (!node.in.empty() && node.in.back() == ValueId::none) node.in.pop_back();
+  if (!node.in.empty() && all_constant(graph_, node) && !any_quantized(graph_, node)) {
+    FIRN_ASSIGN(const bool folded, fold(node));
+    if (folded) return {};
+  }
+  if (depends_on_data(node)) {
+    FIRN_TRY(infer_open(node));
+  } else {
+    FIRN_TRY(infer_all(node));
+    for (const ValueId id : node.out) merge(id);
+  }
+  graph_.add(std::move(node));
+  return {};
+}
+
 Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<ValueId> in,
                                        std::optional<Quant> quant) {
   Value value;
   value.name = unique_name(name);
   value.quant = std::move(quant);
   const ValueId out = add_value(value);
-  Node node{std::move(name), std::move(op), std::move(in), {out}};
-  while (!node.in.empty() && node.in.back() == ValueId::none) node.in.pop_back();
+  FIRN_TRY(add({std::move(name), std::move(op), std::move(in), {out}}));
+  return out;
+}
 
-  if (!node.in.empty() && all_constant(graph_, node) && !any_quantized(graph_, node)) {
-    FIRN_ASSIGN(const bool folded, fold(node));
-    if (folded) return out;
+Result<std::vector<ValueId>> GraphBuilder::add_node(std::string name, Op op,
+                                                    std::vector<ValueId> in, size_t outputs) {
+  std::vector<ValueId> out;
+  for (size_t i = 0; i < outputs; ++i) {
+    Value value;
+    value.name = unique_name(name);
+    out.push_back(add_value(value));
   }
-  FIRN_TRY(infer_all(node));
-  merge(out);
-  graph_.add(std::move(node));
+  FIRN_TRY(add({std::move(name), std::move(op), std::move(in), out}));
   return out;
 }
 

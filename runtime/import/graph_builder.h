@@ -30,7 +30,7 @@ struct InputInfo {
 // Open dimensions are sampled: probe graphs of the same values and nodes have different numbers in
 // their place. A dimension that all of them agree on is known; one that moves with the sample stays
 // -1. What a probe cannot run (a 7x7 window on a 1x1 image) says nothing; when none can, the model
-// is at fault.
+// is at fault. Shapes that follow from data have -1 throughout, and no probe knows them.
 class GraphBuilder {
  public:
   // `format` begins its messages: "onnx".
@@ -52,6 +52,9 @@ class GraphBuilder {
   // output's; a node that touches quantized values is never computed here.
   Result<ValueId> add_node(std::string name, Op op, std::vector<ValueId> in,
                            std::optional<Quant> quant = std::nullopt);
+  // The same for an operator with several outputs.
+  Result<std::vector<ValueId>> add_node(std::string name, Op op, std::vector<ValueId> in,
+                                        size_t outputs);
 
   // The shape with -1 where it depends on open dimensions.
   const Shape& shape(ValueId id) const { return graph_.value(id).shape; }
@@ -84,8 +87,11 @@ class GraphBuilder {
   ValueId add_value(const Value& value);
   int32_t sample(size_t probe, std::string_view name, size_t axis);
   Result<bool> fold(const Node& node);
+  Status add(Node node);
   Status infer_in(Probe& probe, const Node& node);
   Status infer_all(const Node& node);
+  bool depends_on_data(const Node& node) const;
+  Status infer_open(const Node& node);
   void merge(ValueId id);
   Status set_quant(ValueId id, const Quant& quant);
 
@@ -96,6 +102,7 @@ class GraphBuilder {
   size_t budget_ = size_t{64} << 20;  // bytes of constants that may still be made
   std::unordered_set<std::string> names_;
   std::unordered_set<size_t> quantizes_, dequantizes_;  // outputs of those Converts
+  std::unordered_set<size_t> open_;                     // values whose shapes follow from data
 };
 
 }  // namespace firn::imports

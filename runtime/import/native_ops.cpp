@@ -18,11 +18,11 @@ using Builder = flatbuffers::FlatBufferBuilder;
 using WireInts = flatbuffers::Vector<int32_t>;
 
 static_assert(std::variant_size_v<Op> == static_cast<size_t>(wire::Op::MAX));
-using BinaryKinds = Mirror<Binary::Kind::logical_or, wire::BinaryKind>;
-using UnaryKinds = Mirror<Unary::Kind::logical_not, wire::UnaryKind>;
+using BinaryKinds = Mirror<Binary::Kind::bitwise_xor, wire::BinaryKind>;
+using UnaryKinds = Mirror<Unary::Kind::is_nan, wire::UnaryKind>;
 using PoolKinds = Mirror<Pool2d::Kind::average, wire::PoolKind>;
 using ReduceKinds = Mirror<Reduce::Kind::log_sum_exp, wire::ReduceKind>;
-using PadModes = Mirror<Pad::Mode::edge, wire::PadMode>;
+using PadModes = Mirror<Pad::Mode::wrap, wire::PadMode>;
 using ResizeKinds = Mirror<Resize2d::Kind::bilinear, wire::ResizeKind>;
 using ResizeCoordinates = Mirror<Resize2d::Coordinates::align_corners, wire::ResizeCoordinates>;
 using ResizeNearests = Mirror<Resize2d::Nearest::ceil, wire::ResizeNearest>;
@@ -131,10 +131,12 @@ Pool2d unpack(const wire::Pool2d& op, bool& valid) {
 }
 
 Offset<wire::Reduce> pack(Builder& b, const Reduce& op) {
-  return wire::CreateReduce(b, ReduceKinds::pack(op.kind), pack(b, op.axes), op.keep);
+  return wire::CreateReduce(b, ReduceKinds::pack(op.kind), pack(b, op.axes), op.keep, op.from_input,
+                            op.none_if_empty);
 }
 Reduce unpack(const wire::Reduce& op, bool& valid) {
-  return {ReduceKinds::unpack(op.kind(), valid), unpack(op.axes(), valid), op.keep()};
+  return {ReduceKinds::unpack(op.kind(), valid), unpack(op.axes(), valid), op.keep(),
+          op.from_input(), op.none_if_empty()};
 }
 
 Offset<wire::Softmax> pack(Builder& b, const Softmax& op) {
@@ -153,19 +155,20 @@ Concat unpack(const wire::Concat& op, bool&) {
 
 Offset<wire::Slice> pack(Builder& b, const Slice& op) {
   const auto begin = pack(b, op.begin), end = pack(b, op.end), step = pack(b, op.step);
-  return wire::CreateSlice(b, begin, end, step);
+  return wire::CreateSlice(b, begin, end, step, op.from_input);
 }
 Slice unpack(const wire::Slice& op, bool& valid) {
-  return {unpack(op.begin(), valid), unpack(op.end(), valid), unpack(op.step(), valid)};
+  return {unpack(op.begin(), valid), unpack(op.end(), valid), unpack(op.step(), valid),
+          op.from_input()};
 }
 
 Offset<wire::Pad> pack(Builder& b, const Pad& op) {
   const auto before = pack(b, op.before), after = pack(b, op.after);
-  return wire::CreatePad(b, PadModes::pack(op.mode), before, after, op.value);
+  return wire::CreatePad(b, PadModes::pack(op.mode), before, after, op.value, op.from_input);
 }
 Pad unpack(const wire::Pad& op, bool& valid) {
   return {PadModes::unpack(op.mode(), valid), unpack(op.before(), valid), unpack(op.after(), valid),
-          op.value()};
+          op.value(), op.from_input()};
 }
 
 Offset<wire::Reshape> pack(Builder& b, const Reshape& op) {
@@ -270,6 +273,20 @@ Offset<wire::Convert> pack(Builder& b, const Convert& op) {
 }
 Convert unpack(const wire::Convert& op, bool& valid) {
   return {DTypes::unpack(op.to(), valid)};
+}
+
+Offset<wire::Squeeze> pack(Builder& b, const Squeeze& op) {
+  return wire::CreateSqueeze(b, op.insert);
+}
+Squeeze unpack(const wire::Squeeze& op, bool&) {
+  return {op.insert()};
+}
+
+Offset<wire::Tile> pack(Builder& b, const Tile&) {
+  return wire::CreateTile(b);
+}
+Tile unpack(const wire::Tile&, bool&) {
+  return {};
 }
 
 template <typename Table>

@@ -14,6 +14,7 @@ namespace firn {
 // that patterns see operators side by side, then fusion.
 #define FIRN_PASSES(X)      \
   X(fold_constants)         \
+  X(read_parameters)        \
   X(remove_no_ops)          \
   X(remove_common)          \
   X(merge_reshapes)         \

@@ -131,7 +131,7 @@ TEST_CASE("crafted files with a right checksum never crash") {
                          serialize(runnable())};
   REQUIRE(survives(files[2]));
   int accepted = 0, refused = 0;
-  for (unsigned seed = 0; seed < 6000; ++seed) {
+  for (unsigned seed = 0; seed < 9000; ++seed) {
     std::mt19937 random(seed);
     Bytes file = files[seed % std::size(files)];
     const NativeHeader header = header_of(file);

@@ -45,7 +45,7 @@ inline std::vector<Op> unusual_ops() {
       PRelu{},
       Softmax{2, true},
       Concat{-1},
-      Slice{{0, 1, -3}, {INT32_MAX, INT32_MIN, 7}, {1, -1, 2}},
+      Slice{{0, 1, -3}, {INT32_MAX, INT32_MIN, 7}, {1, -1, 2}, true},
       Reshape{{-1, 0, 24}, true},
       Transpose{{0, 2, 3, 1}},
       LocalResponseNorm{3, 0.5f, 0.25f, 2},
@@ -57,12 +57,16 @@ inline std::vector<Op> unusual_ops() {
       Range{},
       Where{},
       ArgMax{3, false, true},
+      Squeeze{true},
+      Tile{},
   };
-  add_each(ops, Binary::Kind::logical_or, [&](auto k) { return Binary{k, relu6}; });
-  add_each(ops, Unary::Kind::logical_not, [&](auto k) { return Unary{k, -kInf, 1e-38f}; });
+  add_each(ops, Binary::Kind::bitwise_xor, [&](auto k) { return Binary{k, relu6}; });
+  add_each(ops, Unary::Kind::is_nan, [&](auto k) { return Unary{k, -kInf, 1e-38f}; });
   add_each(ops, Pool2d::Kind::average, [&](auto k) { return Pool2d{k, window, true, true}; });
-  add_each(ops, Reduce::Kind::log_sum_exp, [&](auto k) { return Reduce{k, {1, 2}, false}; });
-  add_each(ops, Pad::Mode::edge, [&](auto k) { return Pad{k, {0, 1}, {-2, 3}, -kInf}; });
+  add_each(ops, Reduce::Kind::log_sum_exp, [&](auto k) {
+    return Reduce{k, {1, 2}, false, true, true};
+  });
+  add_each(ops, Pad::Mode::wrap, [&](auto k) { return Pad{k, {0, 1}, {-2, 3}, -kInf, true}; });
   add_each(ops, Resize2d::Coordinates::align_corners, [](auto k) {
     return Resize2d{Resize2d::Kind::bilinear, k, Resize2d::Nearest::floor, {5, 9}, {0.5f, 3}};
   });
