@@ -57,17 +57,16 @@ std::vector<float> weight_steps(const Int8Scales& scales, std::span<const float>
 
 }  // namespace
 
-Result<std::optional<Int8Scales>> read_int8_scales(Context& c, int32_t channels,
-                                                   std::optional<int32_t> groups, size_t inputs) {
+Result<std::optional<Int8Scales>> read_int8_scales(Context& c, const ScaleCounts& counts) {
   FIRN_ASSIGN(const int32_t term, c.param(8, 0));
   if (term == 0) return std::optional<Int8Scales>();
   Int8Scales scales;
-  const bool one_for_all = groups && (term == 2 || term == 102);
-  const int32_t count = one_for_all ? 1 : groups.value_or(channels);
-  const float made_up = 127 / Spread::of_weights(inputs).hi;
+  const bool one_for_all = counts.groups && (term == 2 || term == 102);
+  const int32_t count = one_for_all ? 1 : counts.groups.value_or(counts.channels);
+  const float made_up = 127 / Spread::of_weights(counts.inputs).hi;
   FIRN_ASSIGN(const std::vector<float> weight, c.weight_floats(count, {made_up, made_up}));
-  for (int32_t i = 0; i < channels; ++i) {
-    const auto at = static_cast<size_t>(int64_t{i} * count / channels);
+  for (int32_t i = 0; i < counts.channels; ++i) {
+    const auto at = static_cast<size_t>(int64_t{i} * count / counts.channels);
     FIRN_TRY(check_scale(c, "a weight scale", weight[at], true));
     scales.weight.push_back(weight[at]);
   }
@@ -75,7 +74,7 @@ Result<std::optional<Int8Scales>> read_int8_scales(Context& c, int32_t channels,
   FIRN_ASSIGN(const std::vector<float> bottom, c.weight_floats(1, {32, 32}));
   FIRN_TRY(check_scale(c, "the input's scale", bottom[0], false));
   scales.bottom = bottom[0];
-  if (term > 100) {
+  if (counts.top && term > 100) {
     FIRN_ASSIGN(const std::vector<float> top, c.weight_floats(1, {32, 32}));
     FIRN_TRY(check_scale(c, "the output's scale", top[0], false));
     scales.top = top[0];
@@ -92,7 +91,9 @@ Result<Int8Operands> quantize_operands(Context& c, Value weights, ValueId bias,
     FIRN_ASSIGN(weights, weights_to_int8(c, weights, scales.weight));
   }
   FIRN_ASSIGN(ValueId w, c.add_constant("integers", std::move(weights)));
-  FIRN_ASSIGN(w, c.transpose("integers", w, perm));
+  if (!perm.empty()) {
+    FIRN_ASSIGN(w, c.transpose("integers", w, perm));
+  }
 
   const std::vector<float> steps = weight_steps(scales, biases);
   const std::vector<int32_t> zeros(steps.size());
@@ -135,6 +136,23 @@ Result<ValueId> quantize_input(Context& c, ValueId x, float scale) {
 std::optional<Quant> output_quant(const Int8Scales& scales) {
   if (!scales.top) return std::nullopt;
   return symmetric(*scales.top);
+}
+
+Result<Value> dequantized(const Context& c, Value weights, const std::vector<float>& scales) {
+  if (weights.type == DType::f32) return weights;
+  for (const float scale : scales) FIRN_TRY(check_scale(c, "a weight scale", scale, true));
+  const std::span<const int8_t> from = weights.as<int8_t>();
+  FIRN_TRY(c.allow(from.size() * sizeof(float)));
+  FIRN_ASSIGN(auto memory, Buffer::allocate(from.size() * sizeof(float)));
+  auto* to = reinterpret_cast<float*>(memory.second.data());
+  const size_t step = from.size() / scales.size();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const float scale = scales[i / step];
+    to[i] = scale == 0 ? 0 : static_cast<float>(from[i]) / scale;
+  }
+  weights.type = DType::f32;
+  weights.constant = std::move(memory.first);
+  return weights;
 }
 
 }  // namespace firn::ncnn

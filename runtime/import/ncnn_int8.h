@@ -17,13 +17,18 @@ struct Int8Scales {
   std::optional<float> top;
 };
 
-// The scales that follow a layer's weights and bias where parameter 8 is not 0. A depthwise layer
-// has one weight scale a group, or one for all; `inputs` sizes what is made up.
-Result<std::optional<Int8Scales>> read_int8_scales(Context& c, int32_t channels,
-                                                   std::optional<int32_t> groups, size_t inputs);
+// The scales that follow a layer's weights and bias where parameter 8 is not 0.
+struct ScaleCounts {
+  int32_t channels = 0;
+  std::optional<int32_t> groups{};  // a depthwise layer has one a group, or one for all
+  bool top = true;                  // whether its output may have one
+  size_t inputs = 1;                // of a sum; for those that are made up
+};
+Result<std::optional<Int8Scales>> read_int8_scales(Context& c, const ScaleCounts& counts);
 
 // Weights [O,...] and a bias [O], or none, in int8 and int32. The weights are taken from f32 where
-// they are stored so. `perm` orders the weights' dimensions, as c.transpose() does.
+// they are stored so. `perm` orders the weights' dimensions, as c.transpose() does; empty: as they
+// are.
 struct Int8Operands {
   ValueId weights = ValueId::none, bias = ValueId::none;
 };
@@ -34,6 +39,10 @@ Result<Int8Operands> quantize_operands(Context& c, Value weights, ValueId bias,
 Result<ValueId> quantize_input(Context& c, ValueId x, float scale);
 // The quantization of the output, where it has one.
 std::optional<Quant> output_quant(const Int8Scales& scales);
+
+// For layers that firn computes in f32: int8 weights over their scales, of which each holds for
+// equally many elements. f32 as it is.
+Result<Value> dequantized(const Context& c, Value weights, const std::vector<float>& scales);
 
 }  // namespace firn::ncnn
 

@@ -108,8 +108,9 @@ Status convolve(Context& c, int dims, bool grouped) {
     FIRN_ASSIGN(Value weights, c.tagged_value(filters.shape, Spread::of_weights(filters.inputs)));
     FIRN_ASSIGN(operands.bias, read_bias(c, filters.outputs));
     if (dims == 2) {
-      const auto groups = grouped ? std::optional(filters.groups) : std::nullopt;
-      FIRN_ASSIGN(int8, read_int8_scales(c, filters.outputs, groups, filters.inputs));
+      ScaleCounts counts{.channels = filters.outputs, .inputs = filters.inputs};
+      if (grouped) counts.groups = filters.groups;
+      FIRN_ASSIGN(int8, read_int8_scales(c, counts));
     }
     if (int8) {
       FIRN_ASSIGN(const Int8Operands quantized,
