@@ -52,27 +52,37 @@ std::vector<Shape> shapes_of(const Graph& graph, std::span<const ValueId> ids) {
   return shapes;
 }
 
-Status infer_and_optimise(Graph& graph) {
-  FIRN_TRY(infer_shapes(graph));
-  for (const Value& value : graph.values) FIRN_TRY(check_quant(value, true));
-  Diag diag;
-  return optimize(graph, diag);
-}
-
 bool any_open(const Graph& graph) {
   return std::ranges::any_of(graph.inputs,
                              [&](ValueId id) { return !graph.value(id).shape.known(); });
 }
 
-// Optimises a copy for the first sizes that it runs on; the error is that of the last.
-Result<std::pair<Graph, OpenSizes>> optimise_for_start(const Graph& graph) {
+struct Start {
+  Cut cut;
+  Graph optimised;  // the body
+  OpenSizes sizes;
+};
+
+// For open dimensions of these sizes.
+Result<Start> start_with(const Graph& graph, const OpenSizes& sizes) {
+  Graph inferred = closed(graph, sizes);
+  FIRN_TRY(infer_shapes(inferred));
+  for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
+  Start start{cut_tail(graph, inferred), {}, sizes};
+  start.optimised = closed(start.cut.body, sizes);
+  Diag diag;
+  FIRN_TRY(optimize(start.optimised, diag));
+  return start;
+}
+
+// For the first sizes that the network runs on; the error is that of the last.
+Result<Start> optimise_for_start(const Graph& graph) {
   constexpr std::array<OpenSizes, 3> kSizes{{{1, 1}, {1, 64}, {1, 256}}};
   Status status;
   for (const OpenSizes& sizes : kSizes) {
-    Graph copy = closed(graph, sizes);
-    status = infer_and_optimise(copy);
-    if (status.ok()) return std::pair{std::move(copy), sizes};
-    if (!any_open(graph)) break;
+    Result<Start> start = start_with(graph, sizes);
+    if (start.ok() || !any_open(graph)) return start;
+    status = start.status();
   }
   return status;
 }
@@ -118,16 +128,26 @@ bool multiplies_weights(const Op& op) {
 Result<Model> make_model(std::string format, Graph graph) {
   FIRN_TRY(check(graph));
   FIRN_TRY(check_names(graph));
-  FIRN_ASSIGN(auto started, optimise_for_start(graph));
+  if (graph.outputs.empty()) return Status(Code::malformed, "the graph has no outputs");
   auto impl = std::make_shared<ModelImpl>();
   impl->format = std::move(format);
-  impl->optimised = std::move(started.first);
+  FIRN_ASSIGN(auto started, optimise_for_start(graph));
+  impl->graph = std::move(started.cut.body);
+  impl->optimised = std::move(started.optimised);
   const Graph& optimised = impl->optimised;
   impl->start_shapes = shapes_of(optimised, optimised.inputs);
-  impl->inputs = tensor_infos(optimised, optimised.inputs, shapes_of(graph, graph.inputs));
-  impl->outputs =
-      tensor_infos(optimised, optimised.outputs, output_shapes(graph, optimised, started.second));
-  impl->graph = std::move(graph);
+  impl->inputs =
+      tensor_infos(optimised, optimised.inputs, shapes_of(impl->graph, impl->graph.inputs));
+  const std::vector<TensorInfo> of_body = tensor_infos(
+      optimised, optimised.outputs, output_shapes(impl->graph, optimised, started.sizes));
+  const Graph& tail = started.cut.tail;
+  const std::vector<TensorInfo> of_tail =
+      tensor_infos(tail, tail.outputs, shapes_of(tail, tail.outputs));
+  for (const Source& source : started.cut.outputs) {
+    const bool in_tail = source.from == Source::From::tail;
+    impl->outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
+  }
+  impl->cut = std::make_shared<const Cut>(std::move(started.cut));
   return Model(std::move(impl));
 }
 
@@ -156,6 +176,7 @@ ModelInfo Model::info() const {
     if (!multiplies_weights(node.op)) continue;
     ++(is_8_bit(graph.value(node.in[0]).type) ? info.layers_int8 : info.layers_float);
   }
+  for (const Node& node : impl_->cut->tail.nodes) ++counts[op_name(node.op)];
   info.ops.assign(counts.begin(), counts.end());
   std::ranges::stable_sort(info.ops, std::ranges::greater(), &std::pair<std::string, int>::second);
   return info;

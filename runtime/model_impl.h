@@ -3,17 +3,21 @@
 #ifndef FIRN_RUNTIME_MODEL_IMPL_H_
 #define FIRN_RUNTIME_MODEL_IMPL_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/graph.h"
+#include "runtime/tail.h"
 
 namespace firn {
 
 struct ModelImpl {
   std::string format;
-  Graph graph;      // as imported
+  Graph graph;      // as imported, without what is in the cut's tail
   Graph optimised;  // for `start_shapes`
+  // How the network was cut. Its body is moved to `graph`.
+  std::shared_ptr<const Cut> cut;
   // One per input: its declared shape, with sizes that the model runs on for what it leaves open.
   // 1, unless the model needs more (a convolution without padding, a feature pyramid).
   std::vector<Shape> start_shapes;

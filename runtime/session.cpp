@@ -6,6 +6,7 @@
 
 #include "runtime/lower/lower.h"
 #include "runtime/passes/passes.h"
+#include "runtime/reference_call.h"
 #include "runtime/session_impl.h"
 
 namespace firn {
@@ -153,13 +154,13 @@ void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Gra
   state = now;
 }
 
-std::shared_ptr<const Graph> SessionImpl::current_graph() const {
+Graph SessionImpl::current_graph() const {
   const std::lock_guard lock(run_mutex);
-  if (frozen == nullptr) return {model, &model->graph};
+  if (frozen == nullptr) return join_tail(model->graph, *cut);
   // Dimensions that the model leaves open stay open.
-  auto graph = std::make_shared<Graph>(*frozen);
-  for (size_t i = 0; i < inputs.size(); ++i) graph->value(graph->inputs[i]).shape = inputs[i].shape;
-  return graph;
+  Graph graph = *frozen;
+  for (size_t i = 0; i < inputs.size(); ++i) graph.value(graph.inputs[i]).shape = inputs[i].shape;
+  return join_tail(graph, *cut);
 }
 
 Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
@@ -202,15 +203,37 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
   return {};
 }
 
-Status SessionImpl::hand_out(Outputs& given) const {
+Status SessionImpl::run_tail(std::span<const Tensor> bound) {
   const Graph& g = program->graph();
-  given.tensors_.resize(g.outputs.size());
-  for (size_t i = 0; i < g.outputs.size(); ++i) {
-    const Value& value = g.value(g.outputs[i]);
-    NamedTensor& out = given.tensors_[i];
-    out.name = outputs[i].name;
-    out.tensor = {value.type, value.shape, const_cast<void*>(program->data(g.outputs[i]))};
+  std::vector<Tensor> in;
+  for (const Source& source : cut->tail_inputs) {
+    if (source.from == Source::From::model_input) {
+      in.push_back(bound[source.index]);
+      continue;
+    }
+    const ValueId id = g.outputs[source.index];
+    in.push_back({g.value(id).type, g.value(id).shape, const_cast<void*>(program->data(id))});
   }
+  return tail->run(in);
+}
+
+std::pair<Tensor, std::optional<Quant>> SessionImpl::output(size_t i) const {
+  const Source& source = cut->outputs[i];
+  if (source.from == Source::From::tail) {
+    const Value& value = tail->output(source.index);
+    auto* data = const_cast<std::byte*>(value.constant->bytes().data());
+    return {{value.type, value.shape, data}, value.quant};
+  }
+  const Graph& g = program->graph();
+  const ValueId id = g.outputs[source.index];
+  const Value& value = g.value(id);
+  return {{value.type, value.shape, const_cast<void*>(program->data(id))}, value.quant};
+}
+
+Status SessionImpl::hand_out(Outputs& given) const {
+  given.tensors_.resize(outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i)
+    given.tensors_[i] = {outputs[i].name, output(i).first};
   for (const NamedTensor& bound : given.bound_) {
     const auto out = std::find_if(given.tensors_.begin(), given.tensors_.end(),
                                   [&](const NamedTensor& t) { return t.name == bound.name; });
@@ -229,8 +252,8 @@ Status SessionImpl::hand_out(Outputs& given) const {
     } else if (same_type) {
       std::memcpy(bound.tensor.data, out->tensor.data, out->tensor.bytes());
     } else {
-      program->read_float(g.outputs[static_cast<size_t>(out - given.tensors_.begin())],
-                          bound.tensor.as<float>());
+      const auto [tensor, quant] = output(static_cast<size_t>(out - given.tensors_.begin()));
+      convert(tensor, quant, bound.tensor, std::nullopt);
     }
     out->tensor = bound.tensor;
   }
@@ -249,6 +272,7 @@ Status SessionImpl::run(std::span<const NamedTensor> given, Outputs& results) {
     FIRN_TRY(program->run(*pool, &tap->step));
     tap->end(*program, bound);
   }
+  if (tail != nullptr) FIRN_TRY(run_tail(bound));
   return hand_out(results);
 }
 
@@ -258,6 +282,8 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
   impl->model = model.shared_impl();
   impl->inputs = impl->model->inputs;
   impl->outputs = impl->model->outputs;
+  impl->cut = impl->model->cut;
+  if (impl->cut->has_tail()) impl->tail = std::make_unique<TailRun>(*impl->cut);
   impl->isa = kernels::best_isa();
   if (!options.isa.empty()) {
     const auto isa = kernels::isa_from_name(options.isa);
@@ -328,7 +354,10 @@ std::vector<TensorInfo> Session::outputs() const {
   const std::lock_guard lock(impl_->run_mutex);
   std::vector<TensorInfo> infos = impl_->outputs;
   const Graph& g = impl_->program->graph();
-  for (size_t i = 0; i < infos.size(); ++i) infos[i].shape = g.value(g.outputs[i]).shape;
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const Source& source = impl_->cut->outputs[i];
+    if (source.from == Source::From::body) infos[i].shape = g.value(g.outputs[source.index]).shape;
+  }
   return infos;
 }
 

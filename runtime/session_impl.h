@@ -33,6 +33,7 @@ struct SessionImpl {
 
   SessionOptions options;
   std::vector<TensorInfo> inputs, outputs;  // the model's
+  std::shared_ptr<const Cut> cut;           // the model's
   kernels::Isa isa = kernels::Isa::scalar;
   std::atomic<State> state{State::fp32};
 
@@ -48,6 +49,7 @@ struct SessionImpl {
   std::shared_ptr<const Graph> frozen;  // what freeze() made; null while the model's own graph runs
   std::shared_ptr<Tap> tap;
   std::vector<std::vector<std::byte>> staging;  // inputs converted to the model's type
+  std::unique_ptr<TailRun> tail;                // null where the model has none
 
   // The quantizer's own state.
   std::shared_ptr<void> calibration;
@@ -61,13 +63,16 @@ struct SessionImpl {
   std::vector<Shape> shapes() const;
   // Switches between two runs; nothing observes the new program. Takes the run mutex, for a moment.
   void adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph, State now);
-  // What save() writes: the frozen graph, or the model's. Takes the run mutex.
-  std::shared_ptr<const Graph> current_graph() const;
+  // What save() writes: the frozen graph, or the model's, with its tail. Takes the run mutex.
+  Graph current_graph() const;
 
   Status run(std::span<const NamedTensor> inputs, Outputs& outputs);
 
  private:
   Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
+  Status run_tail(std::span<const Tensor> bound);
+  // An output of the model after a run, and how it is quantized.
+  std::pair<Tensor, std::optional<Quant>> output(size_t i) const;
   Status hand_out(Outputs& outputs) const;
 };
 

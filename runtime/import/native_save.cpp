@@ -18,11 +18,11 @@ Status save_graph(const Graph& graph, const std::string& path) {
 }  // namespace
 
 Status Model::save(const std::string& path) const {
-  return save_graph(impl_->graph, path);
+  return save_graph(join_tail(impl_->graph, *impl_->cut), path);
 }
 
 Status Session::save(const std::string& path) const {
-  return save_graph(*impl_->current_graph(), path);
+  return save_graph(impl_->current_graph(), path);
 }
 
 }  // namespace firn
