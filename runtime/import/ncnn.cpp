@@ -103,7 +103,6 @@ class Importer {
   Status read_inputs() {
     const std::unordered_set<std::string_view> integers = words();
     std::vector<imports::InputInfo> inputs;
-    std::vector<std::string> dim_names;  // no two open dimensions are the same
     for (const Layer& layer : layers_) {
       if (layer.type != kInput) continue;
       if (!layer.bottoms.empty()) return malformed(called(layer) + ": it reads a blob");
@@ -154,8 +153,7 @@ class Importer {
       }
       // The first blob of a value gives it its name, but for outputs, whose name the value without
       // the batch has.
-      if (read_.contains(blob) && named_.insert(index(found->second)).second &&
-          !builder_.is_input(found->second) && !input_blobs_.contains(index(found->second))) {
+      if (read_.contains(blob) && named_.insert(index(found->second)).second) {
         builder_.rename(found->second, blob);
       }
     }
@@ -168,7 +166,6 @@ class Importer {
     for (const Layer& layer : layers_) {
       for (const std::string& blob : layer.tops) {
         if (read_.contains(blob)) continue;
-        if (layer.type == "Noop") continue;
         const ValueId batched = names_.at(blob);
         imports::Emitter emitter(builder_, "ncnn: output '" + blob + "'", blob);
         FIRN_ASSIGN(ValueId real, as_real(emitter, batched));
@@ -194,7 +191,7 @@ class Importer {
   imports::GraphBuilder builder_{"ncnn"};
   Context::Names names_;
   std::unordered_set<std::string_view> read_;
-  std::unordered_set<size_t> named_, input_blobs_;
+  std::unordered_set<size_t> named_;
   std::unordered_set<std::string> layer_names_;
 };
 
