@@ -155,6 +155,9 @@ void mix(Hash& h, const Squeeze& x) {
   mix(h, x.insert);
 }
 void mix(Hash&, const Tile&) {}
+void mix(Hash& h, const DetectionOutput& x) {
+  mix(h, x.first_class, x.best_class, x.score_threshold, x.iou_threshold, x.candidates, x.keep);
+}
 
 }  // namespace
 

@@ -113,6 +113,9 @@ const char* name_of(const Squeeze& op) {
 const char* name_of(const Tile&) {
   return "Tile";
 }
+const char* name_of(const DetectionOutput&) {
+  return "DetectionOutput";
+}
 
 }  // namespace
 

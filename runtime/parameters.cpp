@@ -128,7 +128,8 @@ std::vector<ValueId> shaping_inputs(const Node& node) {
   const std::span<const ValueId> in(node.in);
   const auto* reshape = std::get_if<Reshape>(&node.op);
   size_t first = in.size();
-  if (std::holds_alternative<Fill>(node.op) || std::holds_alternative<Range>(node.op)) {
+  if (std::holds_alternative<Fill>(node.op) || std::holds_alternative<Range>(node.op) ||
+      std::holds_alternative<DetectionOutput>(node.op)) {
     first = 0;
   } else if (has_parameter_inputs(node.op) || (reshape != nullptr && reshape->from_input) ||
              std::holds_alternative<Expand>(node.op) || std::holds_alternative<Tile>(node.op) ||

@@ -16,7 +16,7 @@ namespace firn {
 namespace ncnn {
 namespace {
 
-constexpr std::string_view kInput = "Input";
+constexpr std::string_view kInput = "Input", kNoop = "Noop";
 
 Status malformed(const std::string& what) {
   return {Code::malformed, "ncnn: " + what};
@@ -52,7 +52,8 @@ class Importer {
           return malformed(called(layer) + ": blob '" + blob +
                            "' is not written by any layer before it");
         }
-        read_.insert(blob);
+        // A Noop at the end only keeps blobs alive: they are outputs.
+        if (layer.type != kNoop) read_.insert(blob);
       }
       for (const std::string& blob : layer.tops) {
         if (!written.insert(blob).second) {
@@ -64,7 +65,8 @@ class Importer {
     return {};
   }
 
-  // What an Input layer states; three open dimensions where it states nothing.
+  // What an Input layer states, or the caller; else three dimensions, all open or all but the
+  // channels.
   Result<Shape> input_shape(const Layer& layer, const std::string& blob) {
     const Context context(builder_, weights_, names_, layer, layer.name);
     Shape shape;
@@ -83,7 +85,27 @@ class Importer {
       }
       return given;
     }
-    return Shape{-1, -1, -1};
+    return Shape{channels_read(blob), -1, -1};
+  }
+
+  // How many channels the convolution takes that reads an input, perhaps by way of Splits; -1: not
+  // known.
+  int32_t channels_read(const std::string& blob) {
+    std::unordered_set<std::string_view> same{blob};
+    for (const Layer& layer : layers_) {
+      const bool reads = !layer.bottoms.empty() && same.contains(layer.bottoms[0]);
+      if (!reads) continue;
+      if (layer.type == "Split") same.insert(layer.tops.begin(), layer.tops.end());
+      if (layer.type != "Convolution") continue;
+      const Context c(builder_, weights_, names_, layer, layer.name);
+      const auto outputs = c.param(0, 0), width = c.param(1, 0), size = c.param(6, 0);
+      if (!outputs.ok() || !width.ok() || !size.ok()) return -1;
+      const auto height = c.param(11, *width);
+      if (!height.ok() || *outputs < 1 || *width < 1 || *height < 1) return -1;
+      const int64_t channels = int64_t{*size} / *outputs / *width / *height;
+      return channels < 1 ? -1 : static_cast<int32_t>(channels);
+    }
+    return -1;
   }
 
   // Words for an embedding are integers, everything else is f32.
@@ -164,6 +186,7 @@ class Importer {
   Result<std::vector<ValueId>> read_outputs() {
     std::vector<ValueId> outputs;
     for (const Layer& layer : layers_) {
+      if (layer.type == kNoop) continue;
       for (const std::string& blob : layer.tops) {
         if (read_.contains(blob)) continue;
         const ValueId batched = names_.at(blob);

@@ -11,10 +11,11 @@ namespace firn {
 namespace ncnn {
 namespace {
 
-std::array<std::span<const Operator>, 11> groups() {
+std::array<std::span<const Operator>, 13> groups() {
   return {activation_operators(), arithmetic_operators(), attention_operators(), conv_operators(),
-          layout_operators(),     matrix_operators(),     norm_operators(),      pool_operators(),
-          reduce_operators(),     resize_operators(),     select_operators()};
+          detect_operators(),     layout_operators(),     matrix_operators(),    norm_operators(),
+          pool_operators(),       prior_operators(),      reduce_operators(),    resize_operators(),
+          select_operators()};
 }
 
 }  // namespace

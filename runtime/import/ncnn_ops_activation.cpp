@@ -208,6 +208,14 @@ Result<ValueId> numbered_function(Context& c, ValueId x, int32_t number) {
       return c.unary("", Kind::sin, x);
     case 10:
       return c.unary("", Kind::cos, x);
+    case 11:
+      return c.unary("", Kind::tan, x);
+    case 12:
+      return c.unary("", Kind::asin, x);
+    case 13:
+      return c.unary("", Kind::acos, x);
+    case 14:
+      return c.unary("", Kind::atan, x);
     case 15:
       return c.unary("", Kind::reciprocal, x);
     case 16:
@@ -218,6 +226,28 @@ Result<ValueId> numbered_function(Context& c, ValueId x, int32_t number) {
     }
     case 18:
       return c.unary("", Kind::round, x);
+    case 19:
+      return c.unary("", Kind::trunc, x);
+    case 20:
+      return c.unary("", Kind::sign, x);
+    case 21: {
+      FIRN_ASSIGN(const ValueId power, c.unary("power", Kind::exp, x));
+      return c.with_number("", Binary::Kind::sub, power, 1);
+    }
+    case 22:
+      return c.unary("", Kind::sinh, x);
+    case 23:
+      return c.unary("", Kind::asinh, x);
+    case 24:
+      return c.unary("", Kind::cosh, x);
+    case 25:
+      return c.unary("", Kind::acosh, x);
+    case 26:
+      return c.unary("", Kind::atanh, x);
+    case 27: {
+      FIRN_ASSIGN(const ValueId raised, c.with_number("raised", Binary::Kind::add, x, 1));
+      return c.unary("", Kind::log, raised);
+    }
     default:
       return c.unsupported("unary operation " + std::to_string(number));
   }

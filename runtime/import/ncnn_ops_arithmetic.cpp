@@ -15,7 +15,6 @@ using Kind = Binary::Kind;
 Result<ValueId> expand(Context& c, std::string_view suffix, ValueId x, ValueId other, int dims) {
   const int own = c.dims(x);
   if (own == dims) return x;
-  if (own == 0) return x;  // a number
   std::vector<TargetDim> to(static_cast<size_t>(dims), TargetDim::of(1));
   if (own > 1) {
     for (int d = 0; d < own; ++d) to[static_cast<size_t>(d)] = TargetDim::copy(d + 1);
@@ -80,6 +79,10 @@ Result<ValueId> numbered(Context& c, int32_t number, ValueId a, ValueId b) {
       return c.binary("", Kind::min, a, b);
     case 6:
       return c.binary("", Kind::pow, a, b);
+    case 10:
+      return c.binary("", Kind::atan2, a, b);
+    case 12:
+      return c.binary("", Kind::fmod, a, b);
     case 14:
       return log_add_exp(c, a, b);
     case 15:
@@ -92,6 +95,10 @@ Result<ValueId> numbered(Context& c, int32_t number, ValueId a, ValueId b) {
       return c.binary("", Kind::div, b, a);
     case 9:
       return c.binary("", Kind::pow, b, a);
+    case 11:
+      return c.binary("", Kind::atan2, b, a);
+    case 13:
+      return c.binary("", Kind::fmod, b, a);
     case 16:
       return floor_divide(c, b, a);
     case 18:
@@ -180,6 +187,7 @@ Status bias(Context& c) {
   FIRN_TRY(c.expect_inputs(1, 1));
   FIRN_ASSIGN(const ValueId x, c.input());
   FIRN_ASSIGN(const int32_t count, c.at_least(1, 0, "the number of offsets", 0));
+  FIRN_TRY(c.expect_dims(x, count == 1 ? 1 : 3, 4));
   FIRN_ASSIGN(const ValueId values, c.weight("bias", {count}, Spread::of_biases()));
   FIRN_ASSIGN(const ValueId offsets, c.per_channel("offsets", values, x));
   return c.bind(c.binary("", Kind::add, x, offsets));

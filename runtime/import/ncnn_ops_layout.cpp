@@ -30,6 +30,16 @@ Status pass(Context& c) {
   return {};
 }
 
+// Marks blobs as used. What it is said to write are its first inputs.
+Status noop(Context& c) {
+  if (c.output_count() > c.input_count()) {
+    return c.malformed(std::to_string(c.input_count()) + " inputs and " +
+                       std::to_string(c.output_count()) + " outputs");
+  }
+  for (size_t i = 0; i < c.output_count(); ++i) FIRN_TRY(c.bind(c.raw_input(i), i));
+  return {};
+}
+
 Status split(Context& c) {
   FIRN_TRY(c.expect_inputs(1, 1));
   for (size_t i = 0; i < c.output_count(); ++i) FIRN_TRY(c.bind(c.raw_input(), i));
@@ -325,7 +335,7 @@ constexpr Operator kOperators[] = {
     {"ExpandDims", expand_dims},
     {"Flatten", flatten},
     {"MemoryData", memory_data},
-    {"Noop", pass},
+    {"Noop", noop},
     {"Packing", packing},
     {"Permute", permute},
     {"PixelShuffle", pixel_shuffle},

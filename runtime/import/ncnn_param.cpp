@@ -188,10 +188,8 @@ Result<std::vector<Layer>> TextReader::run() {
   if (layer_count == 0) return malformed("the number of layers is 0");
   std::vector<Layer> layers;
   std::unordered_set<std::string> blobs;
-  while (next_line()) {
-    if (layers.size() == static_cast<size_t>(layer_count)) {
-      return malformed("another layer, the file states " + std::to_string(layer_count));
-    }
+  // As ncnn does, what stands behind that many layers is not read.
+  while (layers.size() < static_cast<size_t>(layer_count) && next_line()) {
     FIRN_ASSIGN(Layer layer, read_layer());
     blobs.insert(layer.tops.begin(), layer.tops.end());
     if (blobs.size() > static_cast<size_t>(blob_count)) {
