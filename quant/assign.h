@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "quant/int8_ops.h"
+#include "runtime/int8_ops.h"
 #include "quant/quantize_graph.h"
 
 namespace firn {

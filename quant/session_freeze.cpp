@@ -162,7 +162,7 @@ std::shared_ptr<void> replace(SessionImpl& impl, std::shared_ptr<Calibration> ne
 Status check_float(const SessionImpl& impl, const std::string& what) {
   if (impl.state == State::frozen)
     return {Code::failed_precondition, what + ": the session is frozen; thaw it first"};
-  if (impl.model == nullptr || has_int8_weights(impl.model->graph))
+  if (impl.model == nullptr || has_int8_weights(impl.model->optimised))
     return {Code::failed_precondition, what + ": the session has no float weights"};
   return {};
 }

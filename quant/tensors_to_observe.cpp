@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which tensors a calibration looks at.
-#include "quant/int8_ops.h"
+#include "runtime/int8_ops.h"
 #include "quant/observe.h"
 
 namespace firn {

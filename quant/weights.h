@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "firn/status.h"
+#include "runtime/int8_ops.h"
 
 namespace firn {
 
@@ -18,10 +19,6 @@ enum class WeightScale : uint8_t {
   max_abs,  // the largest weight becomes 127
   mse,      // least squared error, the largest weights clipped
 };
-
-// The most products of a weight, up to 127, and an input's distance to its zero point, up to 255,
-// that int32 can sum. Layers with longer rows stay in float.
-inline constexpr size_t kLongestRow = INT32_MAX / (127 * 255);
 
 // Row c: the weights of output channel c. value ~= scale[c] * weights, symmetric in [-127, 127].
 // bias ~= input_scale * scale[c] * bias.

@@ -41,6 +41,9 @@ double summands(const Graph& graph, const Node& node) {
   } else if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op) ||
              std::holds_alternative<ConvTranspose2d>(node.op)) {
     each = elements(node.in[1]) / std::max(1, shape(node.in[1])[0]);
+  } else if (std::holds_alternative<Recurrent>(node.op)) {
+    const double sequences = static_cast<double>(x[0]) * static_cast<double>(x[1]);
+    return sequences * (elements(node.in[1]) + elements(node.in[2]));
   }
   return each * elements(node.out[0]);
 }
@@ -69,7 +72,7 @@ Result<std::vector<Inferred>> all_outputs(Result<Inferred> one) {
   return std::vector<Inferred>{*one};
 }
 
-[[maybe_unused]] Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
+Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
   return all;
 }
 

@@ -230,10 +230,11 @@ struct Resize2d {
   bool operator==(const Resize2d&) const = default;
 };
 
-// in: x of any rank; where `from` says so, the sizes (i64, i32) or scales (f32) of the `axes`.
-// Along each axis by itself, so that any rank and layout works; what ONNX's Resize defines. `size`
-// and `scale` have one entry per axis in `axes`; a size of 0 is floor(dim * scale). begin, end: the
-// part of the input that crop maps from, in fractions of it; outside it is `extrapolation`.
+// in: x of any rank; where `from` says so, the sizes (i64, i32) or scales (f32) of the `axes`, and
+// optionally what `begin` and `end` hold (f32, all begins first). Along each axis by itself, so
+// that any rank and layout works; what ONNX's Resize defines. `size` and `scale` have one entry per
+// axis in `axes`, or none; a size of 0 is floor(dim * scale). begin, end: the part of the input
+// that crop maps from, in fractions of it; outside the input is `extrapolation`.
 struct Resize {
   enum class Kind : uint8_t { nearest, linear, cubic };
   enum class Coordinates : uint8_t {
@@ -329,7 +330,8 @@ struct TopK {
   bool operator==(const TopK&) const = default;
 };
 
-// in: x. Sums of all elements up to here along the axis; exclusive: before here.
+// in: x, and the axis (a scalar i64 or i32; may be negative) where it is computed. Sums of all
+// elements up to here along the axis; exclusive: before here.
 struct CumSum {
   int32_t axis = 0;
   bool exclusive = false, reverse = false;
@@ -363,7 +365,7 @@ struct Recurrent {
   float clip = std::numeric_limits<float>::infinity();         // of what activations are fed
   float cell_clip = std::numeric_limits<float>::infinity();    // of c
   float output_clip = std::numeric_limits<float>::infinity();  // of the projection
-  std::vector<Unary> activations{};  // per direction: LSTM f,g,h; GRU f,g; RNN f
+  std::vector<Unary> activations{};  // per direction: LSTM f,g,h; GRU f,g; RNN f; none: the usual
   bool operator==(const Recurrent&) const = default;
 };
 
@@ -454,8 +456,19 @@ struct DetectionOutput {
   X(Convert)                      \
   X(Squeeze)                      \
   X(Tile)                         \
+  X(GatherElements)               \
+  X(GatherNd)                     \
+  X(Scatter)                      \
+  X(CumSum)                       \
+  X(NonZero)                      \
+  X(NonMaxSuppression)            \
+  X(GridSample)                   \
+  X(Resize)                       \
   X(DetectionOutput)
-#define FIRN_OPS(X) FIRN_SINGLE_OUTPUT_OPS(X)
+#define FIRN_OPS(X)         \
+  FIRN_SINGLE_OUTPUT_OPS(X) \
+  X(TopK)                   \
+  X(Recurrent)
 
 #define FIRN_ALTERNATIVE(name) , name
 template <typename, typename... Ops>

@@ -2,18 +2,12 @@
 // The reference operators that move or make elements without computing with them.
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <numeric>
 
 #include "runtime/geometry.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
 namespace {
-
-int64_t product(std::span<const int32_t> dims) {
-  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
-}
 
 // y = x read with the given strides from `first` on.
 Status move_strided(const Call& c, const Strides& strides, int64_t first) {

@@ -336,7 +336,7 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
   }
   FIRN_ASSIGN(auto graph, impl->model_graph(shapes));
   FIRN_ASSIGN(impl->program, impl->compile(std::move(graph), *impl->pool));
-  if (has_int8_weights(impl->model->graph)) impl->state = State::frozen;
+  if (has_int8_weights(impl->model->optimised)) impl->state = State::frozen;
   return Session(std::move(impl));
 }
 
@@ -354,7 +354,7 @@ Status Session::thaw() {
     return {Code::failed_precondition, "thaw: the session is not frozen"};
   if (impl_->model == nullptr)
     return {Code::failed_precondition, "thaw: the float weights were not kept"};
-  if (has_int8_weights(impl_->model->graph))
+  if (has_int8_weights(impl_->model->optimised))
     return {Code::failed_precondition, "thaw: the model was loaded in int8"};
   FIRN_ASSIGN(auto graph, impl_->model_graph(impl_->shapes()));
   FIRN_ASSIGN(auto program, impl_->compile(std::move(graph), *impl_->pool));

@@ -180,6 +180,7 @@ Result<bool> GraphBuilder::fold(const Node& node) {
   for (Probe& probe : probes_) {
     for (const ValueId id : node.out) probe.graph.value(id) = graph_.value(id);
   }
+  FIRN_TRY(move_origin(node));
   return true;
 }
 
@@ -302,6 +303,7 @@ Status GraphBuilder::add(Node node) {
     FIRN_TRY(infer_all(node));
     for (const ValueId id : node.out) merge(id);
   }
+  note_bare(node);
   graph_.add(std::move(node));
   return {};
 }
@@ -313,7 +315,9 @@ Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<Valu
   value.quant = std::move(quant);
   if (value.quant) value.type = DType::i8;  // inference knows better where elements only move
   const ValueId out = add_value(value);
-  FIRN_TRY(add({std::move(name), std::move(op), std::move(in), {out}}));
+  Node node{std::move(name), std::move(op), std::move(in), {out}};
+  inherit_quant(node);
+  FIRN_TRY(add(std::move(node)));
   return out;
 }
 
@@ -341,6 +345,7 @@ Result<ValueId> GraphBuilder::add_copy(const std::string& name, ValueId of) {
 }
 
 Result<Graph> GraphBuilder::finish(const std::vector<ValueId>& outputs) {
+  restore_quantized(outputs);
   graph_.outputs = outputs;
   sweep(graph_);
   FIRN_TRY(check(graph_));

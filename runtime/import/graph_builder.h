@@ -71,7 +71,12 @@ class GraphBuilder {
 
   // Convert nodes between real and quantized values.
   Result<ValueId> add_quantize(std::string name, ValueId x, DType to, Quant quant);
+  // The real numbers behind a constant are one, too, for importers to look at and to move about;
+  // finish() gives it back its 8-bit form where an operator may compute with that.
   Result<ValueId> add_dequantize(std::string name, ValueId x, const Quant& quant);
+  // Whether x can be dequantized with this quantization: not where others read it with another one,
+  // or where it is the result of integer arithmetic or of a plain cast.
+  bool can_carry(ValueId x, const Quant& quant) const;
   // Carries quantization along nodes that only move values about. unsupported names a node that
   // computes with the bare integers, as ONNX allows: it would see real numbers here.
   Status settle_quantization();
@@ -85,6 +90,7 @@ class GraphBuilder {
     std::vector<bool> failed;  // by value
   };
   ValueId add_value(const Value& value);
+  void inherit_quant(const Node& node);
   int32_t sample(size_t probe, std::string_view name, size_t axis);
   Result<bool> fold(const Node& node);
   Status add(Node node);
@@ -94,6 +100,10 @@ class GraphBuilder {
   Status infer_open(const Node& node);
   void merge(ValueId id);
   Status set_quant(ValueId id, const Quant& quant);
+  Result<ValueId> add_dequantized(std::string name, ValueId x, const Quant& quant);
+  Status move_origin(const Node& node);
+  void note_bare(const Node& node);
+  void restore_quantized(const std::vector<ValueId>& outputs);
 
   std::string format_;
   Graph graph_;
@@ -102,6 +112,8 @@ class GraphBuilder {
   size_t budget_ = size_t{64} << 20;  // bytes of constants that may still be made
   std::unordered_set<std::string> names_;
   std::unordered_set<size_t> quantizes_, dequantizes_;  // outputs of those Converts
+  std::unordered_set<size_t> bare_;                     // integers that are no quantized numbers
+  std::map<size_t, ValueId> origins_;                   // of constants: what they dequantize
   std::unordered_set<size_t> open_;                     // values whose shapes follow from data
 };
 

@@ -170,7 +170,7 @@ class Importer {
 
   Status translate(const NodeProto& node) {
     Context context(builder_, tensors_, names_, node, opset_, node_name(node));
-    const Operator* op = is_default_domain(node.domain) ? find_operator(node.op_type) : nullptr;
+    const Operator* op = find_operator(node.domain, node.op_type);
     if (op == nullptr) {
       return {Code::unsupported, "onnx: node " + quoted(context.name()) + ": operator " +
                                      quoted(node.op_type) + " (domain " + quoted(node.domain) +

@@ -2,6 +2,7 @@
 // Convolutions and transposed convolutions over one or two spatial dimensions.
 #include <algorithm>
 
+#include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_window.h"
 
@@ -30,28 +31,11 @@ Result<ValueId> as_image_filter(Context& c, ValueId w) {
                    {TargetDim::copy(0), TargetDim::copy(1), TargetDim::of(1), TargetDim::copy(2)});
 }
 
-std::vector<ValueId> operands(const Context& c, ValueId x, ValueId w) {
-  return {x, w, c.optional_input(2)};
-}
-
 Status conv(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(ValueId w, c.input(1));
-  const int rank = c.rank(x);
-  FIRN_ASSIGN(const std::vector<int32_t> kernel, kernel_of(c, w, rank));
-  FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, kernel));
-  FIRN_TRY(resolve_same(c, x, attributes));
-  FIRN_ASSIGN(const int64_t group, c.attr("group", int64_t{1}));
-  Conv2d op;
-  op.window = attributes.window;
-  FIRN_ASSIGN(op.groups, to_int32(c, "group", group));
-  FIRN_ASSIGN(w, as_image_filter(c, w));
-  FIRN_ASSIGN(w, c.transpose("weights", w, {0, 2, 3, 1}));
-  FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
-  FIRN_ASSIGN(const ValueId y, c.emit("", op, operands(c, nhwc, w)));
-  return c.bind(from_nhwc(c, y, rank));
+  FIRN_ASSIGN(const ValueId w, c.input(1));
+  return c.bind(emit_conv(c, x, w, c.optional_input(2)));
 }
-
 // ONNX's weights [I, O/groups, H, W] as [O, H, W, I/groups].
 Result<ValueId> transposed_filter(Context& c, ValueId w, int32_t groups) {
   const Shape shape = c.shape(w);
@@ -131,7 +115,7 @@ Status conv_transpose(Context& c) {
   FIRN_ASSIGN(w, as_image_filter(c, w));
   FIRN_ASSIGN(w, transposed_filter(c, w, op.groups));
   FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
-  FIRN_ASSIGN(const ValueId y, c.emit("", op, operands(c, nhwc, w)));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {nhwc, w, c.optional_input(2)}));
   return c.bind(from_nhwc(c, y, rank));
 }
 
@@ -141,6 +125,22 @@ constexpr Operator kOperators[] = {
 };
 
 }  // namespace
+
+Result<ValueId> emit_conv(Context& c, ValueId x, ValueId w, ValueId bias) {
+  const int rank = c.rank(x);
+  FIRN_ASSIGN(const std::vector<int32_t> kernel, kernel_of(c, w, rank));
+  FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, kernel));
+  FIRN_TRY(resolve_same(c, x, attributes));
+  FIRN_ASSIGN(const int64_t group, c.attr("group", int64_t{1}));
+  Conv2d op;
+  op.window = attributes.window;
+  FIRN_ASSIGN(op.groups, to_int32(c, "group", group));
+  FIRN_ASSIGN(w, as_image_filter(c, w));
+  FIRN_ASSIGN(w, c.transpose("weights", w, {0, 2, 3, 1}));
+  FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {nhwc, w, bias}));
+  return from_nhwc(c, y, rank);
+}
 
 std::span<const Operator> conv_operators() {
   return kOperators;

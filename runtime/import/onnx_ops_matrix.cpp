@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
 
 namespace firn::onnx {
@@ -12,34 +13,6 @@ namespace {
 Result<ValueId> dense(Context& c, std::string_view suffix, ValueId x, ValueId b, ValueId bias) {
   FIRN_ASSIGN(const ValueId w, c.transpose("weights", b, {1, 0}));
   return c.emit(suffix, Dense{}, {x, w, bias});
-}
-
-// Vectors count as a row (left) or a column (right), which then leaves the result again.
-Status matmul(Context& c) {
-  FIRN_ASSIGN(ValueId a, c.input(0));
-  FIRN_ASSIGN(ValueId b, c.input(1));
-  const bool row = c.rank(a) == 1, column = c.rank(b) == 1;
-  if (c.rank(a) == 0 || c.rank(b) == 0) return c.malformed("an input is a scalar");
-  if (row) {
-    FIRN_ASSIGN(a, c.reshape("row", a, {TargetDim::of(1), TargetDim::copy(0)}));
-  }
-  if (column) {
-    FIRN_ASSIGN(b, c.reshape("column", b, {TargetDim::copy(0), TargetDim::of(1)}));
-  }
-  ValueId y = ValueId::none;
-  if (c.builder.is_constant(b) && !c.builder.is_constant(a) && c.rank(b) == 2) {
-    FIRN_ASSIGN(y, dense(c, "", a, b, ValueId::none));
-  } else {
-    FIRN_ASSIGN(y, c.emit("", MatMul{}, {a, b}));
-  }
-  if (!row && !column) return c.bind(y);
-  std::vector<TargetDim> to;
-  const int rank = c.rank(y);
-  for (int d = 0; d < rank; ++d) {
-    const bool added = (row && d == rank - 2) || (column && d == rank - 1);
-    if (!added) to.push_back(TargetDim::copy(d));
-  }
-  return c.bind(c.reshape("vector", y, to));
 }
 
 // x times a factor, unless it is one.
@@ -61,11 +34,53 @@ Result<ValueId> as_bias(Context& c, ValueId bias, int32_t n) {
   return c.constant<float>("bias", {n}, values);
 }
 
-// alpha * a' * b' + beta * c, a' and b' transposed on request.
+Status matmul(Context& c) {
+  FIRN_ASSIGN(const ValueId a, c.input(0));
+  FIRN_ASSIGN(const ValueId b, c.input(1));
+  return c.bind(emit_matmul(c, a, b));
+}
+
 Status gemm(Context& c) {
-  FIRN_ASSIGN(ValueId a, c.input(0));
-  FIRN_ASSIGN(ValueId b, c.input(1));
-  ValueId bias = c.optional_input(2);
+  FIRN_ASSIGN(const ValueId a, c.input(0));
+  FIRN_ASSIGN(const ValueId b, c.input(1));
+  return c.bind(emit_gemm(c, a, b, c.optional_input(2)));
+}
+
+constexpr Operator kOperators[] = {
+    {"Gemm", gemm},
+    {"MatMul", matmul},
+};
+
+}  // namespace
+
+// Vectors count as a row (left) or a column (right), which then leaves the result again.
+Result<ValueId> emit_matmul(Context& c, ValueId a, ValueId b) {
+  const bool row = c.rank(a) == 1, column = c.rank(b) == 1;
+  if (c.rank(a) == 0 || c.rank(b) == 0) return c.malformed("an input is a scalar");
+  if (row) {
+    FIRN_ASSIGN(a, c.reshape("row", a, {TargetDim::of(1), TargetDim::copy(0)}));
+  }
+  if (column) {
+    FIRN_ASSIGN(b, c.reshape("column", b, {TargetDim::copy(0), TargetDim::of(1)}));
+  }
+  ValueId y = ValueId::none;
+  if (c.builder.is_constant(b) && !c.builder.is_constant(a) && c.rank(b) == 2) {
+    FIRN_ASSIGN(y, dense(c, "", a, b, ValueId::none));
+  } else {
+    FIRN_ASSIGN(y, c.emit("", MatMul{}, {a, b}));
+  }
+  if (!row && !column) return y;
+  std::vector<TargetDim> to;
+  const int rank = c.rank(y);
+  for (int d = 0; d < rank; ++d) {
+    const bool added = (row && d == rank - 2) || (column && d == rank - 1);
+    if (!added) to.push_back(TargetDim::copy(d));
+  }
+  return c.reshape("vector", y, to);
+}
+
+// alpha * a' * b' + beta * c, a' and b' transposed on request.
+Result<ValueId> emit_gemm(Context& c, ValueId a, ValueId b, ValueId bias) {
   FIRN_ASSIGN(const float alpha, c.attr("alpha", 1.0f));
   FIRN_ASSIGN(const float beta, c.attr("beta", 1.0f));
   FIRN_ASSIGN(const int64_t transpose_a, c.attr("transA", int64_t{0}));
@@ -98,16 +113,9 @@ Status gemm(Context& c) {
     }
     FIRN_ASSIGN(y, c.emit(bias == ValueId::none ? "" : "product", MatMul{}, {a, b}));
   }
-  if (bias == ValueId::none) return c.bind(y);
-  return c.bind(c.binary("", Binary::Kind::add, y, bias));
+  if (bias == ValueId::none) return y;
+  return c.binary("", Binary::Kind::add, y, bias);
 }
-
-constexpr Operator kOperators[] = {
-    {"Gemm", gemm},
-    {"MatMul", matmul},
-};
-
-}  // namespace
 
 std::span<const Operator> matrix_operators() {
   return kOperators;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools, local and global.
+#include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_window.h"
 
@@ -8,6 +9,29 @@ namespace {
 
 Status pool(Context& c, Pool2d::Kind kind) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  return c.bind(emit_pool(c, kind, x));
+}
+
+// Over all spatial dimensions; needs no NHWC.
+Status global_pool(Context& c, Reduce::Kind kind) {
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  const int rank = c.rank(x);
+  if (rank < 3) return c.malformed("an input of rank " + std::to_string(rank));
+  std::vector<int32_t> axes;
+  for (int a = 2; a < rank; ++a) axes.push_back(a);
+  return c.bind(c.reduce("", kind, x, std::move(axes)));
+}
+
+constexpr Operator kOperators[] = {
+    {"AveragePool", [](Context& c) { return pool(c, Pool2d::Kind::average); }},
+    {"GlobalAveragePool", [](Context& c) { return global_pool(c, Reduce::Kind::mean); }},
+    {"GlobalMaxPool", [](Context& c) { return global_pool(c, Reduce::Kind::max); }},
+    {"MaxPool", [](Context& c) { return pool(c, Pool2d::Kind::max); }},
+};
+
+}  // namespace
+
+Result<ValueId> emit_pool(Context& c, Pool2d::Kind kind, ValueId x) {
   const int rank = c.rank(x);
   Pool2d op;
   op.kind = kind;
@@ -34,28 +58,9 @@ Status pool(Context& c, Pool2d::Kind kind) {
   FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, real));
   FIRN_ASSIGN(ValueId y, c.emit("", op, {nhwc}));
   FIRN_ASSIGN(y, from_nhwc(c, y, rank));
-  if (real == x) return c.bind(y);
-  return c.bind(c.convert("integer", y, type));
+  if (real == x) return y;
+  return c.convert("integer", y, type);
 }
-
-// Over all spatial dimensions; needs no NHWC.
-Status global_pool(Context& c, Reduce::Kind kind) {
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  const int rank = c.rank(x);
-  if (rank < 3) return c.malformed("an input of rank " + std::to_string(rank));
-  std::vector<int32_t> axes;
-  for (int a = 2; a < rank; ++a) axes.push_back(a);
-  return c.bind(c.reduce("", kind, x, std::move(axes)));
-}
-
-constexpr Operator kOperators[] = {
-    {"AveragePool", [](Context& c) { return pool(c, Pool2d::Kind::average); }},
-    {"GlobalAveragePool", [](Context& c) { return global_pool(c, Reduce::Kind::mean); }},
-    {"GlobalMaxPool", [](Context& c) { return global_pool(c, Reduce::Kind::max); }},
-    {"MaxPool", [](Context& c) { return pool(c, Pool2d::Kind::max); }},
-};
-
-}  // namespace
 
 std::span<const Operator> pool_operators() {
   return kOperators;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/lower/lower.h"
+#include "runtime/quant_axis.h"
 
 namespace firn {
 namespace {
@@ -93,6 +94,25 @@ LoweredStep quantize_planar_step(const LowerContext& context, const Node& conver
   return lowered;
 }
 
+bool is_8_bit(const Value& v) {
+  return (v.type == DType::i8 || v.type == DType::u8) && v.quant && v.quant->per_tensor() &&
+         v.quant->bits == 8;
+}
+
+// By the bytes of x: those of uint8 are those of int8 with the top bit turned.
+Table8 requantize_table(const Value& x, const Value& y) {
+  const bool from_u8 = x.type == DType::u8, to_u8 = y.type == DType::u8;
+  const Table8 numbers =
+      make_table(from_u8 ? as_int8(*x.quant) : *x.quant, to_u8 ? as_int8(*y.quant) : *y.quant,
+                 [](double v) { return v; });
+  Table8 bytes;
+  for (size_t i = 0; i < bytes.entry.size(); ++i) {
+    const int8_t q = numbers.entry[from_u8 ? i ^ 0x80 : i];
+    bytes.entry[i] = to_u8 ? static_cast<int8_t>(q ^ 0x80) : q;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 const Node* planar_transpose(const LowerContext& context, const Node& convert) {
@@ -121,9 +141,8 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
                                          : quantize_step(context, node));
   } else if (from_i8 && y.type == DType::f32) {
     steps.push_back(dequantize_step(context, node));
-  } else if (from_i8 && to_i8) {
-    steps.push_back(table_step(context, node, node.in[0],
-                               make_table(*x.quant, *y.quant, [](double v) { return v; })));
+  } else if (is_8_bit(x) && is_8_bit(y)) {
+    steps.push_back(table_step(context, node, node.in[0], requantize_table(x, y)));
   } else {
     return false;
   }

@@ -54,7 +54,8 @@ bool kernels_take(const Graph& graph, const Node& node) {
   const auto fits = [&](ValueId id) {
     if (id == ValueId::none) return true;
     const Value& v = graph.value(id);
-    const bool weights = has_weights(node.op) && id == node.in[1];
+    const bool weights = (has_weights(node.op) && id == node.in[1]) ||
+                         (std::holds_alternative<Recurrent>(node.op) && graph.is_constant(id));
     const size_t elements = v.shape.elements();
     return elements > 0 && elements <= INT32_MAX &&
            (v.type != DType::i8 || weights || per_tensor_i8(v));
@@ -84,6 +85,7 @@ struct Lowering {
   Lowered operator()(const Transpose& op) { return lower_transpose(context, node, op, steps); }
   Lowered operator()(const Slice& op) { return lower_slice(context, node, op, steps); }
   Lowered operator()(const Pad& op) { return lower_pad(context, node, op, steps); }
+  Lowered operator()(const Recurrent& op) { return lower_recurrent(context, node, op, steps); }
   // On the reference: not on any hot path of the networks firn is for.
   template <typename Other>
   Lowered operator()(const Other&) {

@@ -75,6 +75,8 @@ Lowered lower_transpose(const LowerContext&, const Node&, const Transpose&,
                         std::vector<LoweredStep>&);
 Lowered lower_slice(const LowerContext&, const Node&, const Slice&, std::vector<LoweredStep>&);
 Lowered lower_pad(const LowerContext&, const Node&, const Pad&, std::vector<LoweredStep>&);
+Lowered lower_recurrent(const LowerContext&, const Node&, const Recurrent&,
+                        std::vector<LoweredStep>&);
 Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
 
 // Appends a step that XNNPACK computes from the values `reads` (one or two); false where `op` is

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "runtime/passes/match.h"
+#include "runtime/passes/quantized.h"
 #include "runtime/passes/reshape_groups.h"
 #include "runtime/passes/rewrite.h"
 #include "runtime/passes/transpose_above.h"
@@ -17,7 +18,7 @@ namespace {
 bool is_flexible_dense(const Rewrite& rewrite, int n, ValueId id) {
   const Node& node = rewrite.node(n);
   return std::holds_alternative<Dense>(node.op) && node.in[0] == id && node.in[1] != id &&
-         rewrite.is_constant(node.in[1]) && is_plain(rewrite.value(node.in[1]));
+         is_constant_like(rewrite, node.in[1]) && is_plain(rewrite.value(node.in[1]));
 }
 
 Result<bool> absorb(Rewrite& rewrite, int n) {

@@ -11,9 +11,10 @@
 namespace firn {
 
 // One line a pass, in the order they run: constants and what does nothing first, then layout, so
-// that patterns see operators side by side, then fusion.
+// that patterns see operators side by side, then fusion; int8 last, of what is fused.
 #define FIRN_PASSES(X)      \
   X(fold_constants)         \
+  X(shift_to_int8)          \
   X(read_parameters)        \
   X(remove_no_ops)          \
   X(remove_common)          \
@@ -29,10 +30,19 @@ namespace firn {
   X(fold_affine_after)      \
   X(fold_affine_before)     \
   X(fuse_pad)               \
-  X(fuse_clamp)
+  X(fuse_clamp)             \
+  X(hoist_quantize)         \
+  X(fold_quantized)         \
+  X(sink_dequantize)
+
+// Once those settle; what these change may let them go on.
+#define FIRN_LATE_PASSES(X) \
+  X(int8_to_float)          \
+  X(dequantize_constants)
 
 #define FIRN_DECLARE(name) Result<int> name(Graph& graph, Diag& diag);
 FIRN_PASSES(FIRN_DECLARE)
+FIRN_LATE_PASSES(FIRN_DECLARE)
 #undef FIRN_DECLARE
 
 // Worth trying, not always worth keeping: it adds Transposes, in the hope that more cancel.
@@ -41,7 +51,6 @@ Result<int> split_transposes(Graph& graph, Diag& diag);
 std::span<const Pass> passes() {
 #define FIRN_ENTRY(name) {#name, name},
   static constexpr Pass kPasses[] = {FIRN_PASSES(FIRN_ENTRY)};
-#undef FIRN_ENTRY
   return kPasses;
 }
 
@@ -68,6 +77,12 @@ void name_nodes(Graph& graph) {
         node.name = base + "_" + std::to_string(i);
     }
   }
+}
+
+std::span<const Pass> late_passes() {
+  static constexpr Pass kPasses[] = {FIRN_LATE_PASSES(FIRN_ENTRY)};
+#undef FIRN_ENTRY
+  return kPasses;
 }
 
 Status run_pass(const Pass& pass, Graph& graph, Diag& diag, int& fired) {
@@ -127,6 +142,18 @@ Status optimize(Graph& graph, Diag& diag) {
   Diag settled;
   FIRN_TRY(settle(graph, settled));
   FIRN_TRY(explore(graph, settled));
+  Diag late;
+  int fired = 0;
+  for (const Pass& pass : late_passes()) {
+    int hits = 0;
+    FIRN_TRY(run_pass(pass, graph, late, hits));
+    fired += hits;
+  }
+  if (fired > 0) {
+    FIRN_TRY(settle(graph, settled));
+    FIRN_TRY(explore(graph, settled));
+  }
+  settled.notes.insert(settled.notes.end(), late.notes.begin(), late.notes.end());
   diag.notes.insert(diag.notes.end(), settled.notes.begin(), settled.notes.end());
   name_nodes(graph);
   return check(graph);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/passes/match.h"
+#include "runtime/quant_axis.h"
 
 namespace firn {
 namespace {
@@ -104,12 +105,18 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
   Value made;
   made.name = graph_.unique_name(name);
   made.type = value(in[0]).type;
-  if (moves_data(op)) made.quant = value(in[0]).quant;
+  std::optional<Quant> quant = moves_data(op) ? value(in[0]).quant : std::nullopt;
   const bool fold = std::ranges::all_of(in, [&](ValueId id) { return is_constant(id); });
   const ValueId out = track(graph_.add(std::move(made)));
 
   Node node{std::move(name), std::move(op), std::move(in), {out}};
   FIRN_TRY(infer(graph_, node));
+  if (quant) {
+    quant = moved_quant(*quant, node.op, shape(node.in[0]), shape(out));
+    if (!quant) return Status(Code::internal, std::string(pass_) + ": " + describe(node) +
+                                                  ": scales do not move with their elements");
+    graph_.value(out).quant = std::move(quant);
+  }
   if (fold) {
     Status folded = fold_node(graph_, node);
     if (folded.ok()) {

@@ -2,6 +2,8 @@
 // Operands of an operator that moves above a Transpose.
 #include "runtime/passes/transpose_above.h"
 
+#include "runtime/passes/quantized.h"
+
 namespace firn {
 namespace {
 
@@ -29,7 +31,7 @@ bool can_see_through(const Rewrite& rewrite, ValueId id, const Perm& perm) {
   const Value& value = rewrite.value(id);
   if (is_single(value.shape, perm.size())) return true;
   if (value.quant && !value.quant->per_tensor()) return false;
-  if (rewrite.is_constant(id)) return value.shape.rank <= perm.size();
+  if (is_constant_like(rewrite, id)) return value.shape.rank <= perm.size();
   if (const auto above = transpose_above(rewrite, id); above && above->perm == perm) return true;
   return value.shape.known() && value.shape.rank == perm.size() &&
          moves_only_units(value.shape, inverse(perm));
@@ -40,7 +42,7 @@ Result<ValueId> see_through(Rewrite& rewrite, ValueId id, const Perm& perm) {
   if (const auto above = transpose_above(rewrite, id); above && above->perm == perm)
     return above->source;
   const Perm back = inverse(perm);
-  if (!rewrite.is_constant(id)) return reshaped(rewrite, id, permuted(rewrite.shape(id), back));
+  if (!is_constant_like(rewrite, id)) return reshaped(rewrite, id, permuted(rewrite.shape(id), back));
 
   const int rank = static_cast<int>(perm.size());
   const bool had_rank = rewrite.shape(id).rank == rank;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "quant/int8_ops.h"
+#include "runtime/int8_ops.h"
 #include "quant/observe.h"
 #include "quant/quantize_graph.h"
 #include "test/runtime/random_graph.h"

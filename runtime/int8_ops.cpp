@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The int8 forms of the operators, one overload for each that has one.
-#include "quant/int8_ops.h"
+#include "runtime/int8_ops.h"
 
 #include <algorithm>
 #include <cmath>
-
-#include "quant/weights.h"
 
 namespace firn {
 namespace {

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which operators have an int8 form, and what kind of form it is.
-#ifndef FIRN_QUANT_INT8_OPS_H_
-#define FIRN_QUANT_INT8_OPS_H_
+#ifndef FIRN_RUNTIME_INT8_OPS_H_
+#define FIRN_RUNTIME_INT8_OPS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "runtime/graph.h"
 
 namespace firn {
+
+// The most products of a weight, up to 127, and an input's distance to its zero point, up to 255,
+// that int32 can sum. Layers with longer rows stay in float.
+inline constexpr size_t kLongestRow = INT32_MAX / (127 * 255);
 
 struct Int8Form {
   enum class Kind : uint8_t {
@@ -44,4 +49,4 @@ ValueId means_source_of(const Graph& graph, const Uses& uses, ValueId id);
 
 }  // namespace firn
 
-#endif  // FIRN_QUANT_INT8_OPS_H_
+#endif  // FIRN_RUNTIME_INT8_OPS_H_

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers between Dequantizes and a Quantize become int8 ones: weights as they are, biases in units
+// of the products.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+
+#include "runtime/int8_ops.h"
+#include "runtime/passes/match.h"
+#include "runtime/passes/quantized.h"
+
+namespace firn {
+namespace {
+
+// int8, symmetric, with one scale or one per output channel.
+bool fits_kernels(const Value& weights) {
+  const auto is_zero = [](int32_t z) { return z == 0; };
+  return weights.constant != nullptr && weights.type == DType::i8 && weights.quant &&
+         weights.quant->bits == 8 && weights.quant->block == 0 && weights.quant->axis <= 0 &&
+         weights.shape.elements() > 0 && std::ranges::all_of(weights.quant->zero, is_zero);
+}
+
+bool is_depthwise(const Rewrite& rewrite, const Node& node) {
+  const auto* conv = std::get_if<Conv2d>(&node.op);
+  return conv != nullptr && conv->groups > 1 && conv->groups == rewrite.shape(node.in[0])[3] &&
+         conv->groups == rewrite.shape(node.in[1])[0];
+}
+
+// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c] times
+// the input's.
+struct Channels {
+  std::vector<int8_t> weights;
+  std::vector<float> scale;
+  std::vector<double> bias;  // empty where there is none
+  size_t row() const { return weights.size() / scale.size(); }
+};
+
+// Nothing where the bias is not constant, or not one number for each channel.
+std::optional<std::vector<double>> real_bias(const Rewrite& rewrite, ValueId bias,
+                                             size_t channels) {
+  const ValueId source = dequantized_from(rewrite, bias);
+  const Value& value = rewrite.value(source != ValueId::none ? source : bias);
+  const bool integers = value.type == DType::i32 && value.quant && value.quant->axis <= 0 &&
+                        value.quant->block == 0;
+  if (value.constant == nullptr || value.shape.elements() != channels ||
+      (!integers && !is_plain(value)))
+    return std::nullopt;
+  std::vector<double> real;
+  for (size_t c = 0; c < channels; ++c) {
+    if (integers) {
+      const float scale = value.quant->scale[value.quant->per_tensor() ? 0 : c];
+      real.push_back(value.as<int32_t>()[c] * double{scale});
+    } else {
+      real.push_back(value.as<float>()[c]);
+    }
+  }
+  return real;
+}
+
+// Whether int32 holds all sums of channel c when its unit is `factor` times as large: 255 is an
+// input's largest distance to its zero point, and rounding may add half a step to each weight.
+bool sums_fit(const Channels& channels, size_t c, double factor) {
+  const std::span<const int8_t> all = channels.weights;
+  double sum = channels.bias.empty() ? 0 : std::abs(channels.bias[c]) / factor;
+  if (factor > 1) sum += 255 * 0.5 * static_cast<double>(channels.row());
+  for (const int8_t w : all.subspan(c * channels.row(), channels.row()))
+    sum += 255 / factor * std::abs(int{w});
+  return sum <= INT32_MAX;
+}
+
+// Biases in their units, rounded. A channel whose bias dwarfs its weights, as folded normalisation
+// leaves behind dead ones, is given a larger unit, in which its weights are as precise as its sums
+// need. False where none will do.
+bool fit_channels(Channels& channels, float input_scale) {
+  for (size_t c = 0; c < channels.scale.size(); ++c) {
+    // Rounded, as those round it who state biases in this unit.
+    const double unit = channels.scale[c] * input_scale;
+    if (!channels.bias.empty()) channels.bias[c] /= unit;
+    double factor = 1;
+    constexpr double kMost = 1e60;
+    while (factor < kMost && !(std::isnormal(static_cast<float>(unit * factor)) &&
+                               sums_fit(channels, c, factor)))
+      factor *= 2;
+    const float scale = static_cast<float>(double{channels.scale[c]} * factor);
+    if (factor >= kMost || !std::isnormal(scale)) return false;
+    channels.scale[c] = scale;
+    if (!channels.bias.empty()) channels.bias[c] = std::nearbyint(channels.bias[c] / factor);
+    if (factor == 1) continue;
+    for (int8_t& w : std::span(channels.weights).subspan(c * channels.row(), channels.row()))
+      w = static_cast<int8_t>(std::nearbyint(w / factor));
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
+  const Node node = rewrite.node(n);
+  const bool layer =
+      std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op);
+  if (!layer || !is_from_int8(rewrite, node.in[0])) return false;
+  const ValueId w = dequantized_from(rewrite, node.in[1]);
+  if (w == ValueId::none || !rewrite.is_constant(w)) return false;
+  const Value& weights = rewrite.value(w);
+  if (!fits_kernels(weights)) {
+    rewrite.note(n, "its weights are not symmetric int8 with scales per output channel");
+    return false;
+  }
+  const int quantizer = quantizer_of(rewrite, node.out[0]);
+  if (quantizer < 0 && (!float_output || is_depthwise(rewrite, node))) return false;
+
+  const size_t count = static_cast<size_t>(weights.shape[0]);
+  Channels channels;
+  channels.weights.assign(weights.as<int8_t>().begin(), weights.as<int8_t>().end());
+  channels.scale = weights.quant->scale;
+  channels.scale.resize(count, channels.scale[0]);
+  if (node.in.size() > 2 && node.in[2] != ValueId::none) {
+    std::optional<std::vector<double>> bias = real_bias(rewrite, node.in[2], count);
+    if (!bias) {
+      rewrite.note(n, "its bias is not constant");
+      return false;
+    }
+    channels.bias = *std::move(bias);
+  }
+  FIRN_ASSIGN(const ValueId x, int8_behind(rewrite, node.in[0]));
+  const float input_scale = rewrite.value(x).quant->scale[0];
+  if (!fit_channels(channels, input_scale)) {
+    rewrite.note(n, "its sums do not fit int32");
+    return false;
+  }
+
+  std::vector<ValueId> in{x, w};
+  const std::vector<int32_t> zeros(count);
+  const Value stated = rewrite.value(w);
+  if (!std::ranges::equal(channels.weights, stated.as<int8_t>())) {
+    FIRN_ASSIGN(in[1],
+                rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
+    rewrite.graph().value(in[1]).quant = Quant{0, 8, 0, channels.scale, zeros};
+  }
+  if (!channels.bias.empty()) {
+    const std::vector<int32_t> sums(channels.bias.begin(), channels.bias.end());
+    std::vector<float> units;
+    for (const float scale : channels.scale) units.push_back(scale * input_scale);
+    FIRN_ASSIGN(const ValueId bias,
+                rewrite.add_constant<int32_t>(rewrite.value(node.in[2]).name,
+                                              {static_cast<int32_t>(count)}, sums));
+    rewrite.graph().value(bias).quant = Quant{0, 32, 0, std::move(units), zeros};
+    in.push_back(bias);
+  }
+  rewrite.set_inputs(n, std::move(in));
+  if (quantizer >= 0) rewrite.make(n, rewrite.node(quantizer).out[0]);
+  return true;
+}
+
+}  // namespace firn
