@@ -74,8 +74,9 @@ TEST_CASE("files that are no model are called by their name") {
       {"version https://git-lfs.github.com/spec/v1\n"sv, Code::malformed, "git lfs pull"},
       {"<!DOCTYPE html>"sv, Code::malformed, "a web page"},
       {"\x7f\x45LF"sv, Code::malformed, "a program or library"},
-      {"\xde\xad\xbe\xef"sv, Code::malformed, "neither ONNX nor .firn: begins with de ad be ef"},
-      {"\0"sv, Code::malformed, "neither ONNX nor .firn: begins with 00"},
+      {"\xde\xad\xbe\xef"sv, Code::malformed,
+       "neither ONNX, TensorFlow Lite, ncnn nor .firn: begins with de ad be ef"},
+      {"\0"sv, Code::malformed, "neither ONNX, TensorFlow Lite, ncnn nor .firn: begins with 00"},
       {"FIRN"sv, Code::malformed, "truncated"},
   };
   for (const Mistake& mistake : mistakes) {
