@@ -200,7 +200,7 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
   const Operands o = operands(node);
   const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
   if (!is_int8_layer(context.graph, node)) {
-    if (!constant_f32_weights(context, o)) return false;
+    if (!constant_f32_weights(context, o)) return lower_dense_of_values(context, node, op, steps);
     return lower_xnn(
         context, node,
         kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
