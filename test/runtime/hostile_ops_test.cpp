@@ -191,6 +191,9 @@ class Random {
           op.activations.push_back({kind(Unary::Kind::is_nan), real(), real()});
         return op;
       }
+      case 38:
+        return DetectionPostProcess{number(), number(), number(), number(),
+                                    coin(),   real(),   real(),   {real(), real(), real(), real()}};
       case 37:
         return TopK{number(), number(), coin()};
       default:
@@ -253,6 +256,9 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
   if (std::holds_alternative<NonMaxSuppression>(op)) {
     in = {reals({2, 5, 4}), reals({2, 3, 5}), longs({}, {random.number()}),
           floats({1}, {random.real()}), floats({}, {random.real()})};
+  }
+  if (std::holds_alternative<DetectionPostProcess>(op)) {
+    in = {reals({1, 5, 4}), reals({1, 5, 3}), reals({5, 4})};
   }
   if (std::holds_alternative<GridSample>(op)) {
     Shape grid = random.shape(4);
