@@ -76,8 +76,8 @@ TEST_CASE("tflite: variables start from zero, and go on where the session keeps 
   SessionOptions keeping;
   keeping.keep_state = true;
   Runner kept(counter(), keeping);
-  CHECK(kept.run<float>({0.0f, 2.0f, 1.0f}) == std::vector<float>{1, 3.5f, 3.75f});
-  CHECK(kept.run<float>({0.0f, 0.0f, 0.0f}) == std::vector<float>{2.875f, 2.4375f, 2.21875f});
+  CHECK(kept.run<float>(std::vector<float>{0, 2, 1}) == std::vector<float>{1, 3.5f, 3.75f});
+  CHECK(kept.run<float>(std::vector<float>(3)) == std::vector<float>{2.875f, 2.4375f, 2.21875f});
 }
 
 TEST_CASE("tflite: a state that is no variable is refused") {
