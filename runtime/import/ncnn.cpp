@@ -192,15 +192,26 @@ class Importer {
         const ValueId batched = names_.at(blob);
         imports::Emitter emitter(builder_, "ncnn: output '" + blob + "'", blob);
         FIRN_ASSIGN(ValueId real, as_real(emitter, batched));
-        std::vector<TargetDim> to;
-        for (int d = 1; d < builder_.shape(real).rank; ++d) to.push_back(TargetDim::copy(d));
-        FIRN_ASSIGN(const ValueId output, emitter.reshape("blob", real, to));
+        FIRN_ASSIGN(const ValueId output, without_batch(emitter, real));
         builder_.rename(output, blob);
         outputs.push_back(output);
       }
     }
     if (outputs.empty()) return malformed("every blob is read by some layer: there is no output");
     return outputs;
+  }
+
+  Result<ValueId> without_batch(imports::Emitter& emitter, ValueId id) {
+    const Shape& shape = builder_.shape(id);
+    if (std::ranges::count(shape.dims(), -1) > 1) {  // sizes may follow from data
+      const int64_t batch = 0;
+      FIRN_ASSIGN(const ValueId axes,
+                  emitter.constant<int64_t>("axes", {1}, std::span(&batch, 1)));
+      return emitter.emit("blob", Squeeze{false}, {id, axes});
+    }
+    std::vector<TargetDim> to;
+    for (int d = 1; d < shape.rank; ++d) to.push_back(TargetDim::copy(d));
+    return emitter.reshape("blob", id, to);
   }
 
   Result<ValueId> as_real(imports::Emitter& emitter, ValueId id) {

@@ -138,6 +138,7 @@ Status pool(Context& c, int dims) {
     case kSameUpper:
     case kSameLower: {
       params.same = mode == kSameUpper ? Same::upper : Same::lower;
+      op.count_pad = kind == Pool2d::Kind::average;  // always, in ncnn
       FIRN_TRY(resolve_same(c, image, params));
       op.window = params.window;
       break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interp: resizing over height and width.
+// Resizing over height and width, and sampling at stated positions.
 #include <cmath>
 
 #include "runtime/import/ncnn_ops.h"
@@ -41,6 +41,7 @@ Status set_scales(const Context& c, ValueId image, Resize2d& op) {
       return c.malformed("scale " + std::to_string(op.scale[a]) + " of " + std::to_string(size));
     }
     op.size[a] = static_cast<int32_t>(target);
+    op.scale[a] = 1;
   }
   return {};
 }
@@ -64,6 +65,29 @@ Result<ValueId> fill_images(Context& c, ValueId x, const std::array<int32_t, 2>&
   return c.emit("", Expand{}, {pixels, shape});
 }
 
+// Along height and width, as PyTorch's bicubic interpolation.
+Result<ValueId> bicubic(Context& c, ValueId x, std::array<int32_t, 2> size, bool align_corners) {
+  for (int a = 0; a < 2; ++a) {
+    int32_t& target = size[static_cast<size_t>(a)];
+    if (target != 0) continue;
+    FIRN_ASSIGN(const int32_t whole, c.known_dim(x, a + 2));
+    FIRN_ASSIGN(const float scale, c.param(a == 0 ? 1 : 2, 1.0f));
+    const float scaled = std::floor(static_cast<float>(whole) * scale);
+    if (!(scaled >= 1 && scaled < 0x1p31f)) {
+      return c.malformed("scale " + std::to_string(scale) + " of " + std::to_string(whole));
+    }
+    target = static_cast<int32_t>(scaled);
+  }
+  Resize op;
+  op.kind = Resize::Kind::cubic;
+  op.coordinates =
+      align_corners ? Resize::Coordinates::align_corners : Resize::Coordinates::half_pixel;
+  op.axes = {2, 3};
+  op.size = {size[0], size[1]};
+  op.scale = {1, 1};
+  return c.emit("", std::move(op), {x});
+}
+
 Status interp(Context& c) {
   FIRN_TRY(c.expect_inputs(1, 2));
   if (c.has(9)) return c.unsupported("a size given by an expression");
@@ -73,6 +97,7 @@ Status interp(Context& c) {
   FIRN_ASSIGN(const auto size, stated_size(c));
   if (c.dims(x) == 1) return c.bind(fill_images(c, x, size));
   FIRN_TRY(c.expect_dims(x, 3, 3));
+  if (kind == kBicubic) return c.bind(bicubic(c, x, size, align_corners));
   Resize2d op;
   switch (kind) {
     case kNearest:
@@ -95,7 +120,36 @@ Status interp(Context& c) {
   return c.bind(from_nhwc(c, y, 3));
 }
 
+// Positions are the grid's innermost dimension, or with permute_fusion its outermost.
+Status grid_sample(Context& c) {
+  FIRN_TRY(c.expect_inputs(2, 2));
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(ValueId grid, c.input(1));
+  FIRN_TRY(c.expect_dims(x, 3, 3));
+  FIRN_TRY(c.expect_dims(grid, 3, 3));
+  FIRN_ASSIGN(const int32_t kind, c.param(0, 1));
+  FIRN_ASSIGN(const int32_t padding, c.param(1, 1));
+  FIRN_ASSIGN(const bool permuted, c.flag(3, false));
+  if (kind < 1 || kind > 3 || padding < 1 || padding > 3) {
+    return c.malformed("sample_type is " + std::to_string(kind) + " and padding_mode " +
+                       std::to_string(padding) + ", expected 1 to 3");
+  }
+  constexpr std::array<GridSample::Kind, 3> kKinds{
+      GridSample::Kind::linear, GridSample::Kind::nearest, GridSample::Kind::cubic};
+  GridSample op;
+  op.kind = kKinds[static_cast<size_t>(kind - 1)];
+  op.padding = static_cast<GridSample::Padding>(padding - 1);
+  FIRN_ASSIGN(op.align_corners, c.flag(2, false));
+  if (permuted) {
+    FIRN_ASSIGN(grid, c.transpose("grid", grid, {0, 2, 3, 1}));
+  }
+  FIRN_ASSIGN(const ValueId image, to_nhwc(c, x));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {image, grid}));
+  return c.bind(from_nhwc(c, y, 3));
+}
+
 constexpr Operator kOperators[] = {
+    {"GridSample", grid_sample},
     {"Interp", interp},
 };
 

@@ -221,8 +221,14 @@ std::optional<int32_t> Number::as_int() const {
   return static_cast<int32_t>(value);
 }
 
+// ncnn reads 32 bits as they stand, so that some converters wrote floats as the integers of the same
+// bits. Small integers would be denormal numbers: those are meant as what they say.
 float Number::as_float() const {
-  if (kind_ == Kind::integer) return static_cast<float>(static_cast<int32_t>(bits_));
+  constexpr int32_t kLeastNormal = 0x00800000;
+  const auto integer = static_cast<int32_t>(bits_);
+  if (kind_ == Kind::integer && integer > -kLeastNormal && integer < kLeastNormal) {
+    return static_cast<float>(integer);
+  }
   return std::bit_cast<float>(bits_);
 }
 

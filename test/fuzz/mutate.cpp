@@ -38,7 +38,7 @@ constexpr const char* kUsage =
     "  --count N    files to try (1000)\n"
     "  --first N    the first one's number (0)\n"
     "  --seed S     another S, other files (1)\n"
-    "  --format F   onnx, firn or both (both)\n"
+    "  --format F   onnx, ncnn, firn or all (all)\n"
     "  --only N     file N alone\n"
     "  --dump FILE  writes what was tried last there, before it is tried\n"
     "  --seconds T  longest load, in processor seconds (2)\n";
@@ -46,7 +46,7 @@ constexpr unsigned kHangSeconds = 120;
 
 struct Options {
   uint64_t count = 1000, first = 0, seed = 1;
-  std::string format = "both", dump;
+  std::string format = "all", dump;
   Limits limits;
   std::vector<std::string> files;
 };
@@ -81,8 +81,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       return std::nullopt;
     }
   }
-  const bool known =
-      options.format == "onnx" || options.format == "firn" || options.format == "both";
+  const bool known = options.format == "onnx" || options.format == "ncnn" ||
+                     options.format == "firn" || options.format == "all";
   return known ? std::optional(options) : std::nullopt;
 }
 
@@ -110,11 +110,16 @@ void watch_for_death() {
 }
 
 std::string make_file(const Seeds& seeds, const Options& options, Random& random) {
-  const bool onnx = options.format == "onnx" || (options.format == "both" && random.one_in(2));
-  const std::vector<std::string>& kind = onnx ? seeds.onnx : seeds.firn;
+  constexpr std::array<const char*, 3> kFormats{"onnx", "ncnn", "firn"};
+  const std::string format =
+      options.format == "all" ? kFormats[random.below(kFormats.size())] : options.format;
+  const std::vector<std::string>& kind = format == "onnx"   ? seeds.onnx
+                                         : format == "ncnn" ? seeds.ncnn
+                                                            : seeds.firn;
   const std::string& file = kind[random.below(kind.size())];
   const std::string& other = kind[random.below(kind.size())];
-  return onnx ? mutate_onnx(file, other, random) : mutate_firn(file, other, random);
+  if (format == "onnx") return mutate_onnx(file, other, random);
+  return format == "ncnn" ? mutate_ncnn(file, other, random) : mutate_firn(file, other, random);
 }
 
 struct Totals {
@@ -152,8 +157,10 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
                 static_cast<unsigned long long>(i), trial.complaint.c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu files from %zu onnx and %zu firn seeds: %llu loaded, %llu ran, %llu failed\n",
-              static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.firn.size(),
+  std::printf("%llu files from %zu onnx, %zu ncnn and %zu firn seeds: "
+              "%llu loaded, %llu ran, %llu failed\n",
+              static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.ncnn.size(),
+              seeds.firn.size(),
               static_cast<unsigned long long>(totals.loaded),
               static_cast<unsigned long long>(totals.ran),
               static_cast<unsigned long long>(totals.failures));

@@ -16,6 +16,10 @@ std::string mutate_bytes(std::string file, const std::string& other, Random& ran
 // Fields of the protobuf messages, mostly with lengths that agree, so that the damage is read.
 std::string mutate_onnx(const std::string& file, const std::string& other, Random& random);
 
+// Numbers, words and lines of the .param, or its binary form; bytes of the .bin. Both are pairs as
+// in ncnn_pair.h.
+std::string mutate_ncnn(const std::string& file, const std::string& other, Random& random);
+
 // Words of the header, the graph and the data; sealed with the right checksum in half of the cases.
 std::string mutate_firn(std::string file, const std::string& other, Random& random);
 
