@@ -129,8 +129,8 @@ Result<Model> load_ncnn_parts(std::span<const std::byte> param, const std::strin
   if (!options.random_weights) {
     Result<MappedFile> bin = map_bin(bin_path);
     if (!bin.ok()) {
-      return about(param_path, {bin.status().code(), "its weights are not there (" +
-                                                         bin.status().message() + ")"});
+      return about(param_path, {bin.status().code(),
+                                "its weights are not there (" + bin.status().message() + ")"});
     }
     source.bin = bin->bytes;
     source.bin_owner = bin->owner;
@@ -155,7 +155,8 @@ Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
     return load_ncnn_parts(file.bytes, path, bin_beside(path), options);
   }
   if (is_ncnn_bin(path)) {
-    return about(path, {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
+    return about(path,
+                 {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
   }
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";

@@ -79,9 +79,9 @@ class Importer {
     for (const auto& [name, given] : source_.input_shapes) {
       if (name != blob && !name.empty()) continue;
       if (given.rank < 1 || given.rank > 4) {
-        return Status(Code::invalid_argument,
-                      "ncnn: input '" + blob + "' is given the shape " + to_string(given) +
-                          ", expected 1 to 4 dimensions");
+        return Status(Code::invalid_argument, "ncnn: input '" + blob + "' is given the shape " +
+                                                  to_string(given) +
+                                                  ", expected 1 to 4 dimensions");
       }
       return given;
     }
@@ -113,10 +113,10 @@ class Importer {
     std::unordered_set<std::string_view> result;
     for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) {
       const bool embeds = layer->type == "Embed";
-      const bool hands_on = layer->type == "Split" &&
-                            std::ranges::any_of(layer->tops, [&](const std::string& top) {
-                              return result.contains(top);
-                            });
+      const bool hands_on =
+          layer->type == "Split" && std::ranges::any_of(layer->tops, [&](const std::string& top) {
+            return result.contains(top);
+          });
       if (embeds || hands_on) result.insert(layer->bottoms.begin(), layer->bottoms.end());
     }
     return result;
@@ -205,8 +205,7 @@ class Importer {
     const Shape& shape = builder_.shape(id);
     if (std::ranges::count(shape.dims(), -1) > 1) {  // sizes may follow from data
       const int64_t batch = 0;
-      FIRN_ASSIGN(const ValueId axes,
-                  emitter.constant<int64_t>("axes", {1}, std::span(&batch, 1)));
+      FIRN_ASSIGN(const ValueId axes, emitter.constant<int64_t>("axes", {1}, std::span(&batch, 1)));
       return emitter.emit("blob", Squeeze{false}, {id, axes});
     }
     std::vector<TargetDim> to;

@@ -15,9 +15,9 @@ using Cell = Recurrent::Cell;
 // How ncnn stores a cell's parameters: gates in an order of its own, and a bias of so many rows.
 struct Layout {
   Cell cell;
-  std::vector<size_t> gates;        // for each canonical gate, which of ncnn's it is
-  std::vector<int> input_biases;    // for each canonical gate, the row of its bias; -1: none
-  std::vector<int> hidden_biases;   // the same of the hidden product's
+  std::vector<size_t> gates;       // for each canonical gate, which of ncnn's it is
+  std::vector<int> input_biases;   // for each canonical gate, the row of its bias; -1: none
+  std::vector<int> hidden_biases;  // the same of the hidden product's
   int32_t bias_rows;
 };
 
@@ -69,8 +69,8 @@ Result<ValueId> in_order(Context& c, std::string_view suffix, Value weights, con
   const size_t block = from.size() / gates / static_cast<size_t>(s.directions);
   for (size_t d = 0; d < static_cast<size_t>(s.directions); ++d) {
     for (size_t g = 0; g < gates; ++g) {
-      std::memcpy(to + (d * gates + g) * block,
-                  from.data() + (d * gates + layout.gates[g]) * block, block * sizeof(float));
+      std::memcpy(to + (d * gates + g) * block, from.data() + (d * gates + layout.gates[g]) * block,
+                  block * sizeof(float));
     }
   }
   weights.constant = std::move(memory.first);
@@ -148,8 +148,8 @@ Status recurrent(Context& c, Cell cell) {
   FIRN_ASSIGN(std::vector<ValueId> in, read_operands(c, layout, sizes));
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_TRY(c.expect_dims(x, 2, 2));
-  FIRN_ASSIGN(in[0], c.reshape("steps", x, {TargetDim::copy(1), TargetDim::of(1),
-                                            TargetDim::copy(2)}));
+  FIRN_ASSIGN(in[0],
+              c.reshape("steps", x, {TargetDim::copy(1), TargetDim::of(1), TargetDim::copy(2)}));
   if (c.input_count() > 1) {
     FIRN_ASSIGN(in[5], initial_state(c, 1, "initial_h"));
   }
@@ -162,9 +162,9 @@ Status recurrent(Context& c, Cell cell) {
   op.direction = static_cast<Recurrent::Direction>(direction);
   op.linear_before_reset = cell == Cell::gru;
   FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all("", op, std::move(in), 1 + states));
-  FIRN_TRY(c.bind(c.reshape_blob("rows", out[0],
-                                 {TargetDim::copy(0),
-                                  TargetDim::of(int64_t{sizes.directions} * sizes.outputs)})));
+  FIRN_TRY(c.bind(c.reshape_blob(
+      "rows", out[0],
+      {TargetDim::copy(0), TargetDim::of(int64_t{sizes.directions} * sizes.outputs)})));
   for (size_t i = 1; i < out.size() && i < c.output_count(); ++i) {
     FIRN_TRY(c.bind(c.reshape_blob("last_" + std::to_string(i), out[i],
                                    {TargetDim::copy(0), TargetDim::copy(2)}),

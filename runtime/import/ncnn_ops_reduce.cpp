@@ -110,10 +110,8 @@ Status cumulative_sum(Context& c) {
 }
 
 constexpr Operator kOperators[] = {
-    {"ArgMax", arg_max},
-    {"CumulativeSum", cumulative_sum},
-    {"GLU", gated_linear_unit},
-    {"Reduction", reduction},
+    {"ArgMax", arg_max},        {"CumulativeSum", cumulative_sum},
+    {"GLU", gated_linear_unit}, {"Reduction", reduction},
     {"Softmax", softmax},
 };
 

@@ -59,8 +59,9 @@ Result<ValueId> fill_images(Context& c, ValueId x, const std::array<int32_t, 2>&
     }
     target[a + 2] = static_cast<int64_t>(scale);
   }
-  FIRN_ASSIGN(const ValueId pixels,
-              c.reshape_blob("pixels", x, {TargetDim::copy(1), TargetDim::of(1), TargetDim::of(1)}));
+  FIRN_ASSIGN(
+      const ValueId pixels,
+      c.reshape_blob("pixels", x, {TargetDim::copy(1), TargetDim::of(1), TargetDim::of(1)}));
   FIRN_ASSIGN(const ValueId shape, c.constant<int64_t>("shape", {4}, target));
   return c.emit("", Expand{}, {pixels, shape});
 }
@@ -107,8 +108,8 @@ Status interp(Context& c) {
       break;
     case kBilinear:
       op.kind = Resize2d::Kind::bilinear;
-      op.coordinates = align_corners ? Resize2d::Coordinates::align_corners
-                                     : Resize2d::Coordinates::half_pixel;
+      op.coordinates =
+          align_corners ? Resize2d::Coordinates::align_corners : Resize2d::Coordinates::half_pixel;
       break;
     default:
       return c.unsupported("resize type " + std::to_string(kind));

@@ -157,13 +157,13 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
                 static_cast<unsigned long long>(i), trial.complaint.c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu files from %zu onnx, %zu ncnn and %zu firn seeds: "
-              "%llu loaded, %llu ran, %llu failed\n",
-              static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.ncnn.size(),
-              seeds.firn.size(),
-              static_cast<unsigned long long>(totals.loaded),
-              static_cast<unsigned long long>(totals.ran),
-              static_cast<unsigned long long>(totals.failures));
+  std::printf(
+      "%llu files from %zu onnx, %zu ncnn and %zu firn seeds: "
+      "%llu loaded, %llu ran, %llu failed\n",
+      static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.ncnn.size(),
+      seeds.firn.size(), static_cast<unsigned long long>(totals.loaded),
+      static_cast<unsigned long long>(totals.ran),
+      static_cast<unsigned long long>(totals.failures));
   std::printf("slowest load %.3f s, slowest run %.3f s, largest load %zu MiB\n",
               totals.slowest_load, totals.slowest_run, totals.largest_load >> 20);
   return totals.failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -27,8 +27,9 @@ std::string text_of(const std::vector<std::string>& lines) {
 }
 
 std::string odd_number(Random& random) {
-  constexpr std::array kOdd{"0",          "-1",          "1e30",       "-1e30", "nan", "inf", "0.5",
-                            "2147483647", "-2147483648", "4294967296", "-233",  "-234", "1e-45"};
+  constexpr std::array kOdd{"0",    "-1",   "1e30",       "-1e30",       "nan",
+                            "inf",  "0.5",  "2147483647", "-2147483648", "4294967296",
+                            "-233", "-234", "1e-45"};
   if (random.one_in(3)) return kOdd[random.below(kOdd.size())];
   const auto number = static_cast<int64_t>(edge_integer(random));
   return std::to_string(random.one_in(2) ? static_cast<int32_t>(number) : number);

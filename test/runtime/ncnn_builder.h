@@ -24,8 +24,12 @@ class NcnnModel {
   // Blobs of the .bin: without a tag, or with one and padded to 4 bytes.
   NcnnModel& raw(const std::vector<float>& data) { return append(data); }
   NcnnModel& tagged(const std::vector<float>& data) { return word(0).append(data); }
-  NcnnModel& halves(const std::vector<uint16_t>& data) { return word(0x01306B47).append(data).pad(); }
-  NcnnModel& integers(const std::vector<int8_t>& data) { return word(0x000D4B38).append(data).pad(); }
+  NcnnModel& halves(const std::vector<uint16_t>& data) {
+    return word(0x01306B47).append(data).pad();
+  }
+  NcnnModel& integers(const std::vector<int8_t>& data) {
+    return word(0x000D4B38).append(data).pad();
+  }
   NcnnModel& table(const std::vector<float>& entries, const std::vector<uint8_t>& indices) {
     return word(1).append(entries).append(indices).pad();
   }

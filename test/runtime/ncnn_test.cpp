@@ -22,7 +22,8 @@ std::vector<float> wave(size_t count, float step) {
   return values;
 }
 
-void check_close(const std::vector<float>& a, const std::vector<float>& b, float tolerance = 1e-5f) {
+void check_close(const std::vector<float>& a, const std::vector<float>& b,
+                 float tolerance = 1e-5f) {
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     CAPTURE(i);
@@ -203,8 +204,8 @@ TEST_CASE("an int8 layer hands int8 to the next where the file has a scale for i
   const Graph graph = import(model);
   size_t quantized = 0;
   for (const Node& node : graph.nodes) {
-    quantized += std::holds_alternative<Convert>(node.op) &&
-                 graph.value(node.out[0]).type == DType::i8;
+    quantized +=
+        std::holds_alternative<Convert>(node.op) && graph.value(node.out[0]).type == DType::i8;
   }
   CHECK(quantized == 1);  // the input alone
   CHECK(run_floats(model, {1, 1, 1}, {1.5f})[0] == Approx(0.75f));
@@ -248,8 +249,8 @@ TEST_CASE("detections: decoded from priors, thinned out, the best first") {
       .layer("Input conf 0 1 conf 0=9")
       .layer("MemoryData priors 0 1 priors 0=12 1=2")
       .layer("DetectionOutput det 3 1 loc conf priors out 0=3 1=0.5 2=10 3=10 4=0.3")
-      .raw({0, 0, 0.4f, 0.4f, 0, 0, 0.4f, 0.44f, 0.5f, 0.5f, 0.9f, 0.9f,
-            0.1f, 0.1f, 0.2f, 0.2f, 0.1f, 0.1f, 0.2f, 0.2f, 0.1f, 0.1f, 0.2f, 0.2f});
+      .raw({0,    0,    0.4f, 0.4f, 0,    0,    0.4f, 0.44f, 0.5f, 0.5f, 0.9f, 0.9f,
+            0.1f, 0.1f, 0.2f, 0.2f, 0.1f, 0.1f, 0.2f, 0.2f,  0.1f, 0.1f, 0.2f, 0.2f});
   const std::vector<float> loc(12, 0);
   const std::vector<float> conf{0.1f, 0.7f, 0.2f, 0.1f, 0.8f, 0.1f, 0.2f, 0.25f, 0.55f};
   const std::string param = model.param();
@@ -259,9 +260,8 @@ TEST_CASE("detections: decoded from priors, thinned out, the best first") {
   Result<Session> session = Session::create(*loaded);
   REQUIRE_MESSAGE(session.ok(), session.status().message());
   Outputs results;
-  const Status status = session->run({{"loc", view(Shape{12}, loc.data())},
-                                      {"conf", view(Shape{9}, conf.data())}},
-                                     results);
+  const Status status = session->run(
+      {{"loc", view(Shape{12}, loc.data())}, {"conf", view(Shape{9}, conf.data())}}, results);
   REQUIRE_MESSAGE(status.ok(), status.message());
   const Tensor out = results["out"];
   REQUIRE(out.shape == Shape{2, 6});
