@@ -83,6 +83,24 @@ SliceAxis slice_axis(int32_t begin, int32_t end, int32_t step, int32_t dim) {
   return {b, step, std::max<int64_t>(0, (b - e + back - 1) / back)};
 }
 
+int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim) {
+  const int64_t at = i - before;
+  if (at >= 0 && at < dim) return at;
+  switch (mode) {
+    case Pad::Mode::constant:
+      return -1;
+    case Pad::Mode::edge:
+      return std::clamp<int64_t>(at, 0, dim - 1);
+    case Pad::Mode::reflect:
+      return at < 0 ? -at : 2 * (dim - 1) - at;
+    case Pad::Mode::symmetric:
+      return at < 0 ? -at - 1 : 2 * dim - 1 - at;
+    case Pad::Mode::wrap:
+      return (at % dim + dim) % dim;
+  }
+  return -1;
+}
+
 int64_t resize_output(int64_t in, const Resize2d& op, int axis) {
   const size_t a = static_cast<size_t>(axis);
   if (op.size[a] != 0) return op.size[a];

@@ -43,6 +43,9 @@ struct SliceAxis {
 };
 SliceAxis slice_axis(int32_t begin, int32_t end, int32_t step, int32_t dim);
 
+// The input coordinate behind output coordinate `i` of a padded axis; -1 for the pad value.
+int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim);
+
 // Output size of a resize along rows or columns.
 int64_t resize_output(int64_t in, const Resize2d& op, int axis);
 // The input coordinate that output pixel `x` reads, not clipped to the input.

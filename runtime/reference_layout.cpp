@@ -19,25 +19,6 @@ Status move_strided(const Call& c, const Strides& strides, int64_t first) {
   return {};
 }
 
-// The input coordinate behind output coordinate `i` of a padded axis; -1 for the pad value.
-int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim) {
-  const int64_t at = i - before;
-  if (at >= 0 && at < dim) return at;
-  switch (mode) {
-    case Pad::Mode::constant:
-      return -1;
-    case Pad::Mode::edge:
-      return std::clamp<int64_t>(at, 0, dim - 1);
-    case Pad::Mode::reflect:
-      return at < 0 ? -at : 2 * (dim - 1) - at;
-    case Pad::Mode::symmetric:
-      return at < 0 ? -at - 1 : 2 * dim - 1 - at;
-    case Pad::Mode::wrap:
-      return (at % dim + dim) % dim;
-  }
-  return -1;
-}
-
 // Every element of the output becomes a copy of the first.
 void repeat_first(const Tensor& out) {
   const Mover mover(out, out);

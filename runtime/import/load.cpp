@@ -13,6 +13,7 @@
 #include "runtime/import/native.h"
 #include "runtime/import/ncnn.h"
 #include "runtime/import/onnx.h"
+#include "runtime/import/tflite.h"
 #include "runtime/model_impl.h"
 
 namespace firn {
@@ -29,8 +30,6 @@ struct Signature {
 
 // What people hand over by mistake. Models of other formats are unsupported, the rest malformed.
 constexpr auto kSignatures = std::to_array<Signature>({
-    {4, "TFL3"sv, Code::unsupported,
-     "a TensorFlow Lite model, which firn does not read: convert it to ONNX (tf2onnx)"},
     {0, "\x89HDF\r\n\x1a\n"sv, Code::unsupported,
      "an HDF5 file (Keras), which firn does not read: convert it to ONNX (tf2onnx)"},
     {0, "PK\x03\x04"sv, Code::unsupported,
@@ -89,6 +88,10 @@ Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<
     FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
     return make_model("firn", std::move(graph));
   }
+  if (looks_like_tflite(bytes)) {
+    FIRN_ASSIGN(Graph graph, read_tflite(bytes, owner));
+    return make_model("tflite", std::move(graph));
+  }
   if (looks_like_ncnn(bytes)) {
     if (options.random_weights) return parse_ncnn_parts({.param = bytes}, options);
     return Status(Code::invalid_argument,
@@ -99,7 +102,8 @@ Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<
     return Status(mistake->code, mistake->message);
   }
   if (!looks_like_onnx(bytes)) {
-    return Status(Code::malformed, "neither ONNX, ncnn nor .firn: " + first_bytes(bytes));
+    return Status(Code::malformed,
+                  "neither ONNX, TensorFlow Lite, ncnn nor .firn: " + first_bytes(bytes));
   }
   FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
   return make_model("onnx", std::move(graph));

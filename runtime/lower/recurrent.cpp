@@ -231,7 +231,8 @@ void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, flo
     i[j] += peephole[j] * c[j];
     f[j] += peephole[2 * n + j] * c[j];
   }
-  clip(gates, 4 * n, op_.clip);
+  clip(i, n, op_.clip);
+  clip(f, 2 * n, op_.clip);
   activate(direction.f[0], i, n);
   activate(direction.f[0], f, n);
   activate(direction.f[1], g, n);
@@ -239,7 +240,7 @@ void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, flo
   for (size_t j = 0; j < n; ++j) c[j] = f[j] * c[j] + i[j] * g[j];
   clip(c, n, op_.cell_clip);
   for (size_t j = 0; peephole != nullptr && j < n; ++j) o[j] += peephole[n + j] * c[j];
-  if (peephole != nullptr) clip(o, n, op_.clip);
+  clip(o, n, op_.clip);
   activate(direction.f[0], o, n);
   std::copy_n(c, n, g);
   activate(direction.f[2], g, n);
