@@ -144,6 +144,7 @@ def cases():
     yield case("Interp", "0=2 1=1.5 2=2.3", limit=1e-4)
     yield case("Interp", "0=2 3=5 4=23", limit=1e-4)
     yield case("Interp", "0=2 3=5 4=23 6=1", limit=1e-4)
+    yield case("Interp", "0=3 1=1.5 2=2.3", limit=1e-4)
     yield case("Interp", "0=3 3=15 4=23", limit=1e-4)
     yield case("Interp", "0=3 3=5 4=23 6=1", limit=1e-4)
     yield case("Interp", "0=2 3=5 4=4", b"", [(6,)])

@@ -27,20 +27,22 @@ Result<std::array<int32_t, 2>> stated_size(Context& c) {
   return size;
 }
 
+Result<int32_t> scaled_size(const Context& c, int32_t size, float scale) {
+  const float target = std::floor(static_cast<float>(size) * scale);
+  if (target >= 1 && target < 0x1p31f) return static_cast<int32_t>(target);
+  return c.malformed("scale " + std::to_string(scale) + " of " + std::to_string(size));
+}
+
+// Of scales, ncnn maps positions by the scales themselves, but corner to corner by sizes.
 Status set_scales(const Context& c, ValueId image, Resize2d& op) {
   for (size_t a = 0; a < 2; ++a) {
     FIRN_ASSIGN(op.scale[a], c.param(a == 0 ? 1 : 2, 1.0f));
     if (!(op.scale[a] > 0) || std::isinf(op.scale[a])) {
       return c.malformed("a scale is " + std::to_string(op.scale[a]));
     }
-    // Except for the nearest pixel, ncnn maps by the sizes that a scale leads to.
-    const int32_t size = c.shape(image)[static_cast<int>(a) + 1];
-    if (op.kind == Resize2d::Kind::nearest || size < 0) continue;
-    const float target = std::floor(static_cast<float>(size) * op.scale[a]);
-    if (!(target >= 1 && target < 0x1p31f)) {
-      return c.malformed("scale " + std::to_string(op.scale[a]) + " of " + std::to_string(size));
-    }
-    op.size[a] = static_cast<int32_t>(target);
+    if (op.coordinates != Resize2d::Coordinates::align_corners) continue;
+    FIRN_ASSIGN(const int32_t size, c.known_dim(image, static_cast<int>(a) + 1));
+    FIRN_ASSIGN(op.size[a], scaled_size(c, size, op.scale[a]));
     op.scale[a] = 1;
   }
   return {};
@@ -67,18 +69,8 @@ Result<ValueId> fill_images(Context& c, ValueId x, const std::array<int32_t, 2>&
 }
 
 // Along height and width, as PyTorch's bicubic interpolation.
-Result<ValueId> bicubic(Context& c, ValueId x, std::array<int32_t, 2> size, bool align_corners) {
-  for (int a = 0; a < 2; ++a) {
-    int32_t& target = size[static_cast<size_t>(a)];
-    if (target != 0) continue;
-    FIRN_ASSIGN(const int32_t whole, c.known_dim(x, a + 2));
-    FIRN_ASSIGN(const float scale, c.param(a == 0 ? 1 : 2, 1.0f));
-    const float scaled = std::floor(static_cast<float>(whole) * scale);
-    if (!(scaled >= 1 && scaled < 0x1p31f)) {
-      return c.malformed("scale " + std::to_string(scale) + " of " + std::to_string(whole));
-    }
-    target = static_cast<int32_t>(scaled);
-  }
+Result<ValueId> bicubic(Context& c, ValueId x, const std::array<int32_t, 2>& size,
+                        bool align_corners) {
   Resize op;
   op.kind = Resize::Kind::cubic;
   op.coordinates =
@@ -86,6 +78,12 @@ Result<ValueId> bicubic(Context& c, ValueId x, std::array<int32_t, 2> size, bool
   op.axes = {2, 3};
   op.size = {size[0], size[1]};
   op.scale = {1, 1};
+  for (size_t a = 0; a < 2 && size[0] == 0; ++a) {
+    FIRN_ASSIGN(op.scale[a], c.param(a == 0 ? 1 : 2, 1.0f));
+    if (!(op.scale[a] > 0) || std::isinf(op.scale[a])) {
+      return c.malformed("a scale is " + std::to_string(op.scale[a]));
+    }
+  }
   return c.emit("", std::move(op), {x});
 }
 
