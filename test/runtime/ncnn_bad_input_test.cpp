@@ -191,7 +191,7 @@ TEST_CASE("parameters that make no sense name layer and value") {
   CHECK(says(layer_refusal("BinaryOp b 1 1 data out 0=99 1=1"), "binary operation 99"));
   CHECK(says(layer_refusal("UnaryOp b 1 1 data out 0=-1"), "unary operation -1"));
   CHECK(says(layer_refusal("Interp i 1 1 data out 0=1 1=0 2=1"), "a scale is 0"));
-  CHECK(says(layer_refusal("Interp i 1 1 data out 0=2 1=1e30 2=1e30"), "scale"));
+  CHECK(says(layer_refusal("Interp i 1 1 data out 0=2 1=1e30 2=1e30"), "output height would be"));
   CHECK(says(layer_refusal("Padding p 1 1 data out 0=-1"), "padding is -1"));
   CHECK(
       says(layer_refusal("Eltwise e 2 1 data data out 0=1 -23301=1,0.5"), "1 coefficients for 2"));

@@ -27,7 +27,7 @@ TEST_CASE("an ncnn model becomes a .firn file of the same layers") {
   const TempFolder folder;
   const std::string param = folder.write("net.param", kParam);
   folder.write("net.bin", bin());
-  const std::string out = folder.path() + "/net.firn";
+  const std::string out = folder.path("net.firn");
   const Outcome made = firn("convert " + param + " " + out);
   CHECK(made.status == 0);
   CHECK(made.out.find("0 int8 and 1 float layers") != std::string::npos);
