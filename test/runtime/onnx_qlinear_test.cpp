@@ -238,7 +238,7 @@ TEST_CASE("onnx: MatMulInteger and ConvInteger are exact however long their sums
     conv.initializer(onnx_tensor("w", kUint8, {1, count, 1, 1}, b))
         .node("ConvInteger", {"x", "w"}, {"y"})
         .output("y");
-    CHECK(same_after_passes(conv, {view({1, count, 1, 1}, a.data())}, 0).nodes.size() > 0);
+    CHECK(same_after_passes(conv, {view({1, count, 1, 1}, a.data())}, 0, 0).nodes.size() > 0);
     const std::string conv_bytes = conv.bytes();
     CHECK(run(import(conv_bytes), {view({1, count, 1, 1}, a.data())})[0].as<int32_t>()[0] ==
           expected);

@@ -312,7 +312,7 @@ TEST_CASE("inputs and outputs of uint8 stay so, with int8 between") {
   model.output("middle").output("y");
   std::vector<uint8_t> data(kMap.elements());
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(37 * i);
-  const Graph graph = same_after_passes(model, {view(kMap, data.data())}, 2);
+  const Graph graph = same_after_passes(model, {view(kMap, data.data())}, 0, 2);
   CHECK(graph.value(graph.inputs[0]).type == DType::u8);
   CHECK(graph.value(graph.outputs[0]).type == DType::u8);
   CHECK(graph.value(graph.outputs[1]).type == DType::u8);
