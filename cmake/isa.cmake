@@ -7,6 +7,12 @@ set(firn_flags_avx512vnni
 set(firn_flags_neon "")
 set(firn_flags_neondot -march=armv8.2-a+dotprod)
 set(firn_flags_neoni8mm -march=armv8.2-a+dotprod+i8mm)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Scheduling before register allocation keeps more alive than there are registers.
+  foreach(isa neon neondot neoni8mm)
+    list(APPEND firn_flags_${isa} -fno-schedule-insns)
+  endforeach()
+endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(firn_isa_folder x86)
@@ -17,6 +23,9 @@ endif()
 # The architecture's kernel files, each with its flags.
 function(firn_isa_sources out)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/${firn_isa_folder}/*.cpp)
+  if(firn_isa_folder STREQUAL "arm" AND CMAKE_SIZEOF_VOID_P EQUAL 4)
+    list(FILTER sources INCLUDE REGEX "_neon\\.cpp$")
+  endif()
   foreach(source ${sources})
     string(REGEX MATCH "_([a-z0-9]+)\\.cpp$" suffix ${source})
     if(NOT DEFINED firn_flags_${CMAKE_MATCH_1})

@@ -54,6 +54,7 @@ template <typename T, size_t N>
 void mix(Hash& h, const std::array<T, N>& xs) {
   for (const T& x : xs) mix(h, x);
 }
+void mix(Hash& h, const Unary& x);
 template <typename T>
 void mix(Hash& h, const std::vector<T>& xs) {
   h.word(xs.size());
@@ -155,6 +156,39 @@ void mix(Hash& h, const Squeeze& x) {
   mix(h, x.insert);
 }
 void mix(Hash&, const Tile&) {}
+void mix(Hash& h, const GatherElements& x) {
+  mix(h, x.axis);
+}
+void mix(Hash& h, const GatherNd& x) {
+  mix(h, x.batch);
+}
+void mix(Hash& h, const Scatter& x) {
+  mix(h, x.kind, x.reduction, x.axis);
+}
+void mix(Hash& h, const CumSum& x) {
+  mix(h, x.axis, x.exclusive, x.reverse);
+}
+void mix(Hash&, const NonZero&) {}
+void mix(Hash& h, const NonMaxSuppression& x) {
+  mix(h, x.center);
+}
+void mix(Hash& h, const GridSample& x) {
+  mix(h, x.kind, x.padding, x.align_corners);
+}
+void mix(Hash& h, const Resize& x) {
+  mix(h, x.kind, x.coordinates, x.nearest, x.from, x.aspect, x.axes, x.size, x.scale, x.begin,
+      x.end, x.cubic, x.exclude_outside, x.antialias, x.extrapolation);
+}
+void mix(Hash& h, const Recurrent& x) {
+  mix(h, x.cell, x.direction, x.linear_before_reset, x.couple_input_forget, x.clip, x.cell_clip,
+      x.output_clip, x.activations);
+}
+void mix(Hash& h, const TopK& x) {
+  mix(h, x.axis, x.k, x.largest);
+}
+void mix(Hash& h, const DetectionOutput& x) {
+  mix(h, x.first_class, x.best_class, x.score_threshold, x.iou_threshold, x.candidates, x.keep);
+}
 
 }  // namespace
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 namespace firn {
 
@@ -22,6 +24,10 @@ std::optional<Shape> broadcast(const Shape& a, const Shape& b) {
     common[common.rank - i] = da == 1 ? db : da;
   }
   return common;
+}
+
+int64_t product(std::span<const int32_t> dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
 }
 
 Strides dense_strides(const Shape& shape) {
@@ -77,6 +83,24 @@ SliceAxis slice_axis(int32_t begin, int32_t end, int32_t step, int32_t dim) {
   return {b, step, std::max<int64_t>(0, (b - e + back - 1) / back)};
 }
 
+int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim) {
+  const int64_t at = i - before;
+  if (at >= 0 && at < dim) return at;
+  switch (mode) {
+    case Pad::Mode::constant:
+      return -1;
+    case Pad::Mode::edge:
+      return std::clamp<int64_t>(at, 0, dim - 1);
+    case Pad::Mode::reflect:
+      return at < 0 ? -at : 2 * (dim - 1) - at;
+    case Pad::Mode::symmetric:
+      return at < 0 ? -at - 1 : 2 * dim - 1 - at;
+    case Pad::Mode::wrap:
+      return (at % dim + dim) % dim;
+  }
+  return -1;
+}
+
 int64_t resize_output(int64_t in, const Resize2d& op, int axis) {
   const size_t a = static_cast<size_t>(axis);
   if (op.size[a] != 0) return op.size[a];
@@ -102,6 +126,62 @@ double resize_source(const Resize2d& op, int axis, int64_t x, int64_t in, int64_
       return unscale(at);
     case Coordinates::align_corners:
       return out > 1 ? at * static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0.0;
+  }
+  return 0.0;
+}
+
+ResizeAxis resize_axis(const Resize& op, const Shape& in, size_t i) {
+  ResizeAxis axis;
+  axis.in = in[op.axes[i]];
+  if (!op.begin.empty()) axis.begin = static_cast<double>(op.begin[i]);
+  if (!op.end.empty()) axis.end = static_cast<double>(op.end[i]);
+  if (op.size.empty() || op.size[i] == 0) {
+    const float out = std::floor(static_cast<float>(axis.in) * op.scale[i]);  // as resize_output()
+    axis.out = out < 2147483648.0f ? static_cast<int64_t>(out) : INT64_MAX;
+    axis.numerator = static_cast<double>(op.scale[i]);
+    return axis;
+  }
+  axis.out = op.size[i];
+  axis.numerator = op.size[i];
+  axis.denominator = static_cast<double>(axis.in);
+  if (op.aspect == Resize::Aspect::stretch) return axis;
+  // One scale for all axes: the least that a size asks for, or the largest.
+  for (size_t j = 0; j < op.axes.size(); ++j) {
+    const double size = op.size[j], dim = in[op.axes[j]];
+    const bool less = size * axis.denominator < axis.numerator * dim;
+    if (less == (op.aspect == Resize::Aspect::not_larger)) {
+      axis.numerator = size;
+      axis.denominator = dim;
+    }
+  }
+  axis.out = static_cast<int64_t>(
+      std::floor(static_cast<double>(axis.in) * axis.numerator / axis.denominator + 0.5));
+  return axis;
+}
+
+double resize_source(const Resize& op, const ResizeAxis& axis, int64_t x) {
+  using Coordinates = Resize::Coordinates;
+  const double in = static_cast<double>(axis.in), at = static_cast<double>(x);
+  const double length = in * axis.numerator / axis.denominator;  // the output's, may be fractional
+  const auto unscale = [&](double v) { return v * axis.denominator / axis.numerator; };
+  switch (op.coordinates) {
+    case Coordinates::half_pixel:
+      return unscale(at + 0.5) - 0.5;
+    case Coordinates::pytorch_half_pixel:
+      return length > 1 ? unscale(at + 0.5) - 0.5 : 0.0;
+    case Coordinates::asymmetric:
+      return unscale(at);
+    case Coordinates::align_corners:
+      return length > 1 ? at * (in - 1) / (length - 1) : 0.0;
+    case Coordinates::half_pixel_symmetric: {
+      const double adjustment = static_cast<double>(axis.out) / length;
+      return in / 2 * (1 - adjustment) + unscale(at + 0.5) - 0.5;
+    }
+    case Coordinates::crop: {
+      const double part = axis.end - axis.begin;
+      if (axis.out == 1) return (axis.begin + axis.end) / 2 * (in - 1);
+      return axis.begin * (in - 1) + at * part * (in - 1) / (length - 1);
+    }
   }
   return 0.0;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 
 #include "firn/tensor.h"
 #include "runtime/ops.h"
@@ -20,6 +21,9 @@ std::optional<int> normalize_axis(int32_t axis, int rank);
 
 // The common shape as in NumPy; nullopt where there is none.
 std::optional<Shape> broadcast(const Shape& a, const Shape& b);
+
+// The number of elements of some of a shape's dimensions.
+int64_t product(std::span<const int32_t> dims);
 
 // Distance, in elements, of neighbours along each axis.
 using Strides = std::array<int64_t, kMaxRank>;
@@ -39,10 +43,23 @@ struct SliceAxis {
 };
 SliceAxis slice_axis(int32_t begin, int32_t end, int32_t step, int32_t dim);
 
+// The input coordinate behind output coordinate `i` of a padded axis; -1 for the pad value.
+int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim);
+
 // Output size of a resize along rows or columns.
 int64_t resize_output(int64_t in, const Resize2d& op, int axis);
 // The input coordinate that output pixel `x` reads, not clipped to the input.
 double resize_source(const Resize2d& op, int axis, int64_t x, int64_t in, int64_t out);
+// Axis number i of those that a resize has, of an input of that shape.
+struct ResizeAxis {
+  int64_t in = 1, out = 1;
+  double numerator = 1, denominator = 1;  // of the scale: exact where it comes from sizes
+  double begin = 0, end = 1;              // of what is cropped
+  double scale() const { return numerator / denominator; }
+};
+ResizeAxis resize_axis(const Resize& op, const Shape& in, size_t i);
+// The input coordinate that output position `x` reads, not clipped to the input.
+double resize_source(const Resize& op, const ResizeAxis& axis, int64_t x);
 // The input pixel that a nearest resize takes for a source coordinate.
 int64_t resize_nearest(Resize2d::Nearest mode, double source, int64_t in);
 

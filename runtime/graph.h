@@ -69,6 +69,9 @@ struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;  // every producer before its consumers
   std::vector<ValueId> inputs, outputs;
+  // That many of the last inputs and outputs, pair by pair, are not the user's: what a run leaves
+  // in such an output, the next finds in the input.
+  size_t states = 0;
 
   Value& value(ValueId id) { return values[index(id)]; }
   const Value& value(ValueId id) const { return values[index(id)]; }

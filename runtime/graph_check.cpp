@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What holds for every graph, whoever built it: the checks behind each import and each pass.
+#include <algorithm>
 #include <string>
 #include <unordered_set>
 
@@ -87,6 +88,10 @@ Status check(const Graph& graph) {
                          " is not made before it");
     for (ValueId id : node.out) ready[index(id)] = true;
   }
+  if (graph.states > std::min(graph.inputs.size(), graph.outputs.size()))
+    return malformed(std::to_string(graph.states) + " states, " +
+                     std::to_string(graph.inputs.size()) + " inputs and " +
+                     std::to_string(graph.outputs.size()) + " outputs");
   for (ValueId id : graph.outputs)
     if (!ready[index(id)])
       return malformed("output " + graph.value(id).name + ": nothing makes it");

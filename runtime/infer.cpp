@@ -41,6 +41,9 @@ double summands(const Graph& graph, const Node& node) {
   } else if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op) ||
              std::holds_alternative<ConvTranspose2d>(node.op)) {
     each = elements(node.in[1]) / std::max(1, shape(node.in[1])[0]);
+  } else if (std::holds_alternative<Recurrent>(node.op)) {
+    const double sequences = static_cast<double>(x[0]) * static_cast<double>(x[1]);
+    return sequences * (elements(node.in[1]) + elements(node.in[2]));
   }
   return each * elements(node.out[0]);
 }
@@ -64,28 +67,32 @@ Status fail(const Node& node, Code code, const std::string& what) {
   return {code, describe(node) + ": " + what};
 }
 
+Status expect_ids(const Graph& graph, const Node& node) {
+  const auto expect = [&](const char* what, ValueId id) -> Status {
+    if (index(id) < graph.values.size()) return {};
+    return fail(node, Code::malformed,
+                std::string(what) + " value " + std::to_string(index(id)) + " of " +
+                    std::to_string(graph.values.size()));
+  };
+  for (const ValueId id : node.in)
+    if (id != ValueId::none) FIRN_TRY(expect("input", id));
+  for (const ValueId id : node.out) FIRN_TRY(expect("output", id));
+  return {};
+}
+
 Result<std::vector<Inferred>> all_outputs(Result<Inferred> one) {
   FIRN_TRY(one.status());
   return std::vector<Inferred>{*one};
 }
 
-[[maybe_unused]] Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
+Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
   return all;
 }
 
 }  // namespace
 
 Status infer(Graph& graph, const Node& node) {
-  for (ValueId id : node.in)
-    if (id != ValueId::none && index(id) >= graph.values.size())
-      return fail(node, Code::malformed,
-                  "input value " + std::to_string(index(id)) + " of " +
-                      std::to_string(graph.values.size()));
-  for (ValueId id : node.out)
-    if (index(id) >= graph.values.size())
-      return fail(node, Code::malformed,
-                  "output value " + std::to_string(index(id)) + " of " +
-                      std::to_string(graph.values.size()));
+  FIRN_TRY(expect_ids(graph, node));
   if (has_parameter_inputs(node.op)) {
     FIRN_ASSIGN(const Node resolved, resolve_parameters(graph, node));
     return infer(graph, resolved);
@@ -122,9 +129,9 @@ Status infer_shapes(Graph& graph) {
               "the shape of input " + input.name + " is not known: " + to_string(input.shape)};
   }
   for (const Node& node : graph.nodes) {
+    FIRN_TRY(expect_ids(graph, node));
     // What an earlier call has folded may not hold for today's input shapes.
-    for (ValueId id : node.out)
-      if (index(id) < graph.values.size()) graph.value(id).constant = nullptr;
+    for (ValueId id : node.out) graph.value(id).constant = nullptr;
     if (depends_on_data(graph, node)) {
       FIRN_TRY(infer_open(graph, node));
       continue;

@@ -80,25 +80,52 @@ Result<int32_t> InferContext::dimension(const char* what, int64_t size) const {
   return static_cast<int32_t>(size);
 }
 
-Result<std::vector<int64_t>> InferContext::constant_ints(size_t i) const {
+Result<Shape> InferContext::shape_from(const std::vector<int64_t>& dims) const {
+  Result<Shape> shape = Shape::from(dims);
+  if (!shape.ok()) return malformed(shape.status().message());
+  if (!shape->known()) return malformed("shape " + to_string(*shape));
+  return shape;
+}
+
+Status InferContext::expect_indices(size_t i) const {
+  const DType type = in(i)->type;
+  if (type == DType::i64 || type == DType::i32) return {};
+  return malformed("indices " + name(i) + " are " + dtype_name(type) + ", expected i64 or i32");
+}
+
+Result<Tensor> InferContext::constant_tensor(size_t i) const {
   const Value& value = *in(i);
   if (value.constant == nullptr)
     return unsupported("depends on the values of " + value.name + ", which is not constant");
-  if (value.type != DType::i64 && value.type != DType::i32)
-    return malformed("input " + value.name + " is " + dtype_name(value.type) +
-                     ", expected i64 or i32");
-  if (value.shape.rank > 1)
-    return malformed("input " + value.name + " is " + to_string(value.shape) +
-                     ", expected a vector");
-  if (value.constant->bytes().size() != value.shape.elements() * dtype_bytes(value.type))
+  const std::span<const std::byte> bytes = value.constant->bytes();
+  if (bytes.size() != value.shape.elements() * dtype_bytes(value.type))
     return malformed("constant " + value.name + " is not as large as its shape " +
                      to_string(value.shape));
-  if (value.type == DType::i32) {
-    const auto values = value.as<int32_t>();
+  return Tensor{value.type, value.shape, const_cast<std::byte*>(bytes.data())};
+}
+
+Result<std::vector<int64_t>> InferContext::constant_ints(size_t i) const {
+  FIRN_ASSIGN(const Tensor tensor, constant_tensor(i));
+  if (tensor.type != DType::i64 && tensor.type != DType::i32)
+    return malformed("input " + name(i) + " is " + dtype_name(tensor.type) +
+                     ", expected i64 or i32");
+  if (tensor.shape.rank > 1)
+    return malformed("input " + name(i) + " is " + to_string(tensor.shape) + ", expected a vector");
+  if (tensor.type == DType::i32) {
+    const auto values = tensor.as<int32_t>();
     return std::vector<int64_t>(values.begin(), values.end());
   }
-  const auto values = value.as<int64_t>();
+  const auto values = tensor.as<int64_t>();
   return std::vector<int64_t>(values.begin(), values.end());
+}
+
+Result<std::vector<float>> InferContext::constant_floats(size_t i) const {
+  FIRN_ASSIGN(const Tensor tensor, constant_tensor(i));
+  if (tensor.type != DType::f32 || tensor.shape.rank > 1)
+    return malformed("input " + name(i) + " is " + dtype_name(tensor.type) + " " +
+                     to_string(tensor.shape) + ", expected a vector of f32");
+  const auto values = tensor.as<float>();
+  return std::vector<float>(values.begin(), values.end());
 }
 
 Result<float> InferContext::constant_number(size_t i) const {

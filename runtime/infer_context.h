@@ -36,8 +36,15 @@ struct InferContext {
   Result<int> axis(int32_t axis, int rank) const;
   // A dimension of the output: malformed outside [0, 2^31).
   Result<int32_t> dimension(const char* what, int64_t size) const;
+  // malformed where there are too many dimensions, or one is negative or too large.
+  Result<Shape> shape_from(const std::vector<int64_t>& dims) const;
+  // i64 or i32.
+  Status expect_indices(size_t i) const;
   // The values of a constant vector or scalar of i32 or i64; unsupported where it is not constant.
   Result<std::vector<int64_t>> constant_ints(size_t i) const;
+  Result<std::vector<float>> constant_floats(size_t i) const;
+  // A constant's memory, which is as large as its shape says; to be read only.
+  Result<Tensor> constant_tensor(size_t i) const;
   // The one number of a constant of any plain type.
   Result<float> constant_number(size_t i) const;
 };
@@ -52,6 +59,8 @@ struct Inferred {
 #define FIRN_DECLARE(name) Result<Inferred> infer_op(const InferContext& c, const name& op);
 FIRN_SINGLE_OUTPUT_OPS(FIRN_DECLARE)
 #undef FIRN_DECLARE
+Result<std::vector<Inferred>> infer_op(const InferContext& c, const TopK& op);
+Result<std::vector<Inferred>> infer_op(const InferContext& c, const Recurrent& op);
 
 }  // namespace firn
 

@@ -17,13 +17,6 @@ Status expect_per_axis(const InferContext& c, const char* what,
                      " entries, input is " + to_string(c.shape(0)));
 }
 
-Result<Shape> shape_from(const InferContext& c, const std::vector<int64_t>& dims) {
-  Result<Shape> shape = Shape::from(dims);
-  if (!shape.ok()) return c.malformed(shape.status().message());
-  if (!shape->known()) return c.malformed("shape " + to_string(*shape));
-  return shape;
-}
-
 // The number of values in [start, limit) at distance delta != 0; every difference fits 64 bits
 // without a sign.
 uint64_t range_length(int64_t start, int64_t limit, int64_t delta) {
@@ -106,7 +99,7 @@ Result<Inferred> infer_op(const InferContext& c, const Reshape& op) {
   if (op.from_input) {
     FIRN_ASSIGN(dims, c.constant_ints(1));
   }
-  if (dims.size() > kMaxRank) return shape_from(c, dims).status();
+  if (dims.size() > kMaxRank) return c.shape_from(dims).status();
   int rest = -1;
   int64_t product = 1;
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -129,7 +122,7 @@ Result<Inferred> infer_op(const InferContext& c, const Reshape& op) {
     dims[static_cast<size_t>(rest)] = product > 0 ? elements / product : 0;
     product *= dims[static_cast<size_t>(rest)];
   }
-  FIRN_ASSIGN(const Shape y, shape_from(c, dims));
+  FIRN_ASSIGN(const Shape y, c.shape_from(dims));
   if (product != elements)
     return c.malformed("shape " + to_string(y) + " of input " + to_string(x) + " with " +
                        std::to_string(elements) + " elements");
@@ -155,16 +148,14 @@ Result<Inferred> infer_op(const InferContext& c, const Transpose& op) {
 
 Result<Inferred> infer_op(const InferContext& c, const Gather& op) {
   FIRN_TRY(c.expect_inputs(2, 2));
-  if (c.in(1)->type != DType::i64 && c.in(1)->type != DType::i32)
-    return c.malformed("indices " + c.name(1) + " are " + dtype_name(c.in(1)->type) +
-                       ", expected i64 or i32");
+  FIRN_TRY(c.expect_indices(1));
   const Shape& x = c.shape(0);
   const Shape& indices = c.shape(1);
   FIRN_ASSIGN(const int axis, c.axis(op.axis, x.rank));
   std::vector<int64_t> dims(x.dims().begin(), x.dims().begin() + axis);
   dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());
   dims.insert(dims.end(), x.dims().begin() + axis + 1, x.dims().end());
-  FIRN_ASSIGN(const Shape y, shape_from(c, dims));
+  FIRN_ASSIGN(const Shape y, c.shape_from(dims));
   return Inferred{c.in(0)->type, y};
 }
 
@@ -221,7 +212,7 @@ Result<Inferred> infer_op(const InferContext& c, const Tile&) {
 Result<Inferred> infer_op(const InferContext& c, const Expand&) {
   FIRN_TRY(c.expect_inputs(2, 2));
   FIRN_ASSIGN(const std::vector<int64_t> dims, c.constant_ints(1));
-  FIRN_ASSIGN(const Shape to, shape_from(c, dims));
+  FIRN_ASSIGN(const Shape to, c.shape_from(dims));
   const std::optional<Shape> y = broadcast(c.shape(0), to);
   if (!y)
     return c.malformed("input " + to_string(c.shape(0)) + " does not expand to " + to_string(to));
@@ -231,7 +222,7 @@ Result<Inferred> infer_op(const InferContext& c, const Expand&) {
 Result<Inferred> infer_op(const InferContext& c, const Fill& op) {
   FIRN_TRY(c.expect_inputs(1, 1));
   FIRN_ASSIGN(const std::vector<int64_t> dims, c.constant_ints(0));
-  FIRN_ASSIGN(const Shape y, shape_from(c, dims));
+  FIRN_ASSIGN(const Shape y, c.shape_from(dims));
   return Inferred{op.type, y};
 }
 

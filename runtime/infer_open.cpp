@@ -62,12 +62,35 @@ Result<int> rank_of(const InferContext&, const ShapeOf&) {
 Result<int> rank_of(const InferContext& c, const Gather&) {
   return c.shape(0).rank - 1 + c.shape(1).rank;
 }
+Result<int> rank_of(const InferContext& c, const GatherElements&) {
+  return c.shape(1).rank;
+}
+Result<int> rank_of(const InferContext& c, const GatherNd& op) {
+  const Shape& indices = c.shape(1);
+  const int32_t length = indices.rank > 0 ? indices[indices.rank - 1] : -1;
+  if (length < 0)
+    return c.unsupported("the rank of its output follows from data: " + c.name(1) + " is " +
+                         to_string(indices));
+  return indices.rank - 1 + c.shape(0).rank - op.batch - length;
+}
+Result<int> rank_of(const InferContext&, const NonZero&) {
+  return 2;
+}
+Result<int> rank_of(const InferContext&, const Recurrent&) {
+  return 4;
+}
+Result<int> rank_of(const InferContext&, const NonMaxSuppression&) {
+  return 2;
+}
 Result<int> rank_of(const InferContext& c, const Reduce& op) {
   if (op.keep) return c.shape(0).rank;
   if (!op.from_input) return c.shape(0).rank - static_cast<int>(op.axes.size());
   FIRN_ASSIGN(const int axes, length(c, 1));
   const bool all = axes == 0 && !op.none_if_empty;
   return all ? 0 : c.shape(0).rank - axes;
+}
+Result<int> rank_of(const InferContext&, const DetectionOutput&) {
+  return 2;
 }
 Result<int> rank_of(const InferContext& c, const ArgMax& op) {
   return op.keep ? c.shape(0).rank : c.shape(0).rank - 1;
@@ -77,10 +100,17 @@ bool computes_real(const Op& op) {
   return std::holds_alternative<Conv2d>(op) || std::holds_alternative<ConvTranspose2d>(op) ||
          std::holds_alternative<Dense>(op) || std::holds_alternative<MatMul>(op) ||
          std::holds_alternative<Binary>(op) || std::holds_alternative<Unary>(op) ||
-         std::holds_alternative<Reduce>(op) || std::holds_alternative<Softmax>(op);
+         std::holds_alternative<Reduce>(op) || std::holds_alternative<Softmax>(op) ||
+         std::holds_alternative<CumSum>(op) || std::holds_alternative<GridSample>(op) ||
+         std::holds_alternative<Recurrent>(op);
 }
 
-DType type_of(const InferContext& c) {
+// Of an output; other than the first one's only where operators have several of different ranks.
+int rank_of_output(const Op& op, size_t output, int first) {
+  return std::holds_alternative<Recurrent>(op) && output > 0 ? 3 : first;
+}
+
+DType type_of(const InferContext& c, size_t output) {
   const Op& op = c.node.op;
   if (const auto* binary = std::get_if<Binary>(&op)) {
     using Kind = Binary::Kind;
@@ -94,7 +124,10 @@ DType type_of(const InferContext& c) {
       return DType::boolean;
   if (const auto* fill = std::get_if<Fill>(&op)) return fill->type;
   if (const auto* convert = std::get_if<Convert>(&op)) return convert->to;
-  if (std::holds_alternative<ArgMax>(op) || std::holds_alternative<ShapeOf>(op)) return DType::i64;
+  if (std::holds_alternative<ArgMax>(op) || std::holds_alternative<ShapeOf>(op) ||
+      std::holds_alternative<NonZero>(op) || std::holds_alternative<NonMaxSuppression>(op) ||
+      (std::holds_alternative<TopK>(op) && output == 1))
+    return DType::i64;
   const Value& x = *c.in(std::holds_alternative<Where>(op) ? 1 : 0);
   return x.quant && computes_real(op) ? DType::f32 : x.type;
 }
@@ -105,7 +138,9 @@ Status expect_present(const InferContext& c) {
   const bool two = std::holds_alternative<Binary>(op) || std::holds_alternative<MatMul>(op) ||
                    std::holds_alternative<Gather>(op) || std::holds_alternative<Expand>(op) ||
                    std::holds_alternative<Squeeze>(op) || std::holds_alternative<Tile>(op) ||
-                   has_parameter_inputs(op) ||
+                   std::holds_alternative<DetectionOutput>(op) ||
+                   std::holds_alternative<GatherElements>(op) ||
+                   std::holds_alternative<GatherNd>(op) || has_parameter_inputs(op) ||
                    (std::holds_alternative<Reshape>(op) && std::get<Reshape>(op).from_input);
   const size_t least = std::holds_alternative<Where>(op) ? 3 : two ? 2 : 1;
   for (size_t i = 0; i < least; ++i)
@@ -130,13 +165,11 @@ Status infer_open(Graph& graph, const Node& node) {
   FIRN_ASSIGN(const int rank, std::visit([&](const auto& op) { return rank_of(c, op); }, node.op));
   if (rank < 0 || rank > kMaxRank)
     return c.unsupported("an output of rank " + std::to_string(rank));
-  Shape open;
-  while (open.rank < rank) open[open.rank++] = -1;
-  const DType type = type_of(c);
-  for (const ValueId id : node.out) {
-    Value& out = graph.value(id);
-    out.shape = open;
-    if (!out.quant) out.type = type;
+  for (size_t i = 0; i < node.out.size(); ++i) {
+    Value& out = graph.value(node.out[i]);
+    out.shape = Shape{};
+    for (int d = rank_of_output(node.op, i, rank); d > 0; --d) out.shape[out.shape.rank++] = -1;
+    if (!out.quant) out.type = type_of(c, i);
   }
   return {};
 }

@@ -114,6 +114,25 @@ std::vector<TensorInfo> tensor_infos(const Graph& optimised, std::span<const Val
   return infos;
 }
 
+// Takes the states, which come last, from inputs and outputs: they are not the user's.
+Status split_states(size_t count, ModelImpl& impl) {
+  const size_t inputs = impl.inputs.size() - count, outputs = impl.outputs.size() - count;
+  for (size_t i = 0; i < count; ++i) {
+    const TensorInfo& from = impl.outputs[outputs + i];
+    const TensorInfo& to = impl.inputs[inputs + i];
+    if (from.type == to.type && from.shape == to.shape && from.quant == to.quant &&
+        to.shape.known())
+      continue;
+    return {Code::malformed, "state " + to.name + ": the next is " + dtype_name(from.type) + " " +
+                                 to_string(from.shape) + ", expected " + dtype_name(to.type) + " " +
+                                 to_string(to.shape)};
+  }
+  impl.states.assign(impl.inputs.begin() + static_cast<std::ptrdiff_t>(inputs), impl.inputs.end());
+  impl.inputs.resize(inputs);
+  impl.outputs.resize(outputs);
+  return {};
+}
+
 bool is_8_bit(DType type) {
   return type == DType::i8 || type == DType::u8;
 }
@@ -136,17 +155,18 @@ Result<Model> make_model(std::string format, Graph graph) {
   impl->optimised = std::move(started.optimised);
   const Graph& optimised = impl->optimised;
   impl->start_shapes = shapes_of(optimised, optimised.inputs);
+  const Cut& cut = started.cut;
   impl->inputs =
       tensor_infos(optimised, optimised.inputs, shapes_of(impl->graph, impl->graph.inputs));
   const std::vector<TensorInfo> of_body = tensor_infos(
       optimised, optimised.outputs, output_shapes(impl->graph, optimised, started.sizes));
-  const Graph& tail = started.cut.tail;
   const std::vector<TensorInfo> of_tail =
-      tensor_infos(tail, tail.outputs, shapes_of(tail, tail.outputs));
-  for (const Source& source : started.cut.outputs) {
+      tensor_infos(cut.tail, cut.tail.outputs, shapes_of(cut.tail, cut.tail.outputs));
+  for (const Source& source : cut.outputs) {
     const bool in_tail = source.from == Source::From::tail;
     impl->outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
   }
+  FIRN_TRY(split_states(cut.states, *impl));
   impl->cut = std::make_shared<const Cut>(std::move(started.cut));
   return Model(std::move(impl));
 }

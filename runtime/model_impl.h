@@ -21,7 +21,8 @@ struct ModelImpl {
   // One per input: its declared shape, with sizes that the model runs on for what it leaves open.
   // 1, unless the model needs more (a convolution without padding, a feature pyramid).
   std::vector<Shape> start_shapes;
-  std::vector<TensorInfo> inputs, outputs;
+  std::vector<TensorInfo> inputs, outputs;  // the user's
+  std::vector<TensorInfo> states;           // inputs of the graph behind those
 };
 
 // Checks the graph, optimises a copy of it for its start shapes (so that what cannot run is said at

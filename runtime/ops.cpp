@@ -113,6 +113,40 @@ const char* name_of(const Squeeze& op) {
 const char* name_of(const Tile&) {
   return "Tile";
 }
+const char* name_of(const GatherElements&) {
+  return "GatherElements";
+}
+const char* name_of(const GatherNd&) {
+  return "GatherNd";
+}
+const char* name_of(const Scatter& op) {
+  return op.kind == Scatter::Kind::elements ? "ScatterElements" : "ScatterNd";
+}
+const char* name_of(const CumSum&) {
+  return "CumSum";
+}
+const char* name_of(const NonZero&) {
+  return "NonZero";
+}
+const char* name_of(const NonMaxSuppression&) {
+  return "NonMaxSuppression";
+}
+const char* name_of(const GridSample&) {
+  return "GridSample";
+}
+const char* name_of(const Resize&) {
+  return "Resize";
+}
+const char* name_of(const Recurrent& op) {
+  constexpr const char* kCells[] = {"Lstm", "Gru", "Rnn"};
+  return kCells[static_cast<size_t>(op.cell)];
+}
+const char* name_of(const TopK&) {
+  return "TopK";
+}
+const char* name_of(const DetectionOutput&) {
+  return "DetectionOutput";
+}
 
 }  // namespace
 

@@ -230,10 +230,11 @@ struct Resize2d {
   bool operator==(const Resize2d&) const = default;
 };
 
-// in: x of any rank; where `from` says so, the sizes (i64, i32) or scales (f32) of the `axes`.
-// Along each axis by itself, so that any rank and layout works; what ONNX's Resize defines. `size`
-// and `scale` have one entry per axis in `axes`; a size of 0 is floor(dim * scale). begin, end: the
-// part of the input that crop maps from, in fractions of it; outside it is `extrapolation`.
+// in: x of any rank; where `from` says so, the sizes (i64, i32) or scales (f32) of the `axes`, and
+// optionally what `begin` and `end` hold (f32, all begins first). Along each axis by itself, so
+// that any rank and layout works; what ONNX's Resize defines. `size` and `scale` have one entry per
+// axis in `axes`, or none; a size of 0 is floor(dim * scale). begin, end: the part of the input
+// that crop maps from, in fractions of it; outside the input is `extrapolation`.
 struct Resize {
   enum class Kind : uint8_t { nearest, linear, cubic };
   enum class Coordinates : uint8_t {
@@ -329,7 +330,8 @@ struct TopK {
   bool operator==(const TopK&) const = default;
 };
 
-// in: x. Sums of all elements up to here along the axis; exclusive: before here.
+// in: x, and the axis (a scalar i64 or i32; may be negative) where it is computed. Sums of all
+// elements up to here along the axis; exclusive: before here.
 struct CumSum {
   int32_t axis = 0;
   bool exclusive = false, reverse = false;
@@ -363,7 +365,7 @@ struct Recurrent {
   float clip = std::numeric_limits<float>::infinity();         // of what activations are fed
   float cell_clip = std::numeric_limits<float>::infinity();    // of c
   float output_clip = std::numeric_limits<float>::infinity();  // of the projection
-  std::vector<Unary> activations{};  // per direction: LSTM f,g,h; GRU f,g; RNN f
+  std::vector<Unary> activations{};  // per direction: LSTM f,g,h; GRU f,g; RNN f; none: the usual
   bool operator==(const Recurrent&) const = default;
 };
 
@@ -410,6 +412,19 @@ struct Convert {
   bool operator==(const Convert&) const = default;
 };
 
+// What detectors end in. in: boxes [B,4] as x0, y0, x1, y1, scores [B,C]. out: [rows,6] of class,
+// score and box, the best score first. Boxes of one class (or, where each counts for its best class
+// alone, all boxes) are taken from the best on, unless they overlap one that was taken.
+struct DetectionOutput {
+  int32_t first_class = 0;    // those before it, a background, do not count
+  bool best_class = false;    // a box counts for its best class alone
+  float score_threshold = 0;  // scores are above it
+  float iou_threshold = 0.5f;
+  int32_t candidates = std::numeric_limits<int32_t>::max();  // of a class: its best ones
+  int32_t keep = std::numeric_limits<int32_t>::max();        // rows at most
+  bool operator==(const DetectionOutput&) const = default;
+};
+
 // Every operator. FIRN_SINGLE_OUTPUT_OPS are those whose nodes have one output.
 #define FIRN_SINGLE_OUTPUT_OPS(X) \
   X(Conv2d)                       \
@@ -440,8 +455,20 @@ struct Convert {
   X(ArgMax)                       \
   X(Convert)                      \
   X(Squeeze)                      \
-  X(Tile)
-#define FIRN_OPS(X) FIRN_SINGLE_OUTPUT_OPS(X)
+  X(Tile)                         \
+  X(GatherElements)               \
+  X(GatherNd)                     \
+  X(Scatter)                      \
+  X(CumSum)                       \
+  X(NonZero)                      \
+  X(NonMaxSuppression)            \
+  X(GridSample)                   \
+  X(Resize)                       \
+  X(DetectionOutput)
+#define FIRN_OPS(X)         \
+  FIRN_SINGLE_OUTPUT_OPS(X) \
+  X(TopK)                   \
+  X(Recurrent)
 
 #define FIRN_ALTERNATIVE(name) , name
 template <typename, typename... Ops>

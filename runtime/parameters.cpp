@@ -100,6 +100,33 @@ Result<Reduce> read(const InferContext& c, const Reduce& op) {
   return Reduce{op.kind, {axes.begin(), axes.end()}, op.keep};
 }
 
+Result<Resize> read(const InferContext& c, const Resize& op) {
+  FIRN_TRY(c.expect_inputs(2, 3));
+  Resize resize = op;
+  resize.from = Resize::From::attributes;
+  if (op.from == Resize::From::sizes) {
+    FIRN_ASSIGN(const std::vector<int64_t> sizes, c.constant_ints(1));
+    FIRN_TRY(expect_each(c, "sizes", sizes.size(), op.axes.size()));
+    resize.size.clear();
+    for (const int64_t size : sizes) {
+      if (size < 1) return c.malformed("size is " + std::to_string(size));
+      resize.size.push_back(saturated(size));
+    }
+  } else {
+    FIRN_ASSIGN(resize.scale, c.constant_floats(1));
+    FIRN_TRY(expect_each(c, "scales", resize.scale.size(), op.axes.size()));
+  }
+  if (c.in(2) == nullptr) return resize;
+  FIRN_ASSIGN(const std::vector<float> ends, c.constant_floats(2));
+  if (ends.size() != 2 * op.axes.size())
+    return c.malformed(std::to_string(ends.size()) + " ends of what is cropped, for " +
+                       std::to_string(op.axes.size()) + " axes");
+  const auto middle = ends.begin() + static_cast<std::ptrdiff_t>(op.axes.size());
+  resize.begin.assign(ends.begin(), middle);
+  resize.end.assign(middle, ends.end());
+  return resize;
+}
+
 template <typename T>
 Result<Node> with_attributes(const Graph& graph, const Node& node) {
   const T* op = std::get_if<T>(&node.op);
@@ -113,14 +140,17 @@ bool has_parameter_inputs(const Op& op) {
   const auto* slice = std::get_if<Slice>(&op);
   const auto* pad = std::get_if<Pad>(&op);
   const auto* reduce = std::get_if<Reduce>(&op);
+  const auto* resize = std::get_if<Resize>(&op);
   return (slice != nullptr && slice->from_input) || (pad != nullptr && pad->from_input) ||
-         (reduce != nullptr && reduce->from_input);
+         (reduce != nullptr && reduce->from_input) ||
+         (resize != nullptr && resize->from != Resize::From::attributes);
 }
 
 Result<Node> resolve_parameters(const Graph& graph, const Node& node) {
   if (std::holds_alternative<Slice>(node.op)) return with_attributes<Slice>(graph, node);
   if (std::holds_alternative<Pad>(node.op)) return with_attributes<Pad>(graph, node);
   if (std::holds_alternative<Reduce>(node.op)) return with_attributes<Reduce>(graph, node);
+  if (std::holds_alternative<Resize>(node.op)) return with_attributes<Resize>(graph, node);
   return node;
 }
 
@@ -128,11 +158,14 @@ std::vector<ValueId> shaping_inputs(const Node& node) {
   const std::span<const ValueId> in(node.in);
   const auto* reshape = std::get_if<Reshape>(&node.op);
   size_t first = in.size();
-  if (std::holds_alternative<Fill>(node.op) || std::holds_alternative<Range>(node.op)) {
+  if (std::holds_alternative<Fill>(node.op) || std::holds_alternative<Range>(node.op) ||
+      std::holds_alternative<NonZero>(node.op) ||
+      std::holds_alternative<DetectionOutput>(node.op) ||
+      std::holds_alternative<NonMaxSuppression>(node.op)) {
     first = 0;
   } else if (has_parameter_inputs(node.op) || (reshape != nullptr && reshape->from_input) ||
              std::holds_alternative<Expand>(node.op) || std::holds_alternative<Tile>(node.op) ||
-             std::holds_alternative<Squeeze>(node.op)) {
+             std::holds_alternative<Squeeze>(node.op) || std::holds_alternative<TopK>(node.op)) {
     first = 1;
   }
   std::vector<ValueId> shaping;

@@ -2,18 +2,12 @@
 // The reference operators that move or make elements without computing with them.
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <numeric>
 
 #include "runtime/geometry.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
 namespace {
-
-int64_t product(std::span<const int32_t> dims) {
-  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
-}
 
 // y = x read with the given strides from `first` on.
 Status move_strided(const Call& c, const Strides& strides, int64_t first) {
@@ -23,25 +17,6 @@ Status move_strided(const Call& c, const Strides& strides, int64_t first) {
   for (Walk walk(c.out.shape, {strides}); !walk.done(); walk.next())
     mover.move(to++, first + walk[0]);
   return {};
-}
-
-// The input coordinate behind output coordinate `i` of a padded axis; -1 for the pad value.
-int64_t pad_source(Pad::Mode mode, int64_t i, int64_t before, int64_t dim) {
-  const int64_t at = i - before;
-  if (at >= 0 && at < dim) return at;
-  switch (mode) {
-    case Pad::Mode::constant:
-      return -1;
-    case Pad::Mode::edge:
-      return std::clamp<int64_t>(at, 0, dim - 1);
-    case Pad::Mode::reflect:
-      return at < 0 ? -at : 2 * (dim - 1) - at;
-    case Pad::Mode::symmetric:
-      return at < 0 ? -at - 1 : 2 * dim - 1 - at;
-    case Pad::Mode::wrap:
-      return (at % dim + dim) % dim;
-  }
-  return -1;
 }
 
 // Every element of the output becomes a copy of the first.

@@ -185,10 +185,16 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
                        [&](const TensorInfo& info) { return info.name == t.name; }))
         return {Code::invalid_argument, "the model has no input " + t.name};
 
+  for (size_t i = 0; i < states.size(); ++i) {
+    shapes.push_back(states[i].shape);
+    bound.push_back({states[i].type, states[i].shape, carried[i].data()});
+  }
   if (shapes != input_shapes(program->graph())) {
     FIRN_ASSIGN(auto graph, frozen != nullptr ? reshaped(*frozen, shapes) : model_graph(shapes));
     FIRN_ASSIGN(program, compile(std::move(graph), *pool));
   }
+  for (size_t i = 0; i < states.size(); ++i)
+    program->bind_input(infos.size() + i, carried[i].data());
   staging.resize(infos.size());
   for (size_t i = 0; i < infos.size(); ++i) {
     if (bound[i].type != infos[i].type) {
@@ -228,6 +234,21 @@ std::pair<Tensor, std::optional<Quant>> SessionImpl::output(size_t i) const {
   const ValueId id = g.outputs[source.index];
   const Value& value = g.value(id);
   return {{value.type, value.shape, const_cast<void*>(program->data(id))}, value.quant};
+}
+
+void SessionImpl::reset_states() {
+  carried.resize(states.size());
+  for (size_t i = 0; i < states.size(); ++i) {
+    const Tensor tensor{states[i].type, states[i].shape, nullptr};
+    const std::optional<Quant>& quant = states[i].quant;
+    const int zero = quant && !quant->zero.empty() ? quant->zero[0] : 0;
+    carried[i].assign(tensor.bytes(), static_cast<std::byte>(zero));
+  }
+}
+
+void SessionImpl::carry_states() {
+  for (size_t i = 0; i < states.size(); ++i)
+    std::memcpy(carried[i].data(), output(outputs.size() + i).first.data, carried[i].size());
 }
 
 Status SessionImpl::hand_out(Outputs& given) const {
@@ -273,6 +294,7 @@ Status SessionImpl::run(std::span<const NamedTensor> given, Outputs& results) {
     tap->end(*program, bound);
   }
   if (tail != nullptr) FIRN_TRY(run_tail(bound));
+  if (options.keep_state) carry_states();
   return hand_out(results);
 }
 
@@ -282,7 +304,9 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
   impl->model = model.shared_impl();
   impl->inputs = impl->model->inputs;
   impl->outputs = impl->model->outputs;
+  impl->states = impl->model->states;
   impl->cut = impl->model->cut;
+  impl->reset_states();
   if (impl->cut->has_tail()) impl->tail = std::make_unique<TailRun>(*impl->cut);
   impl->isa = kernels::best_isa();
   if (!options.isa.empty()) {
@@ -336,6 +360,11 @@ Status Session::thaw() {
   FIRN_ASSIGN(auto program, impl_->compile(std::move(graph), *impl_->pool));
   impl_->adopt(std::move(program), nullptr, State::fp32);
   return {};
+}
+
+void Session::reset() {
+  const std::lock_guard lock(impl_->run_mutex);
+  impl_->reset_states();
 }
 
 State Session::state() const {

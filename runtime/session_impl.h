@@ -33,6 +33,7 @@ struct SessionImpl {
 
   SessionOptions options;
   std::vector<TensorInfo> inputs, outputs;  // the model's
+  std::vector<TensorInfo> states;           // the model's
   std::shared_ptr<const Cut> cut;           // the model's
   kernels::Isa isa = kernels::Isa::scalar;
   std::atomic<State> state{State::fp32};
@@ -50,6 +51,7 @@ struct SessionImpl {
   std::shared_ptr<Tap> tap;
   std::vector<std::vector<std::byte>> staging;  // inputs converted to the model's type
   std::unique_ptr<TailRun> tail;                // null where the model has none
+  std::vector<std::vector<std::byte>> carried;  // one per state
 
   // The quantizer's own state.
   std::shared_ptr<void> calibration;
@@ -67,12 +69,15 @@ struct SessionImpl {
   Graph current_graph() const;
 
   Status run(std::span<const NamedTensor> inputs, Outputs& outputs);
+  // States become zero. The run mutex is held.
+  void reset_states();
 
  private:
   Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
   Status run_tail(std::span<const Tensor> bound);
   // An output of the model after a run, and how it is quantized.
   std::pair<Tensor, std::optional<Quant>> output(size_t i) const;
+  void carry_states();
   Status hand_out(Outputs& outputs) const;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace firn {
 namespace {
@@ -42,6 +43,7 @@ size_t position(std::span<const ValueId> ids, ValueId id) {
 
 Cut cut_tail(Graph graph, const Graph& inferred) {
   Cut cut;
+  cut.states = std::exchange(graph.states, 0);
   std::vector<bool> in_tail(graph.values.size(), false);
   std::vector<const Node*> tail_nodes;
   Part body(graph), tail(graph);
@@ -120,6 +122,7 @@ Graph join_tail(const Graph& body, const Cut& cut) {
     for (const ValueId id : node.out) copy.out.push_back(id_of(id));
     whole.add(std::move(copy));
   }
+  whole.states = cut.states;
   whole.outputs.clear();
   for (const Source& source : cut.outputs)
     whole.outputs.push_back(source.from == Source::From::tail ? id_of(tail.outputs[source.index])

@@ -25,7 +25,8 @@ struct Cut {
   Graph body;                       // the shapes of all its values follow from its inputs'
   Graph tail;                       // empty where nothing follows from data
   std::vector<Source> tail_inputs;  // per input of the tail: of the model, or of the body
-  std::vector<Source> outputs;      // per output of the model
+  std::vector<Source> outputs;      // per output of the whole, its states' last
+  size_t states = 0;                // of the whole; body and tail say nothing of them
 
   bool has_tail() const { return !tail.nodes.empty(); }
 };

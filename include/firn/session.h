@@ -30,6 +30,9 @@ struct SessionOptions {
   std::string isa{};
   // Shapes for inputs whose model leaves dimensions open; others start with 1 there.
   std::vector<std::pair<std::string, Shape>> input_shapes{};
+  // What a model keeps from one run for the next (TFLite's variable tensors: the state of a
+  // recurrent layer): kept, for streams, until reset(); otherwise every run starts from zero.
+  bool keep_state = false;
 };
 
 // What a session spends; see also bench.
@@ -83,6 +86,9 @@ class FIRN_API Session {
   // invalid_argument names the input, the expected and the given shape or type.
   Status run(std::span<const NamedTensor> inputs, Outputs& outputs);
   Status run(std::initializer_list<NamedTensor> inputs, Outputs& outputs);
+
+  // The state that runs keep (SessionOptions::keep_state) becomes zero again.
+  void reset();
 
   // From here on run() also observes; its answers stay fp32. Starts afresh where a calibration is
   // under way. failed_precondition for a frozen session or one without float weights.

@@ -15,7 +15,8 @@ namespace {
 
 using flatbuffers::Offset;
 using Builder = flatbuffers::FlatBufferBuilder;
-using WireInts = flatbuffers::Vector<int32_t>;
+template <typename T>
+using WireList = flatbuffers::Vector<T>;
 
 static_assert(std::variant_size_v<Op> == static_cast<size_t>(wire::Op::MAX));
 using BinaryKinds = Mirror<Binary::Kind::bitwise_xor, wire::BinaryKind>;
@@ -26,6 +27,16 @@ using PadModes = Mirror<Pad::Mode::wrap, wire::PadMode>;
 using ResizeKinds = Mirror<Resize2d::Kind::bilinear, wire::ResizeKind>;
 using ResizeCoordinates = Mirror<Resize2d::Coordinates::align_corners, wire::ResizeCoordinates>;
 using ResizeNearests = Mirror<Resize2d::Nearest::ceil, wire::ResizeNearest>;
+using AxisResizeKinds = Mirror<Resize::Kind::cubic, wire::AxisResizeKind>;
+using AxisResizeCoordinates = Mirror<Resize::Coordinates::crop, wire::AxisResizeCoordinates>;
+using ResizeFroms = Mirror<Resize::From::scales, wire::ResizeFrom>;
+using ResizeAspects = Mirror<Resize::Aspect::not_smaller, wire::ResizeAspect>;
+using GridSampleKinds = Mirror<GridSample::Kind::cubic, wire::GridSampleKind>;
+using GridSamplePaddings = Mirror<GridSample::Padding::reflection, wire::GridSamplePadding>;
+using RecurrentCells = Mirror<Recurrent::Cell::rnn, wire::RecurrentCell>;
+using RecurrentDirections = Mirror<Recurrent::Direction::both, wire::RecurrentDirection>;
+using ScatterKinds = Mirror<Scatter::Kind::positions, wire::ScatterKind>;
+using ScatterReductions = Mirror<Scatter::Reduction::min, wire::ScatterReduction>;
 
 wire::Clamp pack(const Clamp& c) {
   return {c.lo, c.hi};
@@ -48,18 +59,20 @@ Window unpack(const wire::Window& w) {
           {w.pad_top(), w.pad_left(), w.pad_bottom(), w.pad_right()}};
 }
 
-Offset<WireInts> pack(Builder& b, const std::vector<int32_t>& ints) {
-  return b.CreateVector(ints);
+template <typename T>
+Offset<WireList<T>> pack(Builder& b, const std::vector<T>& list) {
+  return b.CreateVector(list);
 }
 
 // One entry per axis at most: files cannot make a node larger than itself by sharing one vector.
-std::vector<int32_t> unpack(const WireInts* ints, bool& valid) {
-  if (ints == nullptr) return {};
-  if (ints->size() > kMaxRank) {
+template <typename T>
+std::vector<T> unpack(const WireList<T>* list, bool& valid) {
+  if (list == nullptr) return {};
+  if (list->size() > kMaxRank) {
     valid = false;
     return {};
   }
-  return {ints->begin(), ints->end()};
+  return {list->begin(), list->end()};
 }
 
 Offset<wire::Conv2d> pack(Builder& b, const Conv2d& op) {
@@ -285,8 +298,130 @@ Squeeze unpack(const wire::Squeeze& op, bool&) {
 Offset<wire::Tile> pack(Builder& b, const Tile&) {
   return wire::CreateTile(b);
 }
+Offset<wire::DetectionOutput> pack(Builder& b, const DetectionOutput& op) {
+  return wire::CreateDetectionOutput(b, op.first_class, op.best_class, op.score_threshold,
+                                     op.iou_threshold, op.candidates, op.keep);
+}
+DetectionOutput unpack(const wire::DetectionOutput& op, bool&) {
+  return {op.first_class(),   op.best_class(), op.score_threshold(),
+          op.iou_threshold(), op.candidates(), op.keep()};
+}
+
 Tile unpack(const wire::Tile&, bool&) {
   return {};
+}
+
+Offset<wire::GatherElements> pack(Builder& b, const GatherElements& op) {
+  return wire::CreateGatherElements(b, op.axis);
+}
+GatherElements unpack(const wire::GatherElements& op, bool&) {
+  return {op.axis()};
+}
+
+Offset<wire::GatherNd> pack(Builder& b, const GatherNd& op) {
+  return wire::CreateGatherNd(b, op.batch);
+}
+GatherNd unpack(const wire::GatherNd& op, bool&) {
+  return {op.batch()};
+}
+
+Offset<wire::Scatter> pack(Builder& b, const Scatter& op) {
+  return wire::CreateScatter(b, ScatterKinds::pack(op.kind), ScatterReductions::pack(op.reduction),
+                             op.axis);
+}
+Scatter unpack(const wire::Scatter& op, bool& valid) {
+  return {ScatterKinds::unpack(op.kind(), valid), ScatterReductions::unpack(op.reduction(), valid),
+          op.axis()};
+}
+
+Offset<wire::CumSum> pack(Builder& b, const CumSum& op) {
+  return wire::CreateCumSum(b, op.axis, op.exclusive, op.reverse);
+}
+CumSum unpack(const wire::CumSum& op, bool&) {
+  return {op.axis(), op.exclusive(), op.reverse()};
+}
+
+Offset<wire::NonZero> pack(Builder& b, const NonZero&) {
+  return wire::CreateNonZero(b);
+}
+NonZero unpack(const wire::NonZero&, bool&) {
+  return {};
+}
+
+Offset<wire::NonMaxSuppression> pack(Builder& b, const NonMaxSuppression& op) {
+  return wire::CreateNonMaxSuppression(b, op.center);
+}
+NonMaxSuppression unpack(const wire::NonMaxSuppression& op, bool&) {
+  return {op.center()};
+}
+
+Offset<wire::GridSample> pack(Builder& b, const GridSample& op) {
+  return wire::CreateGridSample(b, GridSampleKinds::pack(op.kind),
+                                GridSamplePaddings::pack(op.padding), op.align_corners);
+}
+GridSample unpack(const wire::GridSample& op, bool& valid) {
+  return {GridSampleKinds::unpack(op.kind(), valid),
+          GridSamplePaddings::unpack(op.padding(), valid), op.align_corners()};
+}
+
+Offset<wire::Resize> pack(Builder& b, const Resize& op) {
+  const auto axes = pack(b, op.axes), size = pack(b, op.size);
+  const auto scale = pack(b, op.scale), begin = pack(b, op.begin), end = pack(b, op.end);
+  return wire::CreateResize(
+      b, AxisResizeKinds::pack(op.kind), AxisResizeCoordinates::pack(op.coordinates),
+      ResizeNearests::pack(op.nearest), ResizeFroms::pack(op.from), ResizeAspects::pack(op.aspect),
+      axes, size, scale, begin, end, op.cubic, op.exclude_outside, op.antialias, op.extrapolation);
+}
+Resize unpack(const wire::Resize& op, bool& valid) {
+  return {AxisResizeKinds::unpack(op.kind(), valid),
+          AxisResizeCoordinates::unpack(op.coordinates(), valid),
+          ResizeNearests::unpack(op.nearest(), valid),
+          ResizeFroms::unpack(op.from(), valid),
+          ResizeAspects::unpack(op.aspect(), valid),
+          unpack(op.axes(), valid),
+          unpack(op.size(), valid),
+          unpack(op.scale(), valid),
+          unpack(op.begin(), valid),
+          unpack(op.end(), valid),
+          op.cubic(),
+          op.exclude_outside(),
+          op.antialias(),
+          op.extrapolation()};
+}
+
+Offset<wire::Recurrent> pack(Builder& b, const Recurrent& op) {
+  std::vector<wire::Activation> activations;
+  for (const Unary& f : op.activations)
+    activations.emplace_back(UnaryKinds::pack(f.kind), f.alpha, f.beta);
+  return wire::CreateRecurrent(b, RecurrentCells::pack(op.cell),
+                               RecurrentDirections::pack(op.direction), op.linear_before_reset,
+                               op.couple_input_forget, op.clip, op.cell_clip, op.output_clip,
+                               b.CreateVectorOfStructs(activations));
+}
+Recurrent unpack(const wire::Recurrent& op, bool& valid) {
+  Recurrent recurrent{RecurrentCells::unpack(op.cell(), valid),
+                      RecurrentDirections::unpack(op.direction(), valid),
+                      op.linear_before_reset(),
+                      op.couple_input_forget(),
+                      op.clip(),
+                      op.cell_clip(),
+                      op.output_clip(),
+                      {}};
+  if (op.activations() == nullptr) return recurrent;
+  if (op.activations()->size() > kMaxRank)
+    valid = false;  // as above: LSTM in both directions has 6
+  for (size_t i = 0; valid && i < op.activations()->size(); ++i) {
+    const wire::Activation& f = *op.activations()->Get(static_cast<flatbuffers::uoffset_t>(i));
+    recurrent.activations.push_back({UnaryKinds::unpack(f.kind(), valid), f.alpha(), f.beta()});
+  }
+  return recurrent;
+}
+
+Offset<wire::TopK> pack(Builder& b, const TopK& op) {
+  return wire::CreateTopK(b, op.axis, op.k, op.largest);
+}
+TopK unpack(const wire::TopK& op, bool&) {
+  return {op.axis(), op.k(), op.largest()};
 }
 
 template <typename Table>

@@ -72,6 +72,7 @@ class Reader {
     }
     FIRN_ASSIGN(graph.inputs, ids(wire->inputs()));
     FIRN_ASSIGN(graph.outputs, ids(wire->outputs()));
+    graph.states = wire->states();
     FIRN_TRY(check(graph));
     return graph;
   }

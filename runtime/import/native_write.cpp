@@ -71,7 +71,8 @@ class Writer {
     const auto inputs = pack(graph_.inputs);
     const auto outputs = pack(graph_.outputs);
     wire::FinishGraphBuffer(
-        builder_, wire::CreateGraph(builder_, producer, all_values, all_nodes, inputs, outputs));
+        builder_, wire::CreateGraph(builder_, producer, all_values, all_nodes, inputs, outputs,
+                                    static_cast<uint32_t>(graph_.states)));
   }
 
   Offset<wire::Value> pack(const Value& value) {

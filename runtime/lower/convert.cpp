@@ -144,7 +144,7 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
   } else if (is_8_bit(x) && is_8_bit(y)) {
     steps.push_back(table_step(context, node, node.in[0], requantize_table(x, y)));
   } else {
-    return false;
+    return lower_convert_plain(context, node, steps);
   }
   return true;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise operators: int8 by addition, product or table, fp32 on XNNPACK.
+// Elementwise operators: int8 by addition, product or table, fp32 on XNNPACK where it has them.
 #include <optional>
 
 #include "kernels/xnn.h"
@@ -66,14 +66,29 @@ std::vector<size_t> dims_of(const Value& v) {
   return {v.shape.dims().begin(), v.shape.dims().end()};
 }
 
+// x^2, as exporters write the squares of a variance.
+bool is_square(const LowerContext& context, const Node& node, const Binary& op) {
+  const Value &x = context.value(node.in[0]), &power = context.value(node.in[1]);
+  return op.kind == Binary::Kind::pow && op.clamp.none() && power.constant != nullptr &&
+         power.type == DType::f32 && power.shape.elements() == 1 && power.as<float>()[0] == 2 &&
+         x.shape == context.value(node.out[0]).shape;
+}
+
 Lowered lower_binary_f32(const LowerContext& context, const Node& node, const Binary& op,
                          std::vector<LoweredStep>& steps) {
   const ValueId a = node.in[0], b = node.in[1], y = node.out[0];
+  if (is_square(context, node, op))
+    return push_xnn(context, node,
+                    XnnOp::unary(XnnOp::Unary::square, context.value(a).shape.elements(), 0,
+                                 {op.clamp.lo, op.clamp.hi}, context.pool),
+                    {a}, steps);
   const auto kind = xnn_kind(op.kind);
-  if (!kind.has_value() || context.value(y).type != DType::f32) return false;
+  if (!kind.has_value() || context.value(y).type != DType::f32)
+    return lower_binary_plain(context, node, op, steps);
   auto xnn = XnnOp::binary(*kind, dims_of(context.value(a)), dims_of(context.value(b)),
                            dims_of(context.value(y)), {op.clamp.lo, op.clamp.hi}, context.pool);
-  return push_xnn(context, node, std::move(xnn), {a, b}, steps);
+  if (push_xnn(context, node, std::move(xnn), {a, b}, steps)) return true;
+  return lower_binary_plain(context, node, op, steps);
 }
 
 // How the second operand of an int8 operator meets the first.
@@ -199,7 +214,8 @@ Lowered lower_unary(const LowerContext& context, const Node& node, const Unary& 
     return true;
   }
   const auto kind = xnn_kind(op);
-  if (in.type != DType::f32 || !kind.has_value()) return false;
+  if (in.type != DType::f32 || !kind.has_value())
+    return lower_unary_plain(context, node, op, steps);
   auto xnn = XnnOp::unary(*kind, in.shape.elements(), op.alpha, {op.alpha, op.beta}, context.pool);
   return push_xnn(context, node, std::move(xnn), {x}, steps);
 }

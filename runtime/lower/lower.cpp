@@ -10,10 +10,6 @@
 namespace firn {
 namespace {
 
-bool same_quant(const Value& a, const Value& b) {
-  return a.type == b.type && a.quant == b.quant;
-}
-
 bool per_tensor_i8(const Value& v) {
   return v.type == DType::i8 && v.quant && v.quant->per_tensor();
 }
@@ -32,7 +28,7 @@ bool concat_in_place(const Graph& graph, const Uses& uses, const Node& node, con
     const int producer = uses.producer_of(in);
     return producer >= 0 && writes_strided(graph, graph.nodes[static_cast<size_t>(producer)]) &&
            uses.consumers_of(in).size() == 1 && !graph.is_output(in) &&
-           same_quant(graph.value(in), out);
+           same_encoding(graph.value(in), out);
   });
 }
 
@@ -44,22 +40,8 @@ bool has_weights(const Op& op) {
 bool moves_no_bytes(const Graph& graph, const Node& node) {
   const bool view = std::holds_alternative<Reshape>(node.op) ||
                     (std::holds_alternative<Convert>(node.op) &&
-                     same_quant(graph.value(node.in[0]), graph.value(node.out[0])));
+                     same_encoding(graph.value(node.in[0]), graph.value(node.out[0])));
   return view && graph.value(node.in[0]).type == graph.value(node.out[0]).type;
-}
-
-// What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
-// one scale. Weights are their layers' to look at.
-bool kernels_take(const Graph& graph, const Node& node) {
-  const auto fits = [&](ValueId id) {
-    if (id == ValueId::none) return true;
-    const Value& v = graph.value(id);
-    const bool weights = has_weights(node.op) && id == node.in[1];
-    const size_t elements = v.shape.elements();
-    return elements > 0 && elements <= INT32_MAX &&
-           (v.type != DType::i8 || weights || per_tensor_i8(v));
-  };
-  return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
 }
 
 // Overloads for the operators that have kernels.
@@ -73,6 +55,7 @@ struct Lowering {
     return lower_conv_transpose(context, node, op, steps);
   }
   Lowered operator()(const Dense& op) { return lower_dense(context, node, op, steps); }
+  Lowered operator()(const MatMul& op) { return lower_matmul(context, node, op, steps); }
   Lowered operator()(const Binary& op) { return lower_binary(context, node, op, steps); }
   Lowered operator()(const Unary& op) { return lower_unary(context, node, op, steps); }
   Lowered operator()(const Pool2d& op) { return lower_pool(context, node, op, steps); }
@@ -84,6 +67,22 @@ struct Lowering {
   Lowered operator()(const Transpose& op) { return lower_transpose(context, node, op, steps); }
   Lowered operator()(const Slice& op) { return lower_slice(context, node, op, steps); }
   Lowered operator()(const Pad& op) { return lower_pad(context, node, op, steps); }
+  Lowered operator()(const Where& op) { return lower_where(context, node, op, steps); }
+  Lowered operator()(const PRelu& op) { return lower_prelu(context, node, op, steps); }
+  Lowered operator()(const ArgMax& op) { return lower_arg_max(context, node, op, steps); }
+  Lowered operator()(const InstanceNorm& op) {
+    return lower_instance_norm(context, node, op, steps);
+  }
+  Lowered operator()(const LocalResponseNorm& op) {
+    return lower_response_norm(context, node, op, steps);
+  }
+  Lowered operator()(const Gather& op) { return lower_gather(context, node, op, steps); }
+  Lowered operator()(const Expand& op) { return lower_expand(context, node, op, steps); }
+  Lowered operator()(const Tile& op) { return lower_tile(context, node, op, steps); }
+  Lowered operator()(const DepthToSpace& op) {
+    return lower_depth_to_space(context, node, op, steps);
+  }
+  Lowered operator()(const Recurrent& op) { return lower_recurrent(context, node, op, steps); }
   // On the reference: not on any hot path of the networks firn is for.
   template <typename Other>
   Lowered operator()(const Other&) {
@@ -93,14 +92,25 @@ struct Lowering {
 
 }  // namespace
 
+bool kernels_take(const Graph& graph, const Node& node) {
+  const auto fits = [&](ValueId id) {
+    if (id == ValueId::none) return true;
+    const Value& v = graph.value(id);
+    const bool weights = (has_weights(node.op) && id == node.in[1]) ||
+                         (std::holds_alternative<Recurrent>(node.op) && graph.is_constant(id));
+    const size_t elements = v.shape.elements();
+    return elements > 0 && elements <= INT32_MAX &&
+           (v.type != DType::i8 || weights || per_tensor_i8(v));
+  };
+  return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
+}
+
 bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
-  const auto is_zero = [](int32_t z) { return z == 0; };
   return per_tensor_i8(graph.value(node.in[0])) && w.constant != nullptr && w.type == DType::i8 &&
          w.quant && w.quant->block == 0 && w.quant->axis <= 0 &&
-         std::ranges::all_of(w.quant->zero, is_zero) &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
          (y.type == DType::f32 || per_tensor_i8(y));

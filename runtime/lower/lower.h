@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/gemm_s8.h"
+#include "kernels/vec_f32.h"
 #include "kernels/vec_s8.h"
 #include "kernels/xnn.h"
 #include "runtime/program.h"
@@ -27,6 +28,7 @@ struct LowerContext {
   // Elements between the pixels of an NHWC value.
   int32_t pixel_stride(ValueId id) const;
   const kernels::VecS8& vec() const { return kernels::pick(kernels::vec_s8_table(), isa); }
+  const kernels::VecF32& vec_f32() const { return kernels::pick(kernels::vec_f32_table(), isa); }
 };
 
 // Views and in-place concatenations, found before anything is lowered: per value where it lies.
@@ -36,8 +38,22 @@ std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
 Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps);
 
 // Whether a Conv2d or Dense is one that the int8 kernels compute: constant weights with a scale per
-// channel, or one, and no zero points; int32 bias; the rest of one scale, or a float output.
+// channel, or one; int32 bias; the rest of one scale, or a float output.
 bool is_int8_layer(const Graph& graph, const Node& node);
+
+// What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
+// one scale. Weights are their layers' to look at.
+bool kernels_take(const Graph& graph, const Node& node);
+
+// Numbers of a type that stand for themselves.
+inline bool is_plain(const Value& value, DType type) {
+  return value.type == type && !value.quant.has_value();
+}
+
+// Whether elements move from one to the other as they are.
+inline bool same_encoding(const Value& a, const Value& b) {
+  return a.type == b.type && a.quant == b.quant;
+}
 
 // A step from a function of a Frame.
 template <typename F>
@@ -59,11 +75,46 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+// Weights that are no constants.
+Lowered lower_dense_of_values(const LowerContext&, const Node&, const Dense&,
+                              std::vector<LoweredStep>&);
+Lowered lower_matmul(const LowerContext&, const Node&, const MatMul&, std::vector<LoweredStep>&);
+// Whether the node is a Transpose that only matrix products read, which do without it.
+bool folds_into_products(const LowerContext& context, const Node& node);
 Lowered lower_conv_transpose(const LowerContext&, const Node&, const ConvTranspose2d&,
                              std::vector<LoweredStep>&);
 Lowered lower_binary(const LowerContext&, const Node&, const Binary&, std::vector<LoweredStep>&);
 Lowered lower_unary(const LowerContext&, const Node&, const Unary&, std::vector<LoweredStep>&);
+// What neither int8 kernels nor XNNPACK take.
+Lowered lower_binary_plain(const LowerContext&, const Node&, const Binary&,
+                           std::vector<LoweredStep>&);
+Lowered lower_unary_plain(const LowerContext&, const Node&, const Unary&,
+                          std::vector<LoweredStep>&);
+Lowered lower_where(const LowerContext&, const Node&, const Where&, std::vector<LoweredStep>&);
+Lowered lower_prelu(const LowerContext&, const Node&, const PRelu&, std::vector<LoweredStep>&);
+Lowered lower_arg_max(const LowerContext&, const Node&, const ArgMax&, std::vector<LoweredStep>&);
+Lowered lower_instance_norm(const LowerContext&, const Node&, const InstanceNorm&,
+                            std::vector<LoweredStep>&);
+Lowered lower_response_norm(const LowerContext&, const Node&, const LocalResponseNorm&,
+                            std::vector<LoweredStep>&);
+Lowered lower_gather(const LowerContext&, const Node&, const Gather&, std::vector<LoweredStep>&);
+Lowered lower_expand(const LowerContext&, const Node&, const Expand&, std::vector<LoweredStep>&);
+Lowered lower_tile(const LowerContext&, const Node&, const Tile&, std::vector<LoweredStep>&);
+Lowered lower_depth_to_space(const LowerContext&, const Node&, const DepthToSpace&,
+                             std::vector<LoweredStep>&);
 Lowered lower_pool(const LowerContext&, const Node&, const Pool2d&, std::vector<LoweredStep>&);
+// Pools in float that XNNPACK does not take.
+Lowered lower_pool_plain(const LowerContext&, const Node&, const Pool2d&,
+                         std::vector<LoweredStep>&);
+Lowered lower_reduce_plain(const LowerContext&, const Node&, const Reduce&,
+                           std::vector<LoweredStep>&);
+Lowered lower_softmax_plain(const LowerContext&, const Node&, const Softmax&,
+                            std::vector<LoweredStep>&);
+Lowered lower_resize_nearest(const LowerContext&, const Node&, const Resize2d&,
+                             std::vector<LoweredStep>&);
+Lowered lower_resize_bilinear(const LowerContext&, const Node&, const Resize2d&,
+                              std::vector<LoweredStep>&);
+Lowered lower_convert_plain(const LowerContext&, const Node&, std::vector<LoweredStep>&);
 Lowered lower_reduce(const LowerContext&, const Node&, const Reduce&, std::vector<LoweredStep>&);
 Lowered lower_softmax(const LowerContext&, const Node&, const Softmax&, std::vector<LoweredStep>&);
 Lowered lower_resize(const LowerContext&, const Node&, const Resize2d&, std::vector<LoweredStep>&);
@@ -75,6 +126,8 @@ Lowered lower_transpose(const LowerContext&, const Node&, const Transpose&,
                         std::vector<LoweredStep>&);
 Lowered lower_slice(const LowerContext&, const Node&, const Slice&, std::vector<LoweredStep>&);
 Lowered lower_pad(const LowerContext&, const Node&, const Pad&, std::vector<LoweredStep>&);
+Lowered lower_recurrent(const LowerContext&, const Node&, const Recurrent&,
+                        std::vector<LoweredStep>&);
 Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
 
 // Appends a step that XNNPACK computes from the values `reads` (one or two); false where `op` is

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators that only move elements, of any type: concatenation, transpose, slice, constant pad.
-#include <cmath>
-#include <cstring>
+// Operators that only move elements, of any type, and are one strided copy or several.
 #include <optional>
 
 #include "runtime/lower/lower.h"
@@ -10,10 +8,6 @@
 namespace firn {
 namespace {
 
-bool same_encoding(const Value& a, const Value& b) {
-  return a.type == b.type && a.quant == b.quant;
-}
-
 // A step of one copy from node.in[0] to node.out[0].
 LoweredStep copy_step(const LowerContext& context, const Node& node, const StridedCopy& copy) {
   const ValueId x = node.in[0], y = node.out[0];
@@ -21,7 +15,7 @@ LoweredStep copy_step(const LowerContext& context, const Node& node, const Strid
   const size_t bytes = dtype_bytes(context.value(x).type);
   LoweredStep lowered =
       describe_step(context, node, make_step([=](const Frame& frame) -> Status {
-                      run(plan, bytes, frame.at<const void>(x), frame.at<void>(y));
+                      run(plan, bytes, frame.at<const void>(x), frame.at<void>(y), frame.pool);
                       return {};
                     }),
                     "copy");
@@ -74,7 +68,7 @@ Lowered lower_concat(const LowerContext& context, const Node& node, const Concat
   LoweredStep lowered = describe_step(
       context, node, make_step([=, parts = std::move(parts)](const Frame& frame) -> Status {
         for (const Part& part : parts) {
-          run(part.copy, bytes, frame.at<const void>(part.from), frame.at<void>(y));
+          run(part.copy, bytes, frame.at<const void>(part.from), frame.at<void>(y), frame.pool);
           if (!part.table.has_value()) continue;
           auto* to = frame.at<int8_t>(y) + part.copy.to_offset;
           const bool one = part.copy.rank < 2;
@@ -97,6 +91,7 @@ Lowered lower_transpose(const LowerContext& context, const Node& node, const Tra
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
   if (!same_encoding(x, y)) return false;
+  if (folds_into_products(context, node)) return true;
   const int producer = context.uses.producer_of(node.in[0]);
   if (producer >= 0) {
     const Node& convert = context.graph.nodes[static_cast<size_t>(producer)];
@@ -136,49 +131,35 @@ Lowered lower_slice(const LowerContext& context, const Node& node, const Slice& 
   return true;
 }
 
-Lowered lower_pad(const LowerContext& context, const Node& node, const Pad& op,
-                  std::vector<LoweredStep>& steps) {
-  const ValueId in = node.in[0], out = node.out[0];
-  const Value& x = context.value(in);
-  const Value& y = context.value(out);
-  if (op.mode != Pad::Mode::constant || !same_encoding(x, y)) return false;
-  std::array<std::byte, 4> fill{};
-  if (x.type == DType::f32) {
-    std::memcpy(fill.data(), &op.value, sizeof op.value);
-  } else if (x.type == DType::i8 && y.quant.has_value()) {
-    const Table8 table = make_table(*y.quant, *y.quant, [&](double) { return op.value; });
-    std::memset(fill.data(), table.entry[0], fill.size());
-  } else {
-    return false;
-  }
-  const auto from = dense_strides(x.shape);
+Lowered lower_expand(const LowerContext& context, const Node& node, const Expand&,
+                     std::vector<LoweredStep>& steps) {
+  const Value& x = context.value(node.in[0]);
+  const Value& y = context.value(node.out[0]);
+  if (!same_encoding(x, y)) return false;
   StridedCopy copy;
   copy.rank = y.shape.rank;
-  copy.from_stride = from;
+  copy.from_stride = broadcast_strides(x.shape, y.shape);
   copy.to_stride = dense_strides(y.shape);
-  for (size_t i = 0; i < static_cast<size_t>(copy.rank); ++i) {
-    const int64_t crop_before = std::max(0, -op.before[i]), crop_after = std::max(0, -op.after[i]);
-    copy.extent[i] = std::max<int64_t>(0, x.shape[static_cast<int>(i)] - crop_before - crop_after);
-    copy.from_offset += crop_before * from[i];
-    copy.to_offset += std::max(0, op.before[i]) * copy.to_stride[i];
-  }
-  const StridedCopy plan = simplified(copy);
-  const size_t bytes = dtype_bytes(x.type), n = y.shape.elements();
-  LoweredStep lowered =
-      describe_step(context, node, make_step([=](const Frame& frame) -> Status {
-                      if (bytes == 1) {
-                        std::memset(frame.at<void>(out), static_cast<int>(fill[0]), n);
-                      } else {
-                        float value = 0;
-                        std::memcpy(&value, fill.data(), sizeof value);
-                        std::fill_n(frame.at<float>(out), n, value);
-                      }
-                      run(plan, bytes, frame.at<const void>(in), frame.at<void>(out));
-                      return {};
-                    }),
-                    "copy");
-  lowered.exact_reads = true;
-  steps.push_back(std::move(lowered));
+  for (int i = 0; i < copy.rank; ++i) copy.extent[static_cast<size_t>(i)] = y.shape[i];
+  steps.push_back(copy_step(context, node, copy));
+  return true;
+}
+
+// Rows, block rows, columns, block columns and channels of the output, each found in the input.
+Lowered lower_depth_to_space(const LowerContext& context, const Node& node, const DepthToSpace& op,
+                             std::vector<LoweredStep>& steps) {
+  const Value& x = context.value(node.in[0]);
+  const Value& y = context.value(node.out[0]);
+  if (!same_encoding(x, y)) return false;
+  const Strides from = dense_strides(x.shape), to = dense_strides(y.shape);
+  const int64_t block = op.block, channels = y.shape[3];
+  const int64_t cell = op.crd ? 1 : channels;  // from one position in the block to the next
+  StridedCopy copy;
+  copy.rank = 6;
+  copy.extent = {x.shape[0], x.shape[1], block, x.shape[2], block, channels};
+  copy.from_stride = {from[0], from[1], block * cell, from[2], cell, op.crd ? block * block : 1};
+  copy.to_stride = {to[0], block * to[1], to[1], block * to[2], to[2], 1};
+  steps.push_back(copy_step(context, node, copy));
   return true;
 }
 

@@ -59,14 +59,19 @@ Lowered lower_pool(const LowerContext& context, const Node& node, const Pool2d& 
     return lower_pool_s8(context, node, op, steps);
   const kernels::ConvShape s = pool_shape(context, op.window, x, y);
   const auto [bottom, right] = pad_bottom_right(s);
-  if (op.kind == Pool2d::Kind::max)
-    return push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool), {node.in[0]},
-                    steps);
+  if (op.kind == Pool2d::Kind::max) {
+    if (push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool), {node.in[0]},
+                 steps))
+      return true;
+    return lower_pool_plain(context, node, op, steps);
+  }
   const bool padded = s.pad_top != 0 || s.pad_left != 0 || bottom != 0 || right != 0;
   const bool dilated = s.dilation_h != 1 || s.dilation_w != 1;
-  if ((padded && op.count_pad) || dilated) return false;
-  return push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool), {node.in[0]},
-                  steps);
+  if (!(padded && op.count_pad) && !dilated &&
+      push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool), {node.in[0]},
+               steps))
+    return true;
+  return lower_pool_plain(context, node, op, steps);
 }
 
 Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce& op,
@@ -75,7 +80,7 @@ Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce
   const Value& in = context.value(x);
   const Value& out = context.value(y);
   if (op.kind != Reduce::Kind::mean || in.shape.rank != 4 || op.axes != std::vector<int32_t>{1, 2})
-    return false;
+    return lower_reduce_plain(context, node, op, steps);
   const auto batch = static_cast<size_t>(in.shape[0]);
   const auto pixels = static_cast<size_t>(in.shape[1]) * static_cast<size_t>(in.shape[2]);
   const auto c = static_cast<size_t>(in.shape[3]);
@@ -104,7 +109,7 @@ Lowered lower_softmax(const LowerContext& context, const Node& node, const Softm
   const Value& x = context.value(node.in[0]);
   const int32_t rank = x.shape.rank;
   if (op.log || x.type != DType::f32 || rank == 0 || (op.axis != rank - 1 && op.axis != -1))
-    return false;
+    return lower_softmax_plain(context, node, op, steps);
   const auto c = static_cast<size_t>(x.shape[rank - 1]);
   return push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool),
                   {node.in[0]}, steps);
@@ -112,22 +117,27 @@ Lowered lower_softmax(const LowerContext& context, const Node& node, const Softm
 
 Lowered lower_resize(const LowerContext& context, const Node& node, const Resize2d& op,
                      std::vector<LoweredStep>& steps) {
+  if (op.kind == Resize2d::Kind::nearest) return lower_resize_nearest(context, node, op, steps);
   const ValueId x = node.in[0], y = node.out[0];
-  if (op.kind != Resize2d::Kind::bilinear || context.value(x).type != DType::f32) return false;
-  const bool corners = op.coordinates == Resize2d::Coordinates::align_corners;
-  if (!corners && op.coordinates != Resize2d::Coordinates::half_pixel) return false;
   // XNNPACK takes the ratio of the sizes; a given scale may differ from it.
   const Shape& in = context.value(x).shape;
   const Shape& out = context.value(y).shape;
+  bool plain = false;
   for (int i = 0; i < 2; ++i)
-    if (op.size[static_cast<size_t>(i)] == 0 &&
-        static_cast<float>(in[i + 1]) * op.scale[static_cast<size_t>(i)] !=
-            static_cast<float>(out[i + 1]))
-      return false;
-  return push_xnn(
-      context, node,
-      XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y), corners, context.pool), {x},
-      steps);
+    plain = plain || (op.size[static_cast<size_t>(i)] == 0 &&
+                      static_cast<float>(in[i + 1]) * op.scale[static_cast<size_t>(i)] !=
+                          static_cast<float>(out[i + 1]));
+  const bool corners = op.coordinates == Resize2d::Coordinates::align_corners;
+  // It differs from half_pixel only where the output is one pixel.
+  const bool half =
+      op.coordinates == Resize2d::Coordinates::half_pixel ||
+      (op.coordinates == Resize2d::Coordinates::pytorch_half_pixel && out[1] > 1 && out[2] > 1);
+  if (!plain && (corners || half) &&
+      push_xnn(context, node,
+               XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y), corners, context.pool),
+               {x}, steps))
+    return true;
+  return lower_resize_bilinear(context, node, op, steps);
 }
 
 }  // namespace firn

@@ -88,9 +88,9 @@ StridedCopy simplified(const StridedCopy& copy) {
   return out;
 }
 
+namespace {
+
 void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* to) {
-  for (int i = 0; i < copy.rank; ++i)
-    if (copy.extent[static_cast<size_t>(i)] == 0) return;
   switch (element_bytes) {
     case 1:
       return copy_all<uint8_t>(copy, from, to);
@@ -101,6 +101,29 @@ void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* 
     default:
       return copy_all<uint64_t>(copy, from, to);
   }
+}
+
+}  // namespace
+
+void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* to,
+         kernels::Pool& pool) {
+  int64_t elements = 1;
+  for (int i = 0; i < copy.rank; ++i) elements *= copy.extent[static_cast<size_t>(i)];
+  if (elements == 0) return;
+  constexpr int64_t kGrain = int64_t{1} << 15;  // elements worth a wake-up
+  if (copy.rank == 0 || elements <= kGrain) return run(copy, element_bytes, from, to);
+  const int64_t row = elements / copy.extent[0];
+  // Whole tiles of a transposed plane.
+  const int64_t grain = ((kGrain + row - 1) / row + kTile - 1) / kTile * kTile;
+  pool.parallel_for(static_cast<size_t>(copy.extent[0]), static_cast<size_t>(grain),
+                    [&](size_t begin, size_t end) {
+                      const auto first = static_cast<int64_t>(begin);
+                      StridedCopy part = copy;
+                      part.extent[0] = static_cast<int64_t>(end) - first;
+                      part.from_offset += first * copy.from_stride[0];
+                      part.to_offset += first * copy.to_stride[0];
+                      run(part, element_bytes, from, to);
+                    });
 }
 
 }  // namespace firn

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies between two strided layouts: what transposes, slices, pads and concatenations are made of.
+// Copies between two strided layouts: what transposes, slices, expansions and
+// concatenations are made of.
 #ifndef FIRN_RUNTIME_LOWER_STRIDED_COPY_H_
 #define FIRN_RUNTIME_LOWER_STRIDED_COPY_H_
 
@@ -7,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/parallel.h"
 #include "runtime/geometry.h"
 
 namespace firn {
@@ -23,8 +25,9 @@ struct StridedCopy {
 // Drops dimensions of extent 1 and merges those that lie behind one another on both sides.
 StridedCopy simplified(const StridedCopy& copy);
 
-// Elements of 1, 2, 4 or 8 bytes. Reads and writes nothing else.
-void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* to);
+// Elements of 1, 2, 4 or 8 bytes. Reads and writes nothing else. Large ones are shared by threads.
+void run(const StridedCopy& copy, size_t element_bytes, const void* from, void* to,
+         kernels::Pool& pool);
 
 }  // namespace firn
 

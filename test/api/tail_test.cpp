@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks with shapes that follow from data: run, calibrated, frozen, saved like any other.
+// Networks with shapes that follow from data, or with states that runs keep: run, calibrated,
+// frozen, saved like any other.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -97,6 +98,45 @@ TEST_CASE("shapes that follow from data: calibrated, frozen and saved") {
   must(session.run(a.tensors(), before));
   must(again.run(b.tensors(), after));
   CHECK(copy(before["part"]) == copy(after["part"]));
+}
+
+TEST_CASE("states: kept from run to run where that is asked for, zero otherwise") {
+  GraphBuilder b(5);
+  const ValueId x = b.input("x", {2});
+  const ValueId state = b.input("sum", {2});
+  const ValueId next = b.binary("next", Binary::Kind::add, x, state);
+  b.output(b.unary("y", Unary::Kind::neg, next));
+  b.output(next);
+  b.graph.states = 1;
+  const Model model = must(make_model("test", b.graph));
+  REQUIRE(model.inputs().size() == 1);
+  REQUIRE(model.outputs().size() == 1);
+
+  const std::string path = std::string(FIRN_BINARY) + "/states.firn";
+  must(model.save(path));
+  const Model loaded = must(Model::load(path));
+  std::remove(path.c_str());
+  for (const Model& m : {model, loaded}) {
+    for (const bool keep : {false, true}) {
+      SessionOptions options;
+      options.keep_state = keep;
+      Session session = must(Session::create(m, options));
+      float data[2] = {1, 2};
+      Outputs outputs;
+      for (int i = 1; i <= 3; ++i) {
+        must(session.run({{"x", view(Shape{2}, data)}}, outputs));
+        const auto times = static_cast<float>(keep ? i : 1);
+        CHECK(copy(outputs["y"]) == std::vector<float>{-times, -2 * times});
+      }
+      session.reset();
+      must(session.run({{"x", view(Shape{2}, data)}}, outputs));
+      CHECK(copy(outputs["y"]) == std::vector<float>{-1, -2});
+    }
+  }
+
+  b.graph.value(state).shape = Shape{1};
+  CHECK(make_model("test", b.graph).status().message() ==
+        "state sum: the next is f32 2, expected f32 1");
 }
 
 TEST_CASE("data that make no shape are an error of that run") {

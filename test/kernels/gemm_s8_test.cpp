@@ -200,7 +200,7 @@ TEST_CASE("gemm_s8: the table begins with scalar and names what this CPU cannot 
   CHECK(gemm_s8_table()[0].isa == Isa::scalar);
   for (const GemmS8& variant : gemm_s8_table()) {
     CHECK(std::string(variant.name) == std::string("gemm_s8_") + isa_name(variant.isa));
-    if ((supported_isas() & bit(variant.isa)) == 0) MESSAGE("skipped: ", variant.name);
+    if ((supported_isas() & bit(variant.isa)) == 0) MESSAGE("skipped: " << variant.name);
   }
 }
 

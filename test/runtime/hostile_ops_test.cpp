@@ -6,6 +6,7 @@
 #include <climits>
 #include <random>
 
+#include "runtime/recurrent.h"
 #include "test/runtime/tiny_graph.h"
 
 using namespace firn;
@@ -140,6 +141,58 @@ class Random {
         return Squeeze{coin()};
       case 27:
         return Tile{};
+      case 28:
+        return GatherElements{number()};
+      case 29:
+        return GatherNd{number()};
+      case 30:
+        return Scatter{kind(Scatter::Kind::positions), kind(Scatter::Reduction::min), number()};
+      case 31:
+        return CumSum{number(), coin(), coin()};
+      case 32:
+        return NonZero{};
+      case 33:
+        return NonMaxSuppression{coin()};
+      case 34:
+        return GridSample{kind(GridSample::Kind::cubic), kind(GridSample::Padding::reflection),
+                          coin()};
+      case 35: {
+        const size_t axes = static_cast<size_t>(below(3));
+        const auto reals = [&] {
+          std::vector<float> list(coin() ? axes : 0);
+          for (float& x : list) x = real();
+          return list;
+        };
+        return Resize{.kind = kind(Resize::Kind::cubic),
+                      .coordinates = kind(Resize::Coordinates::crop),
+                      .nearest = kind(Resize2d::Nearest::ceil),
+                      .from = coin() ? Resize::From::attributes : kind(Resize::From::scales),
+                      .aspect = kind(Resize::Aspect::not_smaller),
+                      .axes = numbers(static_cast<int>(axes)),
+                      .size = numbers(static_cast<int>(axes)),
+                      .scale = reals(),
+                      .begin = reals(),
+                      .end = reals(),
+                      .cubic = real(),
+                      .exclude_outside = coin(),
+                      .antialias = coin(),
+                      .extrapolation = real()};
+      }
+      case 36: {
+        Recurrent op{kind(Recurrent::Cell::rnn),
+                     kind(Recurrent::Direction::both),
+                     coin(),
+                     coin(),
+                     real(),
+                     real(),
+                     real(),
+                     {}};
+        for (int i = coin() ? 0 : below(7); i > 0; --i)
+          op.activations.push_back({kind(Unary::Kind::is_nan), real(), real()});
+        return op;
+      }
+      case 37:
+        return TopK{number(), number(), coin()};
       default:
         return Convert{kind(DType::boolean)};
     }
@@ -172,6 +225,49 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
   if (std::holds_alternative<Tile>(op))
     in = {in[0], longs({x.rank}, std::vector<int64_t>(x.rank, random.below(4)))};
   if (std::holds_alternative<Squeeze>(op)) in = {in[0], longs({1}, {random.below(5) - 2})};
+  const auto small = [&](const Shape& shape) {
+    std::vector<int64_t> list(shape.elements());
+    for (int64_t& i : list) i = random.below(4) - 2;
+    return longs(shape, list);
+  };
+  if (std::holds_alternative<GatherElements>(op)) in = {in[0], small(x)};
+  if (std::holds_alternative<GatherNd>(op)) in = {in[0], small({random.below(3), 1})};
+  if (const auto* scatter = std::get_if<Scatter>(&op)) {
+    if (scatter->kind == Scatter::Kind::elements) in = {in[0], small(x), in[0]};
+    if (scatter->kind == Scatter::Kind::positions) in = {in[0], small({0, x.rank}), in[0]};
+    if (scatter->kind == Scatter::Kind::positions) in[2].shape = {0};
+  }
+  const auto reals = [&](const Shape& shape) {
+    std::vector<float> list(shape.elements());
+    for (float& v : list) v = random.real();
+    return floats(shape, list);
+  };
+  if (const auto* cell = std::get_if<Recurrent>(&op)) {
+    const int32_t directions = cell->direction == Recurrent::Direction::both ? 2 : 1;
+    const int32_t gates = static_cast<int32_t>(gate_count(cell->cell));
+    const Value none{.name = "", .type = DType::f32, .shape = {}, .quant = {}, .constant = {}};
+    in = {reals({3, 2, 4}), reals({directions, gates * 5, 4}), reals({directions, gates * 5, 5}),
+          random.coin() ? none : reals({directions, 2 * gates * 5}),
+          ints({2}, {random.number(), random.number()})};
+  }
+  if (std::holds_alternative<NonMaxSuppression>(op)) {
+    in = {reals({2, 5, 4}), reals({2, 3, 5}), longs({}, {random.number()}),
+          floats({1}, {random.real()}), floats({}, {random.real()})};
+  }
+  if (std::holds_alternative<GridSample>(op)) {
+    Shape grid = random.shape(4);
+    grid[0] = x.rank == 4 ? x[0] : 1;
+    grid[3] = 2;
+    in = {in[0], reals(grid)};
+  }
+  if (const auto* resize = std::get_if<Resize>(&op)) {
+    in = {in[0]};
+    if (resize->from == Resize::From::scales) in.push_back(floats({2}, {random.real(), 1.5f}));
+    if (resize->from == Resize::From::sizes) in.push_back(longs({1}, {random.number()}));
+  }
+  if (std::holds_alternative<NonZero>(op)) in = {in[0]};
+  if (std::holds_alternative<TopK>(op)) in = {in[0]};
+  if (std::holds_alternative<CumSum>(op) && random.coin()) in = {in[0]};
   if (std::holds_alternative<Range>(op))
     in = {longs({}, {random.number()}), longs({}, {random.number()}), longs({}, {random.number()})};
 }

@@ -59,6 +59,13 @@ inline std::vector<Op> unusual_ops() {
       ArgMax{3, false, true},
       Squeeze{true},
       Tile{},
+      GatherElements{-3},
+      GatherNd{2},
+      CumSum{-2, true, true},
+      NonZero{},
+      NonMaxSuppression{true},
+      TopK{1, 7, false},
+      DetectionOutput{1, true, 0.25f, 0.75f, 300, 100},
   };
   add_each(ops, Binary::Kind::bitwise_xor, [&](auto k) { return Binary{k, relu6}; });
   add_each(ops, Unary::Kind::is_nan, [&](auto k) { return Unary{k, -kInf, 1e-38f}; });
@@ -72,6 +79,45 @@ inline std::vector<Op> unusual_ops() {
   });
   add_each(ops, Resize2d::Nearest::ceil, [](auto k) {
     return Resize2d{Resize2d::Kind::nearest, Resize2d::Coordinates::asymmetric, k, {0, 0}, {2, 2}};
+  });
+  const std::vector<Unary> activations{{Unary::Kind::hard_sigmoid, 0.25f, 0.5f},
+                                       {Unary::Kind::softsign, 0, 0}};
+  add_each(ops, Recurrent::Cell::rnn, [&](auto k) {
+    return Recurrent{k, Recurrent::Direction::reverse, true, true, 3, 4, 5, activations};
+  });
+  add_each(ops, Recurrent::Direction::both,
+           [&](auto k) { return Recurrent{.direction = k, .activations = activations}; });
+  add_each(ops, GridSample::Kind::cubic, [](auto k) {
+    return GridSample{k, GridSample::Padding::border, true};
+  });
+  add_each(ops, GridSample::Padding::reflection, [](auto k) {
+    return GridSample{GridSample::Kind::nearest, k, false};
+  });
+  const auto add_resizes = [&](auto last, auto set) {
+    add_each(ops, last, [&](auto k) {
+      Resize resize{.axes = {2, 1},
+                    .size = {5, 0},
+                    .scale = {0.5f, 3},
+                    .begin = {0, 0.25f},
+                    .end = {1, 0.75f},
+                    .cubic = -0.5f,
+                    .exclude_outside = true,
+                    .antialias = true,
+                    .extrapolation = -7};
+      set(resize, k);
+      return resize;
+    });
+  };
+  add_resizes(Resize::Kind::cubic, [](Resize& op, auto k) { op.kind = k; });
+  add_resizes(Resize::Coordinates::crop, [](Resize& op, auto k) { op.coordinates = k; });
+  add_resizes(Resize2d::Nearest::ceil, [](Resize& op, auto k) { op.nearest = k; });
+  add_resizes(Resize::From::scales, [](Resize& op, auto k) { op.from = k; });
+  add_resizes(Resize::Aspect::not_smaller, [](Resize& op, auto k) { op.aspect = k; });
+  add_each(ops, Scatter::Kind::positions, [](auto k) {
+    return Scatter{k, Scatter::Reduction::mul, 3};
+  });
+  add_each(ops, Scatter::Reduction::min, [](auto k) {
+    return Scatter{Scatter::Kind::elements, k, -1};
   });
   add_each(ops, DType::boolean, [](auto k) { return Fill{k, -0.0}; });
   add_each(ops, DType::boolean, [](auto k) { return Convert{k}; });

@@ -53,6 +53,13 @@ inline Value open(const std::string& name, const Shape& shape, DType type = DTyp
   return {name, type, shape, std::nullopt, nullptr};
 }
 
+// How many outputs a node with the operator has.
+inline size_t output_count(const Op& op) {
+  if (const auto* cell = std::get_if<Recurrent>(&op))
+    return cell->cell == Recurrent::Cell::lstm ? 3 : 2;
+  return std::holds_alternative<TopK>(op) ? 2 : 1;
+}
+
 // A graph of one node called "node" with inputs named a, b, c, ...; a value of name "" is left out.
 struct OneNode {
   Graph graph;
@@ -68,7 +75,9 @@ struct OneNode {
     }
     out = graph.add(std::move(result));
     node.out = {out};
-    graph.outputs = {out};
+    for (size_t i = 1; i < output_count(node.op); ++i)
+      node.out.push_back(graph.add(open("y" + std::to_string(i), {})));
+    graph.outputs = node.out;
     graph.add(std::move(node));
   }
   Status infer() { return firn::infer(graph, graph.nodes[0]); }
@@ -80,6 +89,15 @@ inline Result<Value> evaluate(Op op, const std::vector<Value>& in, Value result 
   OneNode one(std::move(op), in, std::move(result));
   if (Status status = fold_node(one.graph, one.graph.nodes[0]); !status.ok()) return status;
   return one.y();
+}
+
+// The same for all outputs of an operator that has several.
+inline Result<std::vector<Value>> evaluate_all(Op op, const std::vector<Value>& in) {
+  OneNode one(std::move(op), in);
+  if (Status status = fold_node(one.graph, one.graph.nodes[0]); !status.ok()) return status;
+  std::vector<Value> outputs;
+  for (const ValueId id : one.graph.outputs) outputs.push_back(one.graph.value(id));
+  return outputs;
 }
 
 // The elements of evaluate()'s result; fails the test where there is none.
