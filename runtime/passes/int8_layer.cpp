@@ -27,36 +27,14 @@ bool is_depthwise(const Rewrite& rewrite, const Node& node) {
          conv->groups == rewrite.shape(node.in[1])[0];
 }
 
-// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c] times
-// the input's.
+// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c]
+// times the input's.
 struct Channels {
   std::vector<int8_t> weights;
   std::vector<float> scale;
   std::vector<double> bias;  // empty where there is none
   size_t row() const { return weights.size() / scale.size(); }
 };
-
-// Nothing where the bias is not constant, or not one number for each channel.
-std::optional<std::vector<double>> real_bias(const Rewrite& rewrite, ValueId bias,
-                                             size_t channels) {
-  const ValueId source = dequantized_from(rewrite, bias);
-  const Value& value = rewrite.value(source != ValueId::none ? source : bias);
-  const bool integers = value.type == DType::i32 && value.quant && value.quant->axis <= 0 &&
-                        value.quant->block == 0;
-  if (value.constant == nullptr || value.shape.elements() != channels ||
-      (!integers && !is_plain(value)))
-    return std::nullopt;
-  std::vector<double> real;
-  for (size_t c = 0; c < channels; ++c) {
-    if (integers) {
-      const float scale = value.quant->scale[value.quant->per_tensor() ? 0 : c];
-      real.push_back(value.as<int32_t>()[c] * double{scale});
-    } else {
-      real.push_back(value.as<float>()[c]);
-    }
-  }
-  return real;
-}
 
 // Whether int32 holds all sums of channel c when its unit is `factor` times as large: 255 is an
 // input's largest distance to its zero point, and rounding may add half a step to each weight.
@@ -79,8 +57,8 @@ bool fit_channels(Channels& channels, float input_scale) {
     if (!channels.bias.empty()) channels.bias[c] /= unit;
     double factor = 1;
     constexpr double kMost = 1e60;
-    while (factor < kMost && !(std::isnormal(static_cast<float>(unit * factor)) &&
-                               sums_fit(channels, c, factor)))
+    while (factor < kMost &&
+           !(std::isnormal(static_cast<float>(unit * factor)) && sums_fit(channels, c, factor)))
       factor *= 2;
     const float scale = static_cast<float>(double{channels.scale[c]} * factor);
     if (factor >= kMost || !std::isnormal(scale)) return false;
@@ -116,8 +94,8 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   channels.scale = weights.quant->scale;
   channels.scale.resize(count, channels.scale[0]);
   if (node.in.size() > 2 && node.in[2] != ValueId::none) {
-    std::optional<std::vector<double>> bias = real_bias(rewrite, node.in[2], count);
-    if (!bias) {
+    std::optional<std::vector<double>> bias = constant_numbers(rewrite, node.in[2]);
+    if (!bias || bias->size() != count) {
       rewrite.note(n, "its bias is not constant");
       return false;
     }
@@ -134,8 +112,7 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   const std::vector<int32_t> zeros(count);
   const Value stated = rewrite.value(w);
   if (!std::ranges::equal(channels.weights, stated.as<int8_t>())) {
-    FIRN_ASSIGN(in[1],
-                rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
+    FIRN_ASSIGN(in[1], rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
     rewrite.graph().value(in[1]).quant = Quant{0, 8, 0, channels.scale, zeros};
   }
   if (!channels.bias.empty()) {

@@ -28,6 +28,7 @@ namespace firn {
   X(pools_to_means)         \
   X(fuse_activations)       \
   X(fold_affine_after)      \
+  X(fold_affine_quantized)  \
   X(fold_affine_before)     \
   X(fuse_pad)               \
   X(fuse_clamp)             \

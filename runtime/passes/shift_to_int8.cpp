@@ -25,8 +25,11 @@ bool is_shift(const Rewrite& rewrite, const Node& node) {
   if (!std::holds_alternative<Convert>(node.op)) return false;
   const Value& from = rewrite.value(node.in[0]);
   const Value& to = rewrite.value(node.out[0]);
-  if (is_uint8(from)) return to.type == DType::i8 && to.quant == as_int8(*from.quant);
-  return is_uint8(to) && from.type == DType::i8 && from.quant == as_int8(*to.quant);
+  if (is_uint8(from))
+    return rewrite.producer(node.in[0]) < 0 && to.type == DType::i8 &&
+           to.quant == as_int8(*from.quant);
+  return is_uint8(to) && rewrite.graph().is_output(node.out[0]) && from.type == DType::i8 &&
+         from.quant == as_int8(*to.quant);
 }
 
 Result<ValueId> shifted(Rewrite& rewrite, ValueId id) {

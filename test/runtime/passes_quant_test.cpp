@@ -312,7 +312,7 @@ TEST_CASE("inputs and outputs of uint8 stay so, with int8 between") {
   model.output("middle").output("y");
   std::vector<uint8_t> data(kMap.elements());
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(37 * i);
-  const Graph graph = same_after_passes(model, {view(kMap, data.data())}, 2);
+  const Graph graph = same_after_passes(model, {view(kMap, data.data())}, 0, 2);
   CHECK(graph.value(graph.inputs[0]).type == DType::u8);
   CHECK(graph.value(graph.outputs[0]).type == DType::u8);
   CHECK(graph.value(graph.outputs[1]).type == DType::u8);
@@ -347,6 +347,44 @@ TEST_CASE("a pair of another scale behind a pair requantizes; of the same, is no
     CHECK(float_nodes(graph) == "");
     CHECK(count<Convert>(graph) == (scale == 0.05f ? 2 : 3));
   }
+}
+
+TEST_CASE("normalisation behind a layer of 8-bit weights moves into their scales") {
+  QdqModel model = map_model();
+  model.node("Conv", {model.pair("x", kSigned), model.weights("w", {4, 8, 1, 1}), "b"}, {"c"})
+      .initializer(onnx_floats("b", {4}, {0.1f, -0.2f, 0, 1}))
+      .initializer(onnx_floats("gamma", {4}, {0.5f, -0.7f, 0, 1.5f}))
+      .initializer(onnx_floats("beta", {4}, {1, 0, -0.5f, 2}))
+      .initializer(onnx_floats("mean", {4}, {0, 0.1f, 0.2f, -0.3f}))
+      .initializer(onnx_floats("var", {4}, {1, 2, 1, 0.5f}))
+      .node("BatchNormalization", {"c", "gamma", "beta", "mean", "var"}, {"n"})
+      .node("Relu", {"n"}, {"r"});
+  model.output(model.pair("r", kSigned));
+  const Graph graph = run_map(model, 0.05);
+  CHECK(float_nodes(graph) == "");
+  CHECK(graph.nodes.size() == 5);  // to int8 and NHWC, the convolution, and back
+}
+
+TEST_CASE("a pair between a Pad and its convolution does not keep them apart") {
+  QdqModel model = map_model();
+  model.initializer(onnx_ints("pads", {0, 0, 1, 1, 0, 0, 1, 1}))
+      .node("Pad", {model.pair("x", kSigned), "pads"}, {"p"});
+  model.node("Conv", {model.pair("p", kSigned), model.weights("w", {4, 8, 3, 3})}, {"c"});
+  model.output(model.pair("c", kSigned));
+  const Graph graph = run_map(model, 0.05);
+  CHECK(float_nodes(graph) == "");
+  CHECK(count<Pad>(graph) == 0);
+}
+
+TEST_CASE("a Relu that int8 cannot leave is nothing") {
+  QdqModel model = map_model();
+  const Scheme positive{0.03f, 0, kUint8};
+  model.node("Conv", {model.pair("x", kSigned), model.weights("w", {4, 8, 1, 1})}, {"c"});
+  model.node("Relu", {model.pair("c", positive)}, {"r"});
+  model.output(model.pair("r", positive));
+  const Graph graph = run_map(model, 0.03);
+  CHECK(float_nodes(graph) == "");
+  CHECK(count<Unary>(graph) == 0);
 }
 
 TEST_CASE("a model of int8 layers starts frozen, and counts them") {

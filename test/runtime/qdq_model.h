@@ -150,9 +150,9 @@ inline double largest_difference(const std::vector<double>& a, const std::vector
 }
 
 // That the graph computes the same after the passes, by the reference and in a session, but for
-// `tolerance`. Returns the graph after them.
+// `tolerance`, or, of integers, `steps`. Returns the graph after them.
 inline Graph same_after_passes(const OnnxModel& model, const std::vector<Tensor>& inputs,
-                               double tolerance) {
+                               double tolerance, double steps = 1) {
   const Passed passed = optimised(model);
   const Result<std::vector<Value>> expected = reference_run(passed.before, inputs);
   REQUIRE_MESSAGE(expected.ok(), expected.status().message());
@@ -171,15 +171,16 @@ inline Graph same_after_passes(const OnnxModel& model, const std::vector<Tensor>
   for (size_t i = 0; i < expected->size(); ++i) {
     const Value& wanted = (*expected)[i];
     CAPTURE(wanted.name);
+    const double most = wanted.type == DType::f32 ? tolerance : steps;
     CHECK((*got)[i].type == wanted.type);
     CHECK((*got)[i].shape == wanted.shape);
-    CHECK(largest_difference(numbers((*got)[i]), numbers(wanted)) <= tolerance);
+    CHECK(largest_difference(numbers((*got)[i]), numbers(wanted)) <= most);
     const Tensor tensor = outputs[wanted.name];
     REQUIRE(tensor.type == wanted.type);
     const std::span bytes(static_cast<const std::byte*>(tensor.data), tensor.bytes());
     Value ran_value = wanted;
     ran_value.constant = std::make_shared<const Buffer>(nullptr, bytes);
-    CHECK(largest_difference(numbers(ran_value), numbers(wanted)) <= tolerance);
+    CHECK(largest_difference(numbers(ran_value), numbers(wanted)) <= most);
   }
   return passed.after;
 }
