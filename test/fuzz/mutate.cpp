@@ -38,11 +38,21 @@ constexpr const char* kUsage =
     "  --count N    files to try (1000)\n"
     "  --first N    the first one's number (0)\n"
     "  --seed S     another S, other files (1)\n"
-    "  --format F   onnx, ncnn, firn or all (all)\n"
+    "  --format F   onnx, tflite, ncnn, firn or all (all)\n"
     "  --only N     file N alone\n"
     "  --dump FILE  writes what was tried last there, before it is tried\n"
     "  --seconds T  longest load, in processor seconds (2)\n";
 constexpr unsigned kHangSeconds = 120;
+
+struct Format {
+  const char* name;
+  std::vector<std::string> Seeds::*seeds;
+  std::string (*mutate)(std::string file, const std::string& other, Random& random);
+};
+constexpr std::array<Format, 4> kFormats{{{"onnx", &Seeds::onnx, mutate_onnx},
+                                          {"tflite", &Seeds::tflite, mutate_tflite},
+                                          {"ncnn", &Seeds::ncnn, mutate_ncnn},
+                                          {"firn", &Seeds::firn, mutate_firn}}};
 
 struct Options {
   uint64_t count = 1000, first = 0, seed = 1;
@@ -81,8 +91,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
       return std::nullopt;
     }
   }
-  const bool known = options.format == "onnx" || options.format == "ncnn" ||
-                     options.format == "firn" || options.format == "all";
+  const bool known = options.format == "all" || std::ranges::any_of(kFormats, [&](const Format& f) {
+                       return options.format == f.name;
+                     });
   return known ? std::optional(options) : std::nullopt;
 }
 
@@ -110,16 +121,13 @@ void watch_for_death() {
 }
 
 std::string make_file(const Seeds& seeds, const Options& options, Random& random) {
-  constexpr std::array<const char*, 3> kFormats{"onnx", "ncnn", "firn"};
-  const std::string format =
-      options.format == "all" ? kFormats[random.below(kFormats.size())] : options.format;
-  const std::vector<std::string>& kind = format == "onnx"   ? seeds.onnx
-                                         : format == "ncnn" ? seeds.ncnn
-                                                            : seeds.firn;
+  const Format* format = &kFormats[random.below(kFormats.size())];
+  for (const Format& f : kFormats)
+    if (options.format == f.name) format = &f;
+  const std::vector<std::string>& kind = seeds.*format->seeds;
   const std::string& file = kind[random.below(kind.size())];
   const std::string& other = kind[random.below(kind.size())];
-  if (format == "onnx") return mutate_onnx(file, other, random);
-  return format == "ncnn" ? mutate_ncnn(file, other, random) : mutate_firn(file, other, random);
+  return format->mutate(file, other, random);
 }
 
 struct Totals {
@@ -158,10 +166,10 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
     std::fflush(stdout);
   }
   std::printf(
-      "%llu files from %zu onnx, %zu ncnn and %zu firn seeds: "
+      "%llu files from %zu onnx, %zu tflite, %zu ncnn and %zu firn seeds: "
       "%llu loaded, %llu ran, %llu failed\n",
-      static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.ncnn.size(),
-      seeds.firn.size(), static_cast<unsigned long long>(totals.loaded),
+      static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.tflite.size(),
+      seeds.ncnn.size(), seeds.firn.size(), static_cast<unsigned long long>(totals.loaded),
       static_cast<unsigned long long>(totals.ran),
       static_cast<unsigned long long>(totals.failures));
   std::printf("slowest load %.3f s, slowest run %.3f s, largest load %zu MiB\n",

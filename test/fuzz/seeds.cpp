@@ -2,6 +2,7 @@
 // Gathers seeds and makes .firn files of them.
 #include "test/fuzz/seeds.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -45,9 +46,10 @@ Status add(std::string file, Seeds& seeds) {
   if (const auto int8 = quantized(impl.optimised); int8.ok()) {
     FIRN_TRY(add_native(*int8, seeds.firn));
   }
-  std::vector<std::string>& kind = impl.format == "onnx"   ? seeds.onnx
-                                   : impl.format == "ncnn" ? seeds.ncnn
-                                                           : seeds.firn;
+  std::vector<std::string>& kind = impl.format == "onnx"     ? seeds.onnx
+                                   : impl.format == "tflite" ? seeds.tflite
+                                   : impl.format == "ncnn"   ? seeds.ncnn
+                                                             : seeds.firn;
   kind.push_back(std::move(file));
   return {};
 }
@@ -56,9 +58,10 @@ Status add(std::string file, Seeds& seeds) {
 
 Result<Seeds> make_seeds(std::span<const std::string> paths) {
   Seeds seeds;
-  for (std::string& file : built_in_onnx()) {
-    const size_t number = seeds.onnx.size();
-    if (const Status status = add(std::move(file), seeds); !status.ok()) {
+  std::vector<std::string> files = built_in_onnx();
+  std::ranges::move(built_in_tflite(), std::back_inserter(files));
+  for (size_t number = 0; number < files.size(); ++number) {
+    if (const Status status = add(std::move(files[number]), seeds); !status.ok()) {
       return Status(status.code(),
                     "built-in model " + std::to_string(number) + ": " + status.message());
     }

@@ -12,11 +12,13 @@
 namespace firn::fuzz {
 
 struct Seeds {
-  std::vector<std::string> onnx, ncnn, firn;  // the files' bytes; of ncnn, both (ncnn_pair.h)
+  std::vector<std::string> onnx, tflite, ncnn, firn;  // files' bytes; of ncnn, both (ncnn_pair.h)
 };
 
 // Small ONNX models that hold nearly every operator that the importer knows.
 std::vector<std::string> built_in_onnx();
+// The same of TensorFlow Lite.
+std::vector<std::string> built_in_tflite();
 
 // The same for ncnn.
 std::vector<std::string> built_in_ncnn();
