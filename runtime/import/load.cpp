@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "firn/formats.h"
 #include "firn/model.h"
 #include "runtime/file.h"
 #include "runtime/import/native.h"
@@ -106,6 +107,10 @@ Result<Model> Model::load(const std::string& path) {
 
 Result<Model> Model::parse(std::span<const std::byte> bytes) {
   return parse_any(bytes, nullptr, "");
+}
+
+std::vector<FormatOperators> supported_operators() {
+  return {{"onnx", onnx_operators()}};
 }
 
 }  // namespace firn

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "runtime/import/onnx_ops.h"
+#include "runtime/import/onnx_quant_arithmetic.h"
 
 namespace firn::onnx {
 namespace {
@@ -22,9 +23,7 @@ int32_t integer_at(const Value& value, size_t i) {
 // Scale and zero points of a node whose inputs are x, scale, zero_point; they have to be constant.
 // One of each, or one per slice of x along `axis`.
 Result<Quant> read_quant(Context& c, ValueId x) {
-  FIRN_ASSIGN(const int64_t block, c.attr("block_size", int64_t{0}));
   FIRN_ASSIGN(const int64_t stated, c.attr("axis", int64_t{1}));
-  if (block != 0) return c.unsupported("block_size " + std::to_string(block));
   Quant quant;
   FIRN_ASSIGN(quant.scale, c.constant_floats(1));
   if (quant.scale.size() != 1) {
@@ -73,6 +72,8 @@ Status quantize(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   for (const char* of_float8 : {"saturate", "precision"}) static_cast<void>(c.find(of_float8));
   FIRN_ASSIGN(const DType type, output_type(c));
+  FIRN_ASSIGN(const bool computed, needs_arithmetic(c));
+  if (computed) return c.bind(quantize_by_arithmetic(c, x, type));
   if (c.type(x) != DType::f32 || (type != DType::i8 && type != DType::u8)) {
     return c.unsupported(std::string("from ") + dtype_name(c.type(x)) + " to " + dtype_name(type));
   }
@@ -103,6 +104,8 @@ Status dequantize_constant(Context& c, ValueId x, const Quant& quant) {
 Status dequantize(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   static_cast<void>(c.find("output_dtype"));  // f32 here, whichever float it names
+  FIRN_ASSIGN(const bool computed, needs_arithmetic(c));
+  if (computed) return c.bind(dequantize_by_arithmetic(c, x));
   const DType type = c.type(x);
   if (type != DType::i8 && type != DType::u8 && type != DType::i32) {
     return c.unsupported(std::string("from ") + dtype_name(type));
