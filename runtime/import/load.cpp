@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "firn/formats.h"
 #include "firn/model.h"
 #include "runtime/file.h"
 #include "runtime/import/native.h"
@@ -188,6 +189,10 @@ Result<Model> Model::parse_ncnn(std::span<const std::byte> param, std::span<cons
     return Status(Code::malformed, "no ncnn .param: " + first_bytes(param));
   }
   return parse_ncnn_parts({.param = param, .bin = bin}, options);
+}
+
+std::vector<FormatOperators> supported_operators() {
+  return {{"onnx", onnx_operators()}};
 }
 
 }  // namespace firn

@@ -104,7 +104,7 @@ class Random {
       case 12:
         return Pad{kind(Pad::Mode::wrap), numbers(rank), numbers(rank), real(), below(8) == 0};
       case 13:
-        return Reshape{numbers(below(5)), coin()};
+        return Reshape{numbers(below(5)), coin(), coin()};
       case 14: {
         std::vector<int32_t> perm = numbers(rank);
         if (coin())
