@@ -193,6 +193,8 @@ class Random {
       }
       case 37:
         return TopK{number(), number(), coin()};
+      case 38:
+        return LayerNorm{real(), coin()};
       default:
         return Convert{kind(DType::boolean)};
     }
