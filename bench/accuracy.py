@@ -27,6 +27,10 @@ def cases(shared):
         yield (shared / f"models/imagenet/{name}.onnx", prepare + CROP,
                ["--data", pictures, "--limit", "100"],
                ["--data", pictures, "--skip", "100", "--labels", pictures, "--label-offset", offset])
+    yield (shared / "models/ncnn/squeezenet_v1.1.param",
+           ["--pixel", "BGR", "--mean", "104,117,123"] + CROP,
+           ["--data", pictures, "--limit", "100"],
+           ["--data", pictures, "--skip", "100", "--labels", pictures, "--label-offset", "0"])
     yield (shared / "models/cifar10/resnet20.onnx", TORCH,
            ["--data", str(cifar / "calib_images.npy")],
            ["--data", str(cifar / "test_images.npy"), "--labels", str(cifar / "test_labels.npy")])

@@ -14,7 +14,8 @@ namespace {
 constexpr size_t kBlock = 64;
 
 size_t taps_of(const ConvShape& s) {
-  return static_cast<size_t>(s.kernel_h) * static_cast<size_t>(s.kernel_w);
+  return static_cast<size_t>(s.repeat) * static_cast<size_t>(s.kernel_h) *
+         static_cast<size_t>(s.kernel_w);
 }
 
 // Packed: one int32 of bias per channel, then one row of channels per tap.
@@ -65,8 +66,8 @@ void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
         uint32_t acc[kBlock];
         std::memcpy(acc, bias + c0, n * sizeof(uint32_t));
         const int8_t* w = weights + c0;
-        for (int32_t ky = 0; ky < s.kernel_h; ++ky) {
-          const int32_t iy = y0 + ky * s.dilation_h;
+        for (int32_t row = 0; row < s.kernel_h * s.repeat; ++row) {
+          const int32_t iy = y0 + row % s.kernel_h * s.dilation_h;
           for (int32_t kx = 0; kx < s.kernel_w; ++kx, w += channels) {
             const int32_t ix = x0 + kx * s.dilation_w;
             const bool inside = iy >= 0 && iy < s.in_h && ix >= 0 && ix < s.in_w;

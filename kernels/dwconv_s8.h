@@ -11,7 +11,7 @@
 
 namespace firn::kernels {
 
-// Restricted to depthwise shapes; weights: [channels][kernel_h][kernel_w]. to_float is not
+// Restricted to depthwise shapes; weights: [channels][repeat][kernel_h][kernel_w]. to_float is not
 // supported.
 using DwConvS8 = GemmS8;
 

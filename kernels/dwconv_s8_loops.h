@@ -204,14 +204,16 @@ struct DwConv : DwPacking<V> {
   // Pointers to taps [first, first + n) of the window at (y, x), at channel 0; whole quads.
   static void flat_taps(const ConvShape& s, const ConvS8Args& args, int32_t image, int32_t y,
                         int32_t x, int32_t first, int32_t n, const int8_t** taps) {
-    int32_t ky = first / s.kernel_w, kx = first % s.kernel_w;
+    int32_t ky = first / s.kernel_w % s.kernel_h, kx = first % s.kernel_w;
     for (int32_t t = 0; t < n; ++t) {
       const int32_t iy = y + ky * s.dilation_h, ix = x + kx * s.dilation_w;
       const bool inside = iy >= 0 && iy < s.in_h && ix >= 0 && ix < s.in_w;
       taps[t] = inside
                     ? input_row(s, args, image, iy) + static_cast<ptrdiff_t>(ix) * s.in_pixel_stride
                     : args.zero_row;
-      if (++kx == s.kernel_w) kx = 0, ++ky;
+      if (++kx < s.kernel_w) continue;
+      kx = 0;
+      if (++ky == s.kernel_h) ky = 0;
     }
     for (int32_t t = n; t % 4 != 0; ++t) taps[t] = args.zero_row;
   }
@@ -221,7 +223,7 @@ struct DwConv : DwPacking<V> {
   static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* packed,
                           size_t block_bytes, int32_t c0, int8_t* out, const int8_t* const* tap,
                           const Prepare& prepare) {
-    const int32_t taps = s.kernel_h * s.kernel_w;
+    const int32_t taps = taps_of(s);
     typename V::Acc acc[1][N];
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
       acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
@@ -251,7 +253,7 @@ struct DwConv : DwPacking<V> {
   static void run_flat(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int32_t kTogether = P::kGroup;
     const DwPlan p = P::plan(s);
-    const int32_t taps = s.kernel_h * s.kernel_w;
+    const int32_t taps = taps_of(s);
     const size_t block_bytes = P::block_bytes(p);
     const int8_t* tap[kFlatTaps];
     for (size_t index = begin; index < end; ++index) {

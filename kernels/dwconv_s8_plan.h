@@ -46,6 +46,10 @@ constexpr int32_t ceil_div(int32_t a, int32_t b) {
   return (a + b - 1) / b;
 }
 
+inline int32_t taps_of(const ConvShape& s) {
+  return s.repeat * s.kernel_h * s.kernel_w;
+}
+
 struct DwPlan {
   bool flat = true;
   int32_t rows = 1;      // output rows made at once
@@ -80,7 +84,7 @@ struct DwTile {
   }
   static bool fits(const ConvShape& s) {
     return s.kernel_h == KH && s.kernel_w == KW && s.stride_h == S && s.stride_w == S &&
-           s.dilation_h == 1 && s.dilation_w == 1;
+           s.dilation_h == 1 && s.dilation_w == 1 && s.repeat == 1;
   }
 };
 
@@ -116,15 +120,16 @@ struct DwPacking {
   static DwPlan plan(const ConvShape& s) {
     DwPlan p;
     if (!with_tile<V>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
-      p.quads = ceil_div(s.kernel_h * s.kernel_w, 4);
+      p.quads = ceil_div(taps_of(s), 4);
     return p;
   }
 
-  // The tap (ky * kernel_w + kx) at place i of a packed quad, -1 where its weight is zero.
+  // The tap (ky * kernel_w + kx, repeated ones behind) at place i of a packed quad, -1 where its
+  // weight is zero.
   static int32_t tap_of(const ConvShape& s, const DwPlan& p, int32_t quad, int32_t i) {
     if (p.flat) {
       const int32_t t = quad * 4 + i;
-      return t < s.kernel_h * s.kernel_w ? t : -1;
+      return t < taps_of(s) ? t : -1;
     }
     const int32_t kx = quad % s.kernel_w, q = quad / s.kernel_w % p.vertical;
     const int32_t j = quad / s.kernel_w / p.vertical;
@@ -142,7 +147,7 @@ struct DwPacking {
   static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
                    int32_t input_zero, void* packed) {
     const DwPlan p = plan(s);
-    const int32_t taps = s.kernel_h * s.kernel_w;
+    const int32_t taps = taps_of(s);
     auto* block = static_cast<uint8_t*>(packed);
     memset(packed, 0, packed_bytes(s));
     for (int32_t c0 = 0; c0 < s.groups; c0 += kChannels, block += block_bytes(p)) {

@@ -22,6 +22,9 @@ struct ConvShape {
   int32_t groups = 1;
   int32_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
   int32_t pad_top = 0, pad_left = 0;
+  // The filter's taps are read this many times over, each time with weights of their own: a weight
+  // of more than 8 bits is the sum of several.
+  int32_t repeat = 1;
   int32_t in_pixel_stride = 1, out_pixel_stride = 1;
 };
 
@@ -47,8 +50,8 @@ struct GemmS8 {
   // Bytes of the packed weights. Packing depends on channels, groups, kernel, dilation and the
   // input's pixel stride, not on image sizes: a new input size needs no new packing.
   size_t (*packed_bytes)(const ConvShape&);
-  // weights: [groups * out_c][kernel_h][kernel_w][in_c]; bias: groups * out_c or null. Folds
-  // -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.
+  // weights: [groups * out_c][repeat][kernel_h][kernel_w][in_c]; bias: groups * out_c or null.
+  // Folds -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.
   void (*pack)(const ConvShape&, const int8_t* weights, const int32_t* bias, int32_t input_zero,
                void* packed);
   // The work is this many independent units; run() does [begin, end). Reentrant.

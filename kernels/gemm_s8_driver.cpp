@@ -49,7 +49,7 @@ void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block&
       const int8_t* w =
           b.weights + column / kPanel * b.panel_bytes + column % kPanel * kernel.k_step;
       for (int32_t tap = 0; tap < b.taps; ++tap, w += b.steps * step_bytes) {
-        const int64_t y = pixel.top(s) + int64_t{tap / s.kernel_w} * s.dilation_h;
+        const int64_t y = pixel.top(s) + int64_t{tap / s.kernel_w % s.kernel_h} * s.dilation_h;
         const int64_t x = pixel.left(s) + int64_t{tap % s.kernel_w} * s.dilation_w;
         const bool inside = y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
         const int8_t* a = inside ? input + input_offset(s, pixel.image, y, x) : zero_row;

@@ -22,8 +22,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, int32_t k_step, int32_t max_panels) {
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
   fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
-          int64_t{s.kernel_w} * s.in_c <= kSlotBytes && s.kernel_h <= kMaxSlots;
-  taps = fused ? s.kernel_h : s.kernel_h * s.kernel_w;
+          int64_t{s.kernel_w} * s.in_c <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+  taps = (fused ? s.kernel_h : s.kernel_h * s.kernel_w) * s.repeat;
   tap_k = fused ? s.kernel_w * s.in_c : s.in_c;
   steps = static_cast<int32_t>(divide_up(tap_k, k_step));
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
@@ -46,7 +46,7 @@ GemmS8Rows::GemmS8Rows(const ConvShape& s, const GemmS8Plan& plan)
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
   for (int32_t tap = 0; tap < plan.taps; ++tap) {
-    const int32_t ky = plan.fused ? tap : tap / s.kernel_w;
+    const int32_t ky = (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
     const int32_t kx = plan.fused ? 0 : tap % s.kernel_w;
     tap_offset_[static_cast<size_t>(tap)] =
         input_offset(s, 0, int64_t{ky} * s.dilation_h, int64_t{kx} * s.dilation_w);
@@ -103,7 +103,8 @@ void GemmS8Rows::border_pixel(const OutputPixel& pixel, const int8_t** p, int32_
       *p = first + tap_offset_[tap];
     return;
   }
-  for (int32_t ky = 0; ky < s_.kernel_h; ++ky) {
+  for (int32_t row = 0; row < s_.kernel_h * s_.repeat; ++row) {
+    const int32_t ky = row % s_.kernel_h;
     const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
     const bool y_inside = y >= 0 && y < s_.in_h;
     if (plan_.fused) {

@@ -189,6 +189,9 @@ void mix(Hash& h, const Recurrent& x) {
 void mix(Hash& h, const TopK& x) {
   mix(h, x.axis, x.k, x.largest);
 }
+void mix(Hash& h, const DetectionOutput& x) {
+  mix(h, x.first_class, x.best_class, x.score_threshold, x.iou_threshold, x.candidates, x.keep);
+}
 
 }  // namespace
 

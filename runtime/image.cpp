@@ -246,6 +246,11 @@ void resample(const Image& image, const Preprocess& how, const Geometry& g,
   }
 }
 
+// Of three dimensions, as ncnn's inputs have, those of one picture.
+Shape with_batch(const Shape& shape) {
+  return shape.rank == 3 ? Shape{1, shape[0], shape[1], shape[2]} : shape;
+}
+
 Status check_output(const Preprocess& how, const Tensor& out, const std::optional<Quant>& quant) {
   if (out.data == nullptr) return invalid("the output has no data");
   if (out.type != DType::f32 && out.type != DType::u8 && out.type != DType::i8) {
@@ -253,7 +258,8 @@ Status check_output(const Preprocess& how, const Tensor& out, const std::optiona
   }
   const int channels = channel_count(how.channels);
   const int channel_axis = how.layout == Layout::nchw ? 1 : 3;
-  if (out.shape.rank != 4 || out.shape[0] != 1 || out.shape[channel_axis] != channels) {
+  const Shape shape = with_batch(out.shape);
+  if (shape.rank != 4 || shape[0] != 1 || shape[channel_axis] != channels) {
     const std::string c = std::to_string(channels);
     return invalid("output shape " + to_string(out.shape) + ", expected " +
                    (how.layout == Layout::nchw ? "1x" + c + "xHxW" : "1xHxWx" + c));
@@ -275,8 +281,9 @@ Status preprocess(const Image& image, const Preprocess& how, const Tensor& out,
                   const std::optional<Quant>& quant) {
   FIRN_TRY(check_output(how, out, quant));
   const bool planar = how.layout == Layout::nchw;
+  const Shape shape = with_batch(out.shape);
   FIRN_ASSIGN(const Geometry geometry,
-              plan(image, how, out.shape[planar ? 3 : 2], out.shape[planar ? 2 : 1]));
+              plan(image, how, shape[planar ? 3 : 2], shape[planar ? 2 : 1]));
   const auto fill = [&]<typename T>(T* elements) {
     resample(image, how, geometry, Encoder<T>(quant), elements);
   };

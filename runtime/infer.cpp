@@ -67,6 +67,19 @@ Status fail(const Node& node, Code code, const std::string& what) {
   return {code, describe(node) + ": " + what};
 }
 
+Status expect_ids(const Graph& graph, const Node& node) {
+  const auto expect = [&](const char* what, ValueId id) -> Status {
+    if (index(id) < graph.values.size()) return {};
+    return fail(node, Code::malformed,
+                std::string(what) + " value " + std::to_string(index(id)) + " of " +
+                    std::to_string(graph.values.size()));
+  };
+  for (const ValueId id : node.in)
+    if (id != ValueId::none) FIRN_TRY(expect("input", id));
+  for (const ValueId id : node.out) FIRN_TRY(expect("output", id));
+  return {};
+}
+
 Result<std::vector<Inferred>> all_outputs(Result<Inferred> one) {
   FIRN_TRY(one.status());
   return std::vector<Inferred>{*one};
@@ -79,16 +92,7 @@ Result<std::vector<Inferred>> all_outputs(Result<std::vector<Inferred>> all) {
 }  // namespace
 
 Status infer(Graph& graph, const Node& node) {
-  for (ValueId id : node.in)
-    if (id != ValueId::none && index(id) >= graph.values.size())
-      return fail(node, Code::malformed,
-                  "input value " + std::to_string(index(id)) + " of " +
-                      std::to_string(graph.values.size()));
-  for (ValueId id : node.out)
-    if (index(id) >= graph.values.size())
-      return fail(node, Code::malformed,
-                  "output value " + std::to_string(index(id)) + " of " +
-                      std::to_string(graph.values.size()));
+  FIRN_TRY(expect_ids(graph, node));
   if (has_parameter_inputs(node.op)) {
     FIRN_ASSIGN(const Node resolved, resolve_parameters(graph, node));
     return infer(graph, resolved);
@@ -125,9 +129,9 @@ Status infer_shapes(Graph& graph) {
               "the shape of input " + input.name + " is not known: " + to_string(input.shape)};
   }
   for (const Node& node : graph.nodes) {
+    FIRN_TRY(expect_ids(graph, node));
     // What an earlier call has folded may not hold for today's input shapes.
-    for (ValueId id : node.out)
-      if (index(id) < graph.values.size()) graph.value(id).constant = nullptr;
+    for (ValueId id : node.out) graph.value(id).constant = nullptr;
     if (depends_on_data(graph, node)) {
       FIRN_TRY(infer_open(graph, node));
       continue;

@@ -89,6 +89,9 @@ Result<int> rank_of(const InferContext& c, const Reduce& op) {
   const bool all = axes == 0 && !op.none_if_empty;
   return all ? 0 : c.shape(0).rank - axes;
 }
+Result<int> rank_of(const InferContext&, const DetectionOutput&) {
+  return 2;
+}
 Result<int> rank_of(const InferContext& c, const ArgMax& op) {
   return op.keep ? c.shape(0).rank : c.shape(0).rank - 1;
 }
@@ -135,6 +138,7 @@ Status expect_present(const InferContext& c) {
   const bool two = std::holds_alternative<Binary>(op) || std::holds_alternative<MatMul>(op) ||
                    std::holds_alternative<Gather>(op) || std::holds_alternative<Expand>(op) ||
                    std::holds_alternative<Squeeze>(op) || std::holds_alternative<Tile>(op) ||
+                   std::holds_alternative<DetectionOutput>(op) ||
                    std::holds_alternative<GatherElements>(op) ||
                    std::holds_alternative<GatherNd>(op) || has_parameter_inputs(op) ||
                    (std::holds_alternative<Reshape>(op) && std::get<Reshape>(op).from_input);

@@ -147,6 +147,9 @@ const char* name_of(const Recurrent& op) {
 const char* name_of(const TopK&) {
   return "TopK";
 }
+const char* name_of(const DetectionOutput&) {
+  return "DetectionOutput";
+}
 
 }  // namespace
 

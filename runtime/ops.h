@@ -420,6 +420,19 @@ struct Convert {
   bool operator==(const Convert&) const = default;
 };
 
+// What detectors end in. in: boxes [B,4] as x0, y0, x1, y1, scores [B,C]. out: [rows,6] of class,
+// score and box, the best score first. Boxes of one class (or, where each counts for its best class
+// alone, all boxes) are taken from the best on, unless they overlap one that was taken.
+struct DetectionOutput {
+  int32_t first_class = 0;    // those before it, a background, do not count
+  bool best_class = false;    // a box counts for its best class alone
+  float score_threshold = 0;  // scores are above it
+  float iou_threshold = 0.5f;
+  int32_t candidates = std::numeric_limits<int32_t>::max();  // of a class: its best ones
+  int32_t keep = std::numeric_limits<int32_t>::max();        // rows at most
+  bool operator==(const DetectionOutput&) const = default;
+};
+
 // Every operator. FIRN_SINGLE_OUTPUT_OPS are those whose nodes have one output.
 #define FIRN_SINGLE_OUTPUT_OPS(X) \
   X(Conv2d)                       \
@@ -459,6 +472,7 @@ struct Convert {
   X(NonMaxSuppression)            \
   X(GridSample)                   \
   X(Resize)                       \
+  X(DetectionOutput)              \
   X(LayerNorm)
 #define FIRN_OPS(X)         \
   FIRN_SINGLE_OUTPUT_OPS(X) \

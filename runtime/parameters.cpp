@@ -160,6 +160,7 @@ std::vector<ValueId> shaping_inputs(const Node& node) {
   size_t first = in.size();
   if (std::holds_alternative<Fill>(node.op) || std::holds_alternative<Range>(node.op) ||
       std::holds_alternative<NonZero>(node.op) ||
+      std::holds_alternative<DetectionOutput>(node.op) ||
       std::holds_alternative<NonMaxSuppression>(node.op)) {
     first = 0;
   } else if (has_parameter_inputs(node.op) || (reshape != nullptr && reshape->from_input) ||

@@ -99,6 +99,7 @@ void add_bench(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 10'000'000));
   command->add_flag("--json", options->json, "print one JSON object");
   add_run_options(*command, options->run);
+  add_random_weights_option(*command, options->run);
   command->footer("Example:\n  firn bench mobilenet_v2.int8.firn --threads 2");
   command->callback([options, &action] { action = [options] { return bench(*options); }; });
 }

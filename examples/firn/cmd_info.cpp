@@ -15,6 +15,7 @@ namespace {
 struct Options {
   std::string model;
   bool json = false;
+  RunOptions run;
 };
 
 std::string quant_text(const std::optional<Quant>& quant) {
@@ -78,7 +79,7 @@ std::string as_text(const std::string& path, const ModelInfo& info) {
 }
 
 Status info(const Options& options) {
-  FIRN_ASSIGN(const Model model, open_model(options.model));
+  FIRN_ASSIGN(const Model model, open_model(options.model, options.run));
   const ModelInfo info = model.info();
   if (options.json) {
     std::puts(as_json(options.model, info).c_str());
@@ -95,6 +96,7 @@ void add_info(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("info", "Shows inputs, outputs, operators and sizes");
   add_model_option(*command, options->model);
   command->add_flag("--json", options->json, "print one JSON object; an open dimension is -1");
+  add_random_weights_option(*command, options->run);
   command->footer("Example:\n  firn info mobilenet_v2.onnx");
   command->callback([options, &action] { action = [options] { return info(*options); }; });
 }

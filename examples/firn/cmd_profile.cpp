@@ -111,6 +111,7 @@ void add_profile(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 1'000'000));
   command->add_flag("--json", options->json, "print one JSON object; shares are from 0 to 1");
   add_run_options(*command, options->run);
+  add_random_weights_option(*command, options->run);
   command->footer("Example:\n  firn profile mobilenet_v2.int8.firn");
   command->callback([options, &action] { action = [options] { return profile(*options); }; });
 }

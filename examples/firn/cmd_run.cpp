@@ -107,6 +107,7 @@ void add_run(CLI::App& app, Action& action) {
       ->check(CLI::PositiveNumber);
   add_prepare_options(*command, options->prepare);
   add_run_options(*command, options->run);
+  add_random_weights_option(*command, options->run);
   command->footer(
       "Example:\n  firn run mobilenet_v2.onnx --input cat.jpg --mean 127.5 --std 127.5 "
       "--short-side 256 --top 5");

@@ -11,22 +11,29 @@
 namespace firn::tool {
 namespace {
 
-// Applies one "[NAME=]1x3x224x224" to the inputs.
-Status apply_shape(const std::string& argument, std::vector<TensorInfo>& inputs) {
+// "[NAME=]1x3x224x224": the name, or "", and the shape.
+Result<std::pair<std::string, Shape>> parse_named_shape(const std::string& argument) {
   const size_t equals = argument.rfind('=');
   const bool named = equals != std::string::npos;
-  if (!named && inputs.size() != 1) {
+  FIRN_ASSIGN(const Shape shape, parse_shape(named ? argument.substr(equals + 1) : argument));
+  return std::pair(named ? argument.substr(0, equals) : std::string(), shape);
+}
+
+// Applies one "[NAME=]1x3x224x224" to the inputs.
+Status apply_shape(const std::string& argument, std::vector<TensorInfo>& inputs) {
+  FIRN_ASSIGN(const auto stated, parse_named_shape(argument));
+  const auto& [given, shape] = stated;
+  if (given.empty() && inputs.size() != 1) {
     return {Code::invalid_argument, "--shape " + argument + ": the model has " +
                                         std::to_string(inputs.size()) +
                                         " inputs, write NAME=" + argument};
   }
-  const std::string name = named ? argument.substr(0, equals) : inputs[0].name;
+  const std::string name = given.empty() ? inputs[0].name : given;
   const auto input = std::find_if(inputs.begin(), inputs.end(),
                                   [&](const TensorInfo& each) { return each.name == name; });
   if (input == inputs.end()) {
     return {Code::not_found, "--shape " + argument + ": the model has no input '" + name + "'"};
   }
-  FIRN_ASSIGN(const Shape shape, parse_shape(named ? argument.substr(equals + 1) : argument));
   bool fits = shape.rank == input->shape.rank;
   for (int i = 0; fits && i < shape.rank; ++i) {
     fits = input->shape[i] < 0 || input->shape[i] == shape[i];
@@ -66,13 +73,18 @@ Result<Shape> parse_shape(const std::string& text) {
   return shape;
 }
 
-Result<Model> open_model(const std::string& path) {
-  Result<Model> model = Model::load(path);
+Result<Model> open_model(const std::string& path, const RunOptions& options) {
+  LoadOptions load{.random_weights = options.random_weights, .input_shapes = {}};
+  for (const std::string& argument : options.shapes) {
+    FIRN_ASSIGN(auto shape, parse_named_shape(argument));
+    load.input_shapes.push_back(std::move(shape));
+  }
+  Result<Model> model = Model::load(path, load);
   return model ? std::move(model) : about(path, model.status());
 }
 
 Result<Network> open_network(const std::string& path, const RunOptions& options) {
-  FIRN_ASSIGN(Model model, open_model(path));
+  FIRN_ASSIGN(Model model, open_model(path, options));
   std::vector<TensorInfo> inputs = model.inputs();
   for (const std::string& argument : options.shapes) FIRN_TRY(apply_shape(argument, inputs));
   SessionOptions settings{.threads = options.threads, .isa = options.isa, .input_shapes = {}};

@@ -18,6 +18,7 @@ struct RunOptions {
   int threads = 1;
   std::string isa;
   std::vector<std::string> shapes;  // [NAME=]1x3x224x224
+  bool random_weights = false;
 };
 
 struct Network {
@@ -32,7 +33,7 @@ const char* precision_name(Precision precision);
 // "1x3x224x224": 1 to 6 dimensions, each at least 1.
 Result<Shape> parse_shape(const std::string& text);
 
-Result<Model> open_model(const std::string& path);
+Result<Model> open_model(const std::string& path, const RunOptions& options = {});
 Result<Network> open_network(const std::string& path, const RunOptions& options);
 
 }  // namespace firn::tool

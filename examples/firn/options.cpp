@@ -7,7 +7,9 @@
 namespace firn::tool {
 
 void add_model_option(CLI::App& command, std::string& path) {
-  command.add_option("MODEL", path, "an .onnx or .firn file, told apart by content")->required();
+  command
+      .add_option("MODEL", path, "an .onnx, ncnn .param (its .bin beside it) or .firn file, told apart by content")
+      ->required();
 }
 
 void add_run_options(CLI::App& command, RunOptions& options) {
@@ -23,6 +25,11 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "sizes for an input whose model leaves them open, as in 1x3x224x224")
       ->type_name("[NAME=]DIMS")
       ->allow_extra_args(false);
+}
+
+void add_random_weights_option(CLI::App& command, RunOptions& options) {
+  command.add_flag("--random-weights", options.random_weights,
+                   "ncnn: make weights up in place of the .bin, the same every time");
 }
 
 void add_prepare_options(CLI::App& command, PrepareOptions& options) {

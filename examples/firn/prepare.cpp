@@ -58,11 +58,13 @@ struct PictureAxes {
 };
 
 // Where an input of this shape has its channels, 1 or 3 of them; none where it takes no pictures.
+// Of three dimensions, the batch is left out.
 std::optional<PictureAxes> picture_axes(const Shape& shape) {
-  if (shape.rank != 4) return std::nullopt;
+  if (shape.rank != 4 && shape.rank != 3) return std::nullopt;
+  const int first = shape.rank - 3, last = shape.rank - 1;
   const auto are_channels = [](int32_t dim) { return dim == 1 || dim == 3; };
-  if (are_channels(shape[1])) return PictureAxes{Layout::nchw, 1, 2, 3};
-  if (are_channels(shape[3])) return PictureAxes{Layout::nhwc, 3, 1, 2};
+  if (are_channels(shape[first])) return PictureAxes{Layout::nchw, first, first + 1, last};
+  if (are_channels(shape[last])) return PictureAxes{Layout::nhwc, last, first, first + 1};
   return std::nullopt;
 }
 
@@ -174,14 +176,16 @@ Result<Array> Preparation::from_pictures(const Array& sample, const Pictures& pi
   // A model with open sizes takes the picture in its own.
   if (shape[axes.height] < 0) shape[axes.height] = pictures.height;
   if (shape[axes.width] < 0) shape[axes.width] = pictures.width;
-  if (shape[0] >= 0 && shape[0] != pictures.count) {
+  const bool batched = shape.rank == 4;
+  const int32_t takes = batched ? shape[0] : 1;
+  if (takes >= 0 && takes != pictures.count) {
     return Status(Code::invalid_argument,
                   format("%s: %d pictures, input '%s' takes %d", name.c_str(), pictures.count,
-                         input_.name.c_str(), shape[0]));
+                         input_.name.c_str(), takes));
   }
-  shape[0] = 1;
+  if (batched) shape[0] = 1;
   Array one(input_.type, shape);
-  shape[0] = pictures.count;
+  if (batched) shape[0] = pictures.count;
   Array all(input_.type, shape);
 
   Image image{format_of(pictures.channels), pictures.width, pictures.height, {}};

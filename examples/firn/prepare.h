@@ -33,7 +33,7 @@ class Preparation {
   // invalid_argument where an option is wrong, or does not fit the input.
   static Result<Preparation> make(const PrepareOptions& options, const TensorInfo& input);
 
-  // Pictures, for an input of rank 4 with 1 or 3 channels, get the input's size and layout and
+  // Pictures, for an input of rank 4 or 3 with 1 or 3 channels, get the input's size and layout and
   // become (pixel - mean) / std; an 8-bit input without mean and std gets the pixels themselves
   // (i8: less 128).
   // Other arrays must have the input's shape, dimensions of 1 aside, and are fed as they are; to

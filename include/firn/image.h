@@ -78,7 +78,8 @@ struct Preprocess {
   Layout layout = Layout::nchw;
 };
 
-// Fills `out`: f32, u8 or i8, 1 x channels x height x width or as `layout` says. 8-bit outputs with
+// Fills `out`: f32, u8 or i8, 1 x channels x height x width or as `layout` says; the 1 may be left
+// out. 8-bit outputs with
 // `quant`, an input's TensorInfo::quant, are quantized with it; without, values are rounded and
 // clamped. invalid_argument names what is wrong.
 FIRN_API Status preprocess(const Image& image, const Preprocess& how, const Tensor& out,

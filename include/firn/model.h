@@ -32,7 +32,7 @@ struct TensorInfo {
 
 // What `firn info` prints. Counts are of the optimised graph, open dimensions taken as 1.
 struct ModelInfo {
-  std::string format;  // "onnx", "firn"
+  std::string format;  // "onnx", "ncnn", "firn"
   std::vector<TensorInfo> inputs, outputs;
   std::vector<std::pair<std::string, int>> ops;  // operator and how often, most frequent first
   size_t parameters = 0;                         // elements of all constants
@@ -41,13 +41,29 @@ struct ModelInfo {
   int layers_int8 = 0, layers_float = 0;         // layers that multiply by weights, by precision
 };
 
+struct LoadOptions {
+  // ncnn: makes weights up, the same ones every time, in place of the .bin. For timing.
+  bool random_weights = false;
+  // ncnn: shapes of inputs whose layers state none, as in {"data", {3, 227, 227}}; "" is any input.
+  // Those left out have three open dimensions.
+  std::vector<std::pair<std::string, Shape>> input_shapes{};
+};
+
 class FIRN_API Model {
  public:
-  // Reads ONNX or .firn, told apart by content. A .firn file is mapped, not copied.
+  // Reads ONNX, ncnn (a .param, text or binary, whose weights are in the .bin of the same name) or
+  // .firn, told apart by content. A .firn file is mapped, not copied.
   // not_found, io_error, malformed (the file breaks its format), unsupported (names node and op).
-  static Result<Model> load(const std::string& path);
-  // The same from memory, which must outlive the model and all its sessions.
-  static Result<Model> parse(std::span<const std::byte> bytes);
+  static Result<Model> load(const std::string& path, const LoadOptions& options = {});
+  // The same from memory, which must outlive the model and all its sessions. ncnn's two parts are
+  // parse_ncnn()'s.
+  static Result<Model> parse(std::span<const std::byte> bytes, const LoadOptions& options = {});
+  // An ncnn model whose parts have names of their own, or are in memory. Its inputs and outputs are
+  // ncnn's blobs: f32, without a batch, channels first (c,h,w).
+  static Result<Model> load_ncnn(const std::string& param, const std::string& bin,
+                                 const LoadOptions& options = {});
+  static Result<Model> parse_ncnn(std::span<const std::byte> param, std::span<const std::byte> bin,
+                                  const LoadOptions& options = {});
   // The same for .firn alone: in static linking, no other format's parser comes along.
   static Result<Model> load_firn(const std::string& path);
   static Result<Model> parse_firn(std::span<const std::byte> bytes);

@@ -44,6 +44,12 @@ Result<ValueId> Emitter::emit(std::string_view suffix, Op op, std::vector<ValueI
   return fail(id.status().code(), id.status().message());
 }
 
+Result<ValueId> Emitter::move(std::string_view suffix, Op op, std::vector<ValueId> in) {
+  std::optional<Quant> quant = builder.value(in[0]).quant;
+  if (quant && !quant->per_tensor()) quant.reset();
+  return emit(suffix, std::move(op), std::move(in), std::move(quant));
+}
+
 Result<std::vector<ValueId>> Emitter::emit_all(std::string_view suffix, Op op,
                                                std::vector<ValueId> in, size_t outputs) {
   Result<std::vector<ValueId>> ids =
@@ -133,22 +139,22 @@ Result<ValueId> Emitter::reshape(std::string_view suffix, ValueId x,
       if (number < 0) ++open;
     }
   }
-  if (open <= 1) return emit(suffix, std::move(op), {x});
+  if (open <= 1) return move(suffix, std::move(op), {x});
   FIRN_ASSIGN(const ValueId target, dynamic_shape(suffix, x, to));
-  return emit(suffix, Reshape{{}, true}, {x, target});
+  return move(suffix, Reshape{{}, true}, {x, target});
 }
 
 Result<ValueId> Emitter::restore(std::string_view suffix, ValueId y, ValueId x, int kept) {
   const Shape& to = shape(x);
   Reshape op;
   for (int d = 0; d < to.rank; ++d) op.shape.push_back(d < kept && to[d] < 0 ? 0 : to[d]);
-  if (std::ranges::count(op.shape, -1) <= 1) return emit(suffix, std::move(op), {y});
+  if (std::ranges::count(op.shape, -1) <= 1) return move(suffix, std::move(op), {y});
   FIRN_ASSIGN(const ValueId target, emit(std::string(suffix) + "_of", ShapeOf{}, {x}));
-  return emit(suffix, Reshape{{}, true}, {y, target});
+  return move(suffix, Reshape{{}, true}, {y, target});
 }
 
 Result<ValueId> Emitter::transpose(std::string_view suffix, ValueId x, std::vector<int32_t> perm) {
-  return emit(suffix, Transpose{std::move(perm)}, {x});
+  return move(suffix, Transpose{std::move(perm)}, {x});
 }
 
 // Integers of 8 and 16 bits are computed with in 32; going back wraps around, as theirs would.
@@ -204,7 +210,7 @@ Result<ValueId> Emitter::slice(std::string_view suffix, ValueId x, int32_t axis,
   op.begin[at] = begin;
   op.end[at] = end;
   op.step[at] = step;
-  return emit(suffix, std::move(op), {x});
+  return move(suffix, std::move(op), {x});
 }
 
 Result<ValueId> Emitter::convert(std::string_view suffix, ValueId x, DType to) {

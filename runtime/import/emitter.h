@@ -47,6 +47,8 @@ class Emitter {
   // A canonical node; `suffix` tells apart what one ONNX node becomes: "" is the main one.
   Result<ValueId> emit(std::string_view suffix, Op op, std::vector<ValueId> in,
                        std::optional<Quant> quant = std::nullopt);
+  // The same for one that only moves the elements of in[0], whose scale they keep.
+  Result<ValueId> move(std::string_view suffix, Op op, std::vector<ValueId> in);
   // The same for an operator with several outputs.
   Result<std::vector<ValueId>> emit_all(std::string_view suffix, Op op, std::vector<ValueId> in,
                                         size_t outputs);

@@ -313,6 +313,7 @@ Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<Valu
   Value value;
   value.name = unique_name(name);
   value.quant = std::move(quant);
+  if (value.quant) value.type = DType::i8;  // inference knows better where elements only move
   const ValueId out = add_value(value);
   Node node{std::move(name), std::move(op), std::move(in), {out}};
   inherit_quant(node);

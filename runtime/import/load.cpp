@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "firn/model.h"
 #include "runtime/file.h"
 #include "runtime/import/native.h"
+#include "runtime/import/ncnn.h"
 #include "runtime/import/onnx.h"
+#include "runtime/import/tflite.h"
 #include "runtime/model_impl.h"
 
 namespace firn {
@@ -27,10 +30,6 @@ struct Signature {
 
 // What people hand over by mistake. Models of other formats are unsupported, the rest malformed.
 constexpr auto kSignatures = std::to_array<Signature>({
-    {4, "TFL3"sv, Code::unsupported,
-     "a TensorFlow Lite model, which firn does not read: convert it to ONNX (tf2onnx)"},
-    {0, "7767517"sv, Code::unsupported,
-     "an ncnn parameter file, which firn does not read: use the ONNX model it was made from"},
     {0, "\x89HDF\r\n\x1a\n"sv, Code::unsupported,
      "an HDF5 file (Keras), which firn does not read: convert it to ONNX (tf2onnx)"},
     {0, "PK\x03\x04"sv, Code::unsupported,
@@ -75,37 +74,119 @@ const Signature* known_mistake(std::span<const std::byte> bytes) {
   return found == kSignatures.end() ? nullptr : found;
 }
 
+Result<Model> parse_ncnn_parts(NcnnSource source, const LoadOptions& options) {
+  if (options.random_weights) source.bin.reset();
+  source.input_shapes = options.input_shapes;
+  FIRN_ASSIGN(Graph graph, read_ncnn(source));
+  return make_model("ncnn", std::move(graph));
+}
+
 Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
-                        const std::string& folder) {
+                        const std::string& folder, const LoadOptions& options) {
   if (bytes.empty()) return Status(Code::malformed, "no bytes");
   if (looks_like_native(bytes)) {
     FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
     return make_model("firn", std::move(graph));
+  }
+  if (looks_like_tflite(bytes)) {
+    FIRN_ASSIGN(Graph graph, read_tflite(bytes, owner));
+    return make_model("tflite", std::move(graph));
+  }
+  if (looks_like_ncnn(bytes)) {
+    if (options.random_weights) return parse_ncnn_parts({.param = bytes}, options);
+    return Status(Code::invalid_argument,
+                  "an ncnn .param without its .bin: parse_ncnn() takes both");
   }
   // Before ONNX, whose loose wire format makes much else look plausible.
   if (const Signature* mistake = known_mistake(bytes)) {
     return Status(mistake->code, mistake->message);
   }
   if (!looks_like_onnx(bytes)) {
-    return Status(Code::malformed, "neither ONNX nor .firn: " + first_bytes(bytes));
+    return Status(Code::malformed,
+                  "neither ONNX, TensorFlow Lite, ncnn nor .firn: " + first_bytes(bytes));
   }
   FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
   return make_model("onnx", std::move(graph));
 }
 
-}  // namespace
+Status about(const std::string& path, const Status& status) {
+  return {status.code(), path + ": " + status.message()};
+}
 
-Result<Model> Model::load(const std::string& path) {
-  FIRN_ASSIGN(const MappedFile file, map_file(path));
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  Result<Model> model = parse_any(file.bytes, file.owner, folder);
-  if (!model.ok()) return Status(model.status().code(), path + ": " + model.status().message());
+// The weights of `param`: x.bin for x.param and x.param.bin.
+std::string bin_beside(const std::string& param) {
+  std::filesystem::path path(param);
+  if (path.extension() == ".bin") path.replace_extension();
+  return path.replace_extension(".bin").string();
+}
+
+// A .bin of a model without weights may be empty.
+Result<MappedFile> map_bin(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) == 0 && !error) return MappedFile{};
+  return map_file(path);
+}
+
+Result<Model> load_ncnn_parts(std::span<const std::byte> param, const std::string& param_path,
+                              const std::string& bin_path, const LoadOptions& options) {
+  NcnnSource source{.param = param};
+  if (!options.random_weights) {
+    Result<MappedFile> bin = map_bin(bin_path);
+    if (!bin.ok()) {
+      return about(param_path, {bin.status().code(), "its weights are not there (" +
+                                                         bin.status().message() + ")"});
+    }
+    source.bin = bin->bytes;
+    source.bin_owner = bin->owner;
+  }
+  Result<Model> model = parse_ncnn_parts(std::move(source), options);
+  if (!model.ok()) return about(param_path, model.status());
   return model;
 }
 
-Result<Model> Model::parse(std::span<const std::byte> bytes) {
-  return parse_any(bytes, nullptr, "");
+// Of the weights alone, handed over in place of the .param.
+bool is_ncnn_bin(const std::filesystem::path& path) {
+  std::error_code error;
+  return path.extension() == ".bin" &&
+         std::filesystem::exists(std::filesystem::path(path).replace_extension(".param"), error);
+}
+
+}  // namespace
+
+Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
+  FIRN_ASSIGN(const MappedFile file, map_file(path));
+  if (looks_like_ncnn(file.bytes)) {
+    return load_ncnn_parts(file.bytes, path, bin_beside(path), options);
+  }
+  if (is_ncnn_bin(path)) {
+    return about(path, {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
+  }
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  Result<Model> model = parse_any(file.bytes, file.owner, folder, options);
+  if (!model.ok()) return about(path, model.status());
+  return model;
+}
+
+Result<Model> Model::parse(std::span<const std::byte> bytes, const LoadOptions& options) {
+  return parse_any(bytes, nullptr, "", options);
+}
+
+Result<Model> Model::load_ncnn(const std::string& param, const std::string& bin,
+                               const LoadOptions& options) {
+  FIRN_ASSIGN(const MappedFile file, map_file(param));
+  if (!looks_like_ncnn(file.bytes)) {
+    return about(param, {Code::malformed, "no ncnn .param: " + first_bytes(file.bytes)});
+  }
+  return load_ncnn_parts(file.bytes, param, bin, options);
+}
+
+Result<Model> Model::parse_ncnn(std::span<const std::byte> param, std::span<const std::byte> bin,
+                                const LoadOptions& options) {
+  if (!looks_like_ncnn(param)) {
+    return Status(Code::malformed, "no ncnn .param: " + first_bytes(param));
+  }
+  return parse_ncnn_parts({.param = param, .bin = bin}, options);
 }
 
 }  // namespace firn

@@ -305,6 +305,15 @@ Squeeze unpack(const wire::Squeeze& op, bool&) {
 Offset<wire::Tile> pack(Builder& b, const Tile&) {
   return wire::CreateTile(b);
 }
+Offset<wire::DetectionOutput> pack(Builder& b, const DetectionOutput& op) {
+  return wire::CreateDetectionOutput(b, op.first_class, op.best_class, op.score_threshold,
+                                     op.iou_threshold, op.candidates, op.keep);
+}
+DetectionOutput unpack(const wire::DetectionOutput& op, bool&) {
+  return {op.first_class(),   op.best_class(), op.score_threshold(),
+          op.iou_threshold(), op.candidates(), op.keep()};
+}
+
 Tile unpack(const wire::Tile&, bool&) {
   return {};
 }

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <limits>
 
+#include "runtime/import/half.h"
+
 namespace firn::onnx {
 namespace {
 
@@ -32,19 +34,6 @@ size_t element_bytes(ElementType type) {
   }
 }
 
-// IEEE 754 binary16, exactly.
-float half_to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1F, mantissa = half & 0x3FF;
-  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t bits = exponent == 0x1F ? 0x7F800000 | (mantissa << 13)
-                                         : ((exponent + 112) << 23) | (mantissa << 13);
-  return std::bit_cast<float>(sign | bits);
-}
-
 float bfloat_to_float(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
@@ -63,7 +52,7 @@ void convert_raw(std::span<const std::byte> raw, std::span<std::byte> out, Conve
 void fill_from_raw(ElementType type, std::span<const std::byte> raw, std::span<std::byte> out) {
   switch (type) {
     case ElementType::f16:
-      return convert_raw<uint16_t, float>(raw, out, half_to_float);
+      return convert_raw<uint16_t, float>(raw, out, imports::half_to_float);
     case ElementType::bf16:
       return convert_raw<uint16_t, float>(raw, out, bfloat_to_float);
     case ElementType::f64:
@@ -118,7 +107,7 @@ bool fill_from_typed(const TensorProto& proto, std::span<std::byte> out) {
       return true;
     case ElementType::f16:
     case ElementType::bf16: {
-      const auto convert = proto.type == ElementType::f16 ? half_to_float : bfloat_to_float;
+      const auto convert = proto.type == ElementType::f16 ? imports::half_to_float : bfloat_to_float;
       for (size_t i = 0; i < proto.int32s.size(); ++i) {
         const int32_t bits = proto.int32s[i];
         if (bits < 0 || bits > 0xFFFF) return false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and fully connected layers: int8 on our kernels, fp32 on XNNPACK.
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -38,6 +39,42 @@ ConvShape dense_shape(const Value& x, const Value& y) {
   return s;
 }
 
+// Weights less their zero points take 9 bits: they are split into as many int8 parts as it takes,
+// which the kernels multiply one after the other. No values where there are no zero points.
+struct WeightParts {
+  std::vector<int8_t> values;  // [channels][count][the rest]
+  int32_t count = 1;
+};
+
+WeightParts split_weights(const Value& w) {
+  WeightParts parts;
+  const std::vector<int32_t>& zero = w.quant->zero;
+  if (std::ranges::all_of(zero, [](int32_t z) { return z == 0; })) return parts;
+  const std::span<const int8_t> all = w.as<int8_t>();
+  const auto channels = static_cast<size_t>(w.shape[0]);
+  const size_t filter = all.size() / channels;
+  const auto at = [&](size_t c, size_t i) {
+    return all[c * filter + i] - zero[w.quant->per_tensor() ? 0 : c];
+  };
+  for (size_t c = 0; c < channels; ++c)
+    for (size_t i = 0; i < filter; ++i)
+      while (at(c, i) < -128 * parts.count || at(c, i) > 127 * parts.count) ++parts.count;
+  parts.values.resize(all.size() * static_cast<size_t>(parts.count));
+  auto part = parts.values.begin();
+  for (size_t c = 0; c < channels; ++c) {
+    for (int32_t n = 0; n < parts.count; ++n) {
+      for (size_t i = 0; i < filter; ++i, ++part) {
+        // What the parts before have left over.
+        const int32_t whole = at(c, i);
+        const int32_t rest =
+            whole < 0 ? std::min(whole + 128 * n, 0) : std::max(whole - 127 * n, 0);
+        *part = static_cast<int8_t>(std::clamp(rest, -128, 127));
+      }
+    }
+  }
+  return parts;
+}
+
 // The packed weights and what else an int8 step reads besides its input.
 struct Packed {
   std::shared_ptr<const Buffer> weights, zero_row;
@@ -46,7 +83,7 @@ struct Packed {
 
 template <typename Kernel>
 Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const ConvShape& s,
-                    const Operands& o) {
+                    const Operands& o, const int8_t* values) {
   const Value& x = context.value(o.x);
   const Value& w = context.value(o.w);
   const Value& y = context.value(o.y);
@@ -56,7 +93,7 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   FIRN_ASSIGN(auto weights, Buffer::allocate(kernel.packed_bytes(s)));
   const int32_t* bias =
       o.bias == ValueId::none ? nullptr : context.value(o.bias).template as<int32_t>().data();
-  kernel.pack(s, w.template as<int8_t>().data(), bias, zero, weights.second.data());
+  kernel.pack(s, values, bias, zero, weights.second.data());
   packed.weights = weights.first;
 
   FIRN_ASSIGN(auto zero_row,
@@ -75,10 +112,15 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
 }
 
 template <typename Kernel>
-Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel,
-                  const ConvShape& s, const Clamp& clamp, std::vector<LoweredStep>& steps) {
+Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel, ConvShape s,
+                  const Clamp& clamp, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  FIRN_ASSIGN(Packed packed, pack(context, kernel, s, o));
+  const Value& w = context.value(o.w);
+  const WeightParts parts = split_weights(w);
+  s.repeat = parts.count;
+  FIRN_ASSIGN(Packed packed,
+              pack(context, kernel, s, o,
+                   parts.values.empty() ? w.template as<int8_t>().data() : parts.values.data()));
   const Value& y = context.value(o.y);
 
   kernels::ConvS8Args args;

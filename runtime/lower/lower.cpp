@@ -110,10 +110,8 @@ bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
-  const auto is_zero = [](int32_t z) { return z == 0; };
   return per_tensor_i8(graph.value(node.in[0])) && w.constant != nullptr && w.type == DType::i8 &&
          w.quant && w.quant->block == 0 && w.quant->axis <= 0 &&
-         std::ranges::all_of(w.quant->zero, is_zero) &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
          (y.type == DType::f32 || per_tensor_i8(y));

@@ -38,7 +38,7 @@ std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
 Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps);
 
 // Whether a Conv2d or Dense is one that the int8 kernels compute: constant weights with a scale per
-// channel, or one, and no zero points; int32 bias; the rest of one scale, or a float output.
+// channel, or one; int32 bias; the rest of one scale, or a float output.
 bool is_int8_layer(const Graph& graph, const Node& node);
 
 // What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of

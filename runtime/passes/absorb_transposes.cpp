@@ -14,11 +14,17 @@
 namespace firn {
 namespace {
 
+// Whether the columns of such weights can be permuted: scales, if any, are those of rows.
+bool has_free_columns(const Value& weights) {
+  return is_plain(weights) ||
+         (weights.quant && weights.quant->block == 0 && weights.quant->axis <= 0);
+}
+
 // Whether node n reads `id` as the data of a Dense whose weights can be permuted.
 bool is_flexible_dense(const Rewrite& rewrite, int n, ValueId id) {
   const Node& node = rewrite.node(n);
   return std::holds_alternative<Dense>(node.op) && node.in[0] == id && node.in[1] != id &&
-         is_constant_like(rewrite, node.in[1]) && is_plain(rewrite.value(node.in[1]));
+         is_constant_like(rewrite, node.in[1]) && has_free_columns(rewrite.value(node.in[1]));
 }
 
 Result<bool> absorb(Rewrite& rewrite, int n) {

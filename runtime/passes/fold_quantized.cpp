@@ -15,8 +15,9 @@ namespace firn {
 namespace {
 
 Result<bool> requantize(Rewrite& rewrite, int n) {
-  const ValueId source = dequantized_from(rewrite, rewrite.node(n).in[0]);
-  if (source == ValueId::none || !is_int8(rewrite.value(source))) return false;
+  const ValueId real = rewrite.node(n).in[0];
+  if (!is_from_int8(rewrite, real)) return false;
+  FIRN_ASSIGN(const ValueId source, int8_behind(rewrite, real));
   rewrite.set_input(n, 0, source);
   return true;
 }

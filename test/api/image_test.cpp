@@ -437,8 +437,9 @@ TEST_CASE("what does not fit is refused by name") {
         "preprocess: output shape 1x3x4x4, expected 1xHxWx3");
   CHECK(message(good, {}, view(Shape{2, 3, 4, 2}, memory.data())) ==
         "preprocess: output shape 2x3x4x2, expected 1x3xHxW");
-  CHECK(message(good, {}, view(Shape{3, 4, 4}, memory.data())) ==
-        "preprocess: output shape 3x4x4, expected 1x3xHxW");
+  CHECK(message(good, {}, view(Shape{4, 3, 4}, memory.data())) ==
+        "preprocess: output shape 4x3x4, expected 1x3xHxW");
+  CHECK(preprocess(good, {}, view(Shape{3, 4, 4}, memory.data())).ok());  // without a batch
   CHECK(message(good, {}, view(Shape{1, 3, 0, 4}, memory.data())) == "preprocess: output size 4x0");
   CHECK(message(good, {}, view<float>(Shape{1, 3, 4, 4}, nullptr)) ==
         "preprocess: the output has no data");

@@ -66,16 +66,18 @@ TEST_CASE("files that are no model are called by their name") {
     std::string_view says;
   };
   const Mistake mistakes[] = {
-      {"\x1c\0\0\0TFL3\0\0\0\0"sv, Code::unsupported, "TensorFlow Lite"},
-      {"7767517\n75 83\n"sv, Code::unsupported, "ncnn"},
+      {"\x1c\0\0\0TFL3\0\0\0\0"sv, Code::malformed, "tflite: the file is damaged"},
+      {"7767517\n75 83\n"sv, Code::malformed, "ncnn: line 2"},
+      {"\x89HDF\r\n\x1a\n"sv, Code::unsupported, "Keras"},
       {"PK\x03\x04 archive/data.pkl"sv, Code::unsupported, "PyTorch"},
       {"\x89PNG\r\n\x1a\n"sv, Code::malformed, "a PNG picture, not a model"},
       {"\xff\xd8\xff\xe0 JFIF"sv, Code::malformed, "a JPEG picture, not a model"},
       {"version https://git-lfs.github.com/spec/v1\n"sv, Code::malformed, "git lfs pull"},
       {"<!DOCTYPE html>"sv, Code::malformed, "a web page"},
       {"\x7f\x45LF"sv, Code::malformed, "a program or library"},
-      {"\xde\xad\xbe\xef"sv, Code::malformed, "neither ONNX nor .firn: begins with de ad be ef"},
-      {"\0"sv, Code::malformed, "neither ONNX nor .firn: begins with 00"},
+      {"\xde\xad\xbe\xef"sv, Code::malformed,
+       "neither ONNX, TensorFlow Lite, ncnn nor .firn: begins with de ad be ef"},
+      {"\0"sv, Code::malformed, "neither ONNX, TensorFlow Lite, ncnn nor .firn: begins with 00"},
       {"FIRN"sv, Code::malformed, "truncated"},
   };
   for (const Mistake& mistake : mistakes) {

@@ -66,6 +66,7 @@ inline std::vector<Op> unusual_ops() {
       NonZero{},
       NonMaxSuppression{true},
       TopK{1, 7, false},
+      DetectionOutput{1, true, 0.25f, 0.75f, 300, 100},
   };
   add_each(ops, Binary::Kind::bitwise_xor, [&](auto k) { return Binary{k, relu6}; });
   add_each(ops, Unary::Kind::is_nan, [&](auto k) { return Unary{k, -kInf, 1e-38f}; });

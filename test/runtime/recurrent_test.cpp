@@ -81,7 +81,7 @@ void check_session_like_reference(Layer layer) {
       const Tensor got = outputs.all()[i].tensor;
       REQUIRE(got.shape == expected[i].shape);
       for (size_t e = 0; e < got.shape.elements(); ++e)
-        CHECK(std::abs(got.as<float>()[e] - expected[i].as<float>()[e]) < 2e-6f);
+        CHECK(std::abs(got.as<float>()[e] - expected[i].as<float>()[e]) < 1e-5f);
     }
   }
 }
