@@ -131,6 +131,9 @@ void mix(Hash& h, const LocalResponseNorm& x) {
 void mix(Hash& h, const InstanceNorm& x) {
   mix(h, x.epsilon);
 }
+void mix(Hash& h, const LayerNorm& x) {
+  mix(h, x.epsilon, x.centred);
+}
 void mix(Hash& h, const DepthToSpace& x) {
   mix(h, x.block, x.crd);
 }

@@ -286,6 +286,14 @@ struct InstanceNorm {
   bool operator==(const InstanceNorm&) const = default;
 };
 
+// in: x, scale [C], bias [C] (both optional); C innermost, over which mean and variance are taken.
+// Not centred: the mean counts as 0 (RMSNorm).
+struct LayerNorm {
+  float epsilon = 1e-5f;
+  bool centred = true;
+  bool operator==(const LayerNorm&) const = default;
+};
+
 // in: x [N,H,W,C] with C = block^2 * out channels; depth-column-row as ONNX's DCR, or CRD.
 struct DepthToSpace {
   int32_t block = 2;
@@ -465,7 +473,8 @@ struct DetectionOutput {
   X(NonMaxSuppression)            \
   X(GridSample)                   \
   X(Resize)                       \
-  X(DetectionOutput)
+  X(DetectionOutput)              \
+  X(LayerNorm)
 #define FIRN_OPS(X)         \
   FIRN_SINGLE_OUTPUT_OPS(X) \
   X(TopK)                   \

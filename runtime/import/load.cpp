@@ -192,7 +192,7 @@ Result<Model> Model::parse_ncnn(std::span<const std::byte> param, std::span<cons
 }
 
 std::vector<FormatOperators> supported_operators() {
-  return {{"onnx", onnx_operators()}};
+  return {{"onnx", onnx_operators()}, {"tflite", tflite_operators()}, {"ncnn", ncnn_layers()}};
 }
 
 }  // namespace firn

@@ -225,6 +225,13 @@ InstanceNorm unpack(const wire::InstanceNorm& op, bool&) {
   return {op.epsilon()};
 }
 
+Offset<wire::LayerNorm> pack(Builder& b, const LayerNorm& op) {
+  return wire::CreateLayerNorm(b, op.epsilon, op.centred);
+}
+LayerNorm unpack(const wire::LayerNorm& op, bool&) {
+  return {op.epsilon(), op.centred()};
+}
+
 Offset<wire::DepthToSpace> pack(Builder& b, const DepthToSpace& op) {
   return wire::CreateDepthToSpace(b, op.block, op.crd);
 }

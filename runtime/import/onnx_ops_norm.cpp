@@ -80,6 +80,13 @@ Status layer_norm(Context& c, bool centre) {
   FIRN_ASSIGN(const int32_t axis, c.axis(stated, c.rank(x)));
   std::vector<int32_t> axes;
   for (int32_t d = axis; d < c.rank(x); ++d) axes.push_back(d);
+  const Shape innermost = axes.size() == 1 ? c.shape(x) : Shape{};
+  const bool one_axis = innermost.rank > 0 && innermost[innermost.rank - 1] > 0;
+  const auto is_row = [&](ValueId id) {
+    return id == ValueId::none || c.shape(id) == Shape{innermost[innermost.rank - 1]};
+  };
+  if (one_axis && is_row(scale) && is_row(bias) && !c.wanted(1) && !c.wanted(2))
+    return c.bind(c.emit("", LayerNorm{epsilon, centre}, {x, scale, bias}));
   FIRN_ASSIGN(const Normalized normalized, normalize(c, x, axes, epsilon, centre));
   FIRN_ASSIGN(ValueId y, c.binary("", Kind::mul, normalized.y, scale));
   if (bias != ValueId::none) {

@@ -195,6 +195,8 @@ class Random {
         return TopK{number(), number(), coin()};
       case 38:
         return DetectionOutput{number(), coin(), real(), real(), number(), number()};
+      case 39:
+        return LayerNorm{real(), coin()};
       default:
         return Convert{kind(DType::boolean)};
     }

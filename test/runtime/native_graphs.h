@@ -50,6 +50,7 @@ inline std::vector<Op> unusual_ops() {
       Transpose{{0, 2, 3, 1}},
       LocalResponseNorm{3, 0.5f, 0.25f, 2},
       InstanceNorm{0.125f},
+      LayerNorm{0.25f, false},
       DepthToSpace{3, true},
       Gather{-2},
       ShapeOf{1, -1},
