@@ -113,8 +113,9 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
   FIRN_TRY(infer(graph_, node));
   if (quant) {
     quant = moved_quant(*quant, node.op, shape(node.in[0]), shape(out));
-    if (!quant) return Status(Code::internal, std::string(pass_) + ": " + describe(node) +
-                                                  ": scales do not move with their elements");
+    if (!quant)
+      return Status(Code::internal, std::string(pass_) + ": " + describe(node) +
+                                        ": scales do not move with their elements");
     graph_.value(out).quant = std::move(quant);
   }
   if (fold) {

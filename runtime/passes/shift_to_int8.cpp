@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass: quantized uint8 becomes int8, everything 128 lower, which is exact. Inputs and outputs of the
-// graph stay uint8 for their users, behind Converts.
+// Pass: quantized uint8 becomes int8, everything 128 lower, which is exact. Inputs and outputs of
+// the graph stay uint8 for their users, behind Converts.
 //
 //   x u8 -> op -> y u8     becomes     x i8 -> op -> y i8
 #include <algorithm>
@@ -73,7 +73,8 @@ Result<bool> shift_node(Rewrite& rewrite, int n) {
   rewrite.graph().value(lower).type = DType::i8;
   rewrite.graph().value(lower).quant = quant;
   // Whoever else reads the output wants it in int8.
-  for (const int reader : std::vector<int>(rewrite.readers(out).begin(), rewrite.readers(out).end())) {
+  for (const int reader :
+       std::vector<int>(rewrite.readers(out).begin(), rewrite.readers(out).end())) {
     std::vector<ValueId> in = rewrite.node(reader).in;
     std::ranges::replace(in, out, lower);
     rewrite.set_inputs(reader, std::move(in));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators on quantized tensors: int8 where scales are constant, arithmetic where they are not, and
-// the same numbers both ways; integer products that are exact whatever their size.
+// Operators on quantized tensors: int8 where scales are constant, arithmetic where they are not,
+// and the same numbers both ways; integer products that are exact whatever their size.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -111,50 +111,77 @@ Doubles each(const Doubles& x, const std::function<double(double)>& f) {
 
 TEST_CASE("onnx: com.microsoft's operators on quantized tensors") {
   const std::vector<OpCase> cases{
-      {"QLinearAdd", 2, {}, {2, 3, 4, 4},
+      {"QLinearAdd",
+       2,
+       {},
+       {2, 3, 4, 4},
        [](const auto& x) {
          Doubles y = x[0];
          for (size_t i = 0; i < y.size(); ++i) y[i] += x[1][i];
          return y;
        }},
-      {"QLinearMul", 2, {}, {2, 3, 4, 4},
+      {"QLinearMul",
+       2,
+       {},
+       {2, 3, 4, 4},
        [](const auto& x) {
          Doubles y = x[0];
          for (size_t i = 0; i < y.size(); ++i) y[i] *= x[1][i];
          return y;
        }},
-      {"QLinearSigmoid", 1, {}, {2, 3, 4, 4},
+      {"QLinearSigmoid",
+       1,
+       {},
+       {2, 3, 4, 4},
        [](const auto& x) { return each(x[0], [](double v) { return 1 / (1 + std::exp(-v)); }); }},
-      {"QLinearLeakyRelu", 1, {attr("alpha", 0.2f)}, {2, 3, 4, 4},
+      {"QLinearLeakyRelu",
+       1,
+       {attr("alpha", 0.2f)},
+       {2, 3, 4, 4},
        [](const auto& x) { return each(x[0], [](double v) { return v < 0 ? 0.2 * v : v; }); }},
-      {"QLinearConcat", 2, {attr("axis", int64_t{0})}, {2, 3, 4, 4},
+      {"QLinearConcat",
+       2,
+       {attr("axis", int64_t{0})},
+       {2, 3, 4, 4},
        [](const auto& x) {
          Doubles y = x[0];
          y.insert(y.end(), x[1].begin(), x[1].end());
          return y;
        },
        true},
-      {"QLinearGlobalAveragePool", 1, {}, {2, 3, 4, 4},
+      {"QLinearGlobalAveragePool",
+       1,
+       {},
+       {2, 3, 4, 4},
        [](const auto& x) {
          Doubles y(6, 0.0);
          for (size_t i = 0; i < x[0].size(); ++i) y[i / 16] += x[0][i] / 16;
          return y;
        },
-       false, false},
-      {"QLinearGlobalAveragePool", 1, {attr("channels_last", int64_t{1})}, {2, 4, 4, 3},
+       false,
+       false},
+      {"QLinearGlobalAveragePool",
+       1,
+       {attr("channels_last", int64_t{1})},
+       {2, 4, 4, 3},
        [](const auto& x) {
          Doubles y(6, 0.0);
          for (size_t i = 0; i < x[0].size(); ++i) y[i / 48 * 3 + i % 3] += x[0][i] / 16;
          return y;
        }},
-      {"QLinearAveragePool", 1,
-       {attr("kernel_shape", Ints{2, 2}), attr("strides", Ints{2, 2})}, {1, 1, 4, 4},
+      {"QLinearAveragePool",
+       1,
+       {attr("kernel_shape", Ints{2, 2}), attr("strides", Ints{2, 2})},
+       {1, 1, 4, 4},
        [](const auto& x) {
          Doubles y(4, 0.0);
          for (size_t i = 0; i < 16; ++i) y[i / 8 * 2 + i % 4 / 2] += x[0][i] / 4;
          return y;
        }},
-      {"QLinearSoftmax", 1, {attr("axis", int64_t{-1}), attr("opset", int64_t{13})}, {4, 6},
+      {"QLinearSoftmax",
+       1,
+       {attr("axis", int64_t{-1}), attr("opset", int64_t{13})},
+       {4, 6},
        [](const auto& x) {
          Doubles y = each(x[0], [](double v) { return std::exp(v); });
          for (size_t row = 0; row < 4; ++row) {
@@ -164,7 +191,8 @@ TEST_CASE("onnx: com.microsoft's operators on quantized tensors") {
          }
          return y;
        },
-       false, false}};
+       false,
+       false}};
   for (const OpCase& c : cases)
     for (const bool run_time : {false, true}) check(c, run_time);
 }
@@ -246,8 +274,7 @@ TEST_CASE("onnx: MatMulInteger and ConvInteger are exact however long their sums
   OnnxModel huge;
   huge.input("a", {1, 70000}, kUint8).input("b", {70000, 1}, kUint8);
   huge.node("MatMulInteger", {"a", "b"}, {"y"}, {}, "long").output("y");
-  CHECK(refusal(huge) ==
-        "unsupported: onnx: node 'long' (MatMulInteger): sums of 70000 products");
+  CHECK(refusal(huge) == "unsupported: onnx: node 'long' (MatMulInteger): sums of 70000 products");
 }
 
 TEST_CASE("onnx: what is quantized can be read as integers, and dynamically quantized again") {
@@ -282,21 +309,21 @@ std::string quantize(const std::string& scale, const std::string& zero, const St
 TEST_CASE("onnx: bad scales and zero points are refused with what is wrong") {
   const std::string q = "malformed: onnx: node 'q' (QuantizeLinear): ";
   for (const float scale : {0.0f, -0.5f, NAN, INFINITY, 1e-42f})
-    CHECK(quantize(onnx_floats("s", {}, {scale}), "") ==
-          q + "a scale is " + std::to_string(scale));
+    CHECK(quantize(onnx_floats("s", {}, {scale}), "") == q + "a scale is " + std::to_string(scale));
   CHECK(quantize(onnx_floats("s", {2}, {1, 1}), "") == q + "2 scales, axis 1 of the input has 3");
   CHECK(quantize(onnx_floats("s", {2}, {1, 1}), "", {attr("axis", int64_t{2})}) ==
         q + "axis 2 of a tensor of rank 2");
-  CHECK(quantize(onnx_floats("s", {3}, {1, 1, 1}),
-                 onnx_tensor<int8_t>("z", kInt8, {2}, {1, 2})) == q + "3 scales, 2 zero points");
+  CHECK(quantize(onnx_floats("s", {3}, {1, 1, 1}), onnx_tensor<int8_t>("z", kInt8, {2}, {1, 2})) ==
+        q + "3 scales, 2 zero points");
   CHECK(quantize(onnx_floats("s", {}, {1}), onnx_floats("z", {}, {0})) ==
         "unsupported: onnx: node 'q' (QuantizeLinear): from f32 to f32");
   CHECK(quantize(onnx_ints("s", {1}), "") ==
         "unsupported: onnx: node 'q' (QuantizeLinear): scales of type i64");
   CHECK(quantize(onnx_floats("s", {2, 1}, {1, 1}), "", {attr("block_size", int64_t{-3})}) ==
         q + "block_size -3");
-  CHECK(quantize(onnx_floats("s", {2, 2}, {1, 1, 1, 1}), "", {attr("block_size", int64_t{2})}) ==
-        "unsupported: onnx: node 'q' (QuantizeLinear): block_size 2, axis 1 of 2x3 with scales 2x2");
+  CHECK(
+      quantize(onnx_floats("s", {2, 2}, {1, 1, 1, 1}), "", {attr("block_size", int64_t{2})}) ==
+      "unsupported: onnx: node 'q' (QuantizeLinear): block_size 2, axis 1 of 2x3 with scales 2x2");
 
   OnnxModel other;
   other.input("x", {2, 3}, kUint8)

@@ -81,7 +81,8 @@ class RandomQdq {
     Strings in{read(x), w};
     if (below(2) == 0) in.push_back(model_.bias(name + "_b", channels, 1e-3f));
     const int64_t pad = kernel / 2;
-    model_.node("Conv", in, {name}, {attr("pads", Ints{pad, pad, pad, pad}), attr("group", groups)});
+    model_.node("Conv", in, {name},
+                {attr("pads", Ints{pad, pad, pad, pad}), attr("group", groups)});
     return name;
   }
 

@@ -76,8 +76,7 @@ class QdqModel : public OnnxModel {
   }
   std::vector<float> floats(size_t count, float lo = -3, float hi = 3) {
     std::vector<float> values(count);
-    for (float& v : values)
-      v = lo + (hi - lo) * static_cast<float>(random_() % 10007) / 10006.0f;
+    for (float& v : values) v = lo + (hi - lo) * static_cast<float>(random_() % 10007) / 10006.0f;
     return values;
   }
 
@@ -110,7 +109,8 @@ inline std::string float_nodes(const Graph& graph) {
     const bool moves = std::holds_alternative<Convert>(node.op) ||
                        std::holds_alternative<Transpose>(node.op) ||
                        std::holds_alternative<Reshape>(node.op);
-    if (!moves && graph.value(node.in[0]).type == DType::f32) found += (found.empty() ? "" : ", ") + describe(node);
+    if (!moves && graph.value(node.in[0]).type == DType::f32)
+      found += (found.empty() ? "" : ", ") + describe(node);
   }
   return found;
 }
