@@ -105,7 +105,7 @@ bool computes_real(const Op& op) {
          std::holds_alternative<Binary>(op) || std::holds_alternative<Unary>(op) ||
          std::holds_alternative<Reduce>(op) || std::holds_alternative<Softmax>(op) ||
          std::holds_alternative<CumSum>(op) || std::holds_alternative<GridSample>(op) ||
-         std::holds_alternative<Recurrent>(op) ||
+         std::holds_alternative<Recurrent>(op) || std::holds_alternative<LayerNorm>(op) ||
          std::holds_alternative<DetectionPostProcess>(op);
 }
 

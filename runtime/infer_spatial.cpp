@@ -165,6 +165,19 @@ Result<Inferred> infer_op(const InferContext& c, const InstanceNorm& op) {
   return Inferred{DType::f32, x};
 }
 
+Result<Inferred> infer_op(const InferContext& c, const LayerNorm& op) {
+  FIRN_TRY(c.expect_inputs(1, 3));
+  for (size_t i = 0; i < 3; ++i) FIRN_TRY(c.expect_real(i));
+  const Shape& x = c.shape(0);
+  if (x.rank < 1) return c.malformed("input " + c.name(0) + " is a scalar");
+  if (!(op.epsilon >= 0)) return c.malformed("epsilon is " + std::to_string(op.epsilon));
+  for (size_t i = 1; i < 3; ++i)
+    if (c.in(i) != nullptr && c.shape(i) != Shape{x[x.rank - 1]})
+      return c.malformed("input " + c.name(i) + " is " + to_string(c.shape(i)) + ", input has " +
+                         std::to_string(x[x.rank - 1]) + " channels");
+  return Inferred{DType::f32, x};
+}
+
 Result<Inferred> infer_op(const InferContext& c, const DepthToSpace& op) {
   FIRN_TRY(c.expect_inputs(1, 1));
   FIRN_TRY(c.expect_rank(0, 4));

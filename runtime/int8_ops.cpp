@@ -118,7 +118,7 @@ Int8Form form(const Graph& graph, const Node& node, const Concat&) {
 }
 
 Int8Form form(const Graph&, const Node&, const Pad& op) {
-  if (op.mode != Pad::Mode::constant) return none("only constant padding runs in int8");
+  if (op.mode != Pad::Mode::constant) return moved();
   // Every int8 range holds 0; of other values one cannot know.
   return op.value == 0 ? moved() : none("it pads with " + std::to_string(op.value));
 }
@@ -137,6 +137,16 @@ Int8Form form(const Graph&, const Node&, const Transpose&) {
   return moved();
 }
 Int8Form form(const Graph&, const Node&, const DepthToSpace&) {
+  return moved();
+}
+
+Int8Form form(const Graph&, const Node&, const Gather&) {
+  return moved();
+}
+Int8Form form(const Graph&, const Node&, const Expand&) {
+  return moved();
+}
+Int8Form form(const Graph&, const Node&, const Tile&) {
   return moved();
 }
 

@@ -80,6 +80,9 @@ const char* name_of(const LocalResponseNorm&) {
 const char* name_of(const InstanceNorm&) {
   return "InstanceNorm";
 }
+const char* name_of(const LayerNorm& op) {
+  return op.centred ? "LayerNorm" : "RMSNorm";
+}
 const char* name_of(const DepthToSpace&) {
   return "DepthToSpace";
 }

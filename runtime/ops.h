@@ -191,11 +191,12 @@ struct Pad {
   bool operator==(const Pad&) const = default;
 };
 
-// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, one -1
-// takes the rest.
+// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, unless it
+// is to stand for itself; one -1 takes the rest.
 struct Reshape {
   std::vector<int32_t> shape{};
   bool from_input = false;  // the shape is in[1]
+  bool plain_zero = false;
   bool operator==(const Reshape&) const = default;
 };
 
@@ -283,6 +284,14 @@ struct LocalResponseNorm {
 struct InstanceNorm {
   float epsilon = 1e-5f;
   bool operator==(const InstanceNorm&) const = default;
+};
+
+// in: x, scale [C], bias [C] (both optional); C innermost, over which mean and variance are taken.
+// Not centred: the mean counts as 0 (RMSNorm).
+struct LayerNorm {
+  float epsilon = 1e-5f;
+  bool centred = true;
+  bool operator==(const LayerNorm&) const = default;
 };
 
 // in: x [N,H,W,C] with C = block^2 * out channels; depth-column-row as ONNX's DCR, or CRD.
@@ -477,7 +486,8 @@ struct DetectionPostProcess {
   X(NonMaxSuppression)            \
   X(GridSample)                   \
   X(Resize)                       \
-  X(DetectionOutput)
+  X(DetectionOutput)              \
+  X(LayerNorm)
 #define FIRN_OPS(X)         \
   FIRN_SINGLE_OUTPUT_OPS(X) \
   X(TopK)                   \

@@ -169,6 +169,32 @@ Status compute(const Call& c, const InstanceNorm& op) {
   return {};
 }
 
+Status compute(const Call& c, const LayerNorm& op) {
+  const auto has = [&](size_t i) { return i < c.in.size() && c.node.in[i] != ValueId::none; };
+  FIRN_ASSIGN(const Operand x, c.load(0, DType::f32));
+  FIRN_ASSIGN(const Operand scale, c.load(has(1) ? 1 : 0, DType::f32));
+  FIRN_ASSIGN(const Operand bias, c.load(has(2) ? 2 : 0, DType::f32));
+  FIRN_ASSIGN(const Operand y, c.open(DType::f32));
+  const Shape& xs = c.in[0].shape;
+  const auto count = static_cast<size_t>(xs[xs.rank - 1]);
+  for (size_t row = 0; row < x.f32().size(); row += count) {
+    const std::span<const float> from = x.f32().subspan(row, count);
+    double mean = 0, variance = 0;
+    for (float v : from) mean += static_cast<double>(v);
+    mean = op.centred ? mean / static_cast<double>(count) : 0;
+    for (float v : from)
+      variance += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+    const double deviation =
+        std::sqrt(variance / static_cast<double>(count) + static_cast<double>(op.epsilon));
+    for (size_t i = 0; i < count; ++i)
+      y.f32()[row + i] = static_cast<float>((static_cast<double>(from[i]) - mean) / deviation *
+                                                (has(1) ? static_cast<double>(scale.f32()[i]) : 1) +
+                                            (has(2) ? static_cast<double>(bias.f32()[i]) : 0));
+  }
+  c.store(y);
+  return {};
+}
+
 Status compute(const Call& c, const DepthToSpace& op) {
   FIRN_ASSIGN(const Operand x, c.load_as_output(0));
   const Shape& xs = c.in[0].shape;

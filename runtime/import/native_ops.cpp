@@ -185,10 +185,10 @@ Pad unpack(const wire::Pad& op, bool& valid) {
 }
 
 Offset<wire::Reshape> pack(Builder& b, const Reshape& op) {
-  return wire::CreateReshape(b, pack(b, op.shape), op.from_input);
+  return wire::CreateReshape(b, pack(b, op.shape), op.from_input, op.plain_zero);
 }
 Reshape unpack(const wire::Reshape& op, bool& valid) {
-  return {unpack(op.shape(), valid), op.from_input()};
+  return {unpack(op.shape(), valid), op.from_input(), op.plain_zero()};
 }
 
 Offset<wire::Transpose> pack(Builder& b, const Transpose& op) {
@@ -223,6 +223,13 @@ Offset<wire::InstanceNorm> pack(Builder& b, const InstanceNorm& op) {
 }
 InstanceNorm unpack(const wire::InstanceNorm& op, bool&) {
   return {op.epsilon()};
+}
+
+Offset<wire::LayerNorm> pack(Builder& b, const LayerNorm& op) {
+  return wire::CreateLayerNorm(b, op.epsilon, op.centred);
+}
+LayerNorm unpack(const wire::LayerNorm& op, bool&) {
+  return {op.epsilon(), op.centred()};
 }
 
 Offset<wire::DepthToSpace> pack(Builder& b, const DepthToSpace& op) {

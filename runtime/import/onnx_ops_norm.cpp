@@ -2,6 +2,7 @@
 // Normalizations: by stored statistics, or over axes of the input.
 #include <algorithm>
 
+#include "runtime/import/onnx_norm.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_window.h"
 
@@ -48,11 +49,8 @@ Status batch_norm(Context& c) {
   return c.bind(c.binary("add", Kind::add, product, offsets));
 }
 
-struct Normalized {
-  ValueId y = ValueId::none, mean = ValueId::none, deviation = ValueId::none;
-};
+}  // namespace
 
-// x over the root of its mean square along `axes`, after its mean was taken off where `centre`.
 Result<Normalized> normalize(Context& c, ValueId x, const std::vector<int32_t>& axes, float epsilon,
                              bool centre) {
   Normalized result;
@@ -69,6 +67,8 @@ Result<Normalized> normalize(Context& c, ValueId x, const std::vector<int32_t>& 
   return result;
 }
 
+namespace {
+
 // Over the axes from `axis` on; scale and bias have the shape of those.
 Status layer_norm(Context& c, bool centre) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
@@ -80,6 +80,13 @@ Status layer_norm(Context& c, bool centre) {
   FIRN_ASSIGN(const int32_t axis, c.axis(stated, c.rank(x)));
   std::vector<int32_t> axes;
   for (int32_t d = axis; d < c.rank(x); ++d) axes.push_back(d);
+  const Shape innermost = axes.size() == 1 ? c.shape(x) : Shape{};
+  const bool one_axis = innermost.rank > 0 && innermost[innermost.rank - 1] > 0;
+  const auto is_row = [&](ValueId id) {
+    return id == ValueId::none || c.shape(id) == Shape{innermost[innermost.rank - 1]};
+  };
+  if (one_axis && is_row(scale) && is_row(bias) && !c.wanted(1) && !c.wanted(2))
+    return c.bind(c.emit("", LayerNorm{epsilon, centre}, {x, scale, bias}));
   FIRN_ASSIGN(const Normalized normalized, normalize(c, x, axes, epsilon, centre));
   FIRN_ASSIGN(ValueId y, c.binary("", Kind::mul, normalized.y, scale));
   if (bias != ValueId::none) {
@@ -204,6 +211,8 @@ constexpr Operator kOperators[] = {
     {"LpNormalization", lp_norm},
     {"MeanVarianceNormalization", mean_variance_norm},
     {"RMSNormalization", [](Context& c) { return layer_norm(c, false); }},
+    // ONNX Runtime's name for it, which its optimizers write into the standard's domain.
+    {"SimplifiedLayerNormalization", [](Context& c) { return layer_norm(c, false); }},
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ Lowered lower_gather(const LowerContext& context, const Node& node, const Gather
   const ValueId x = node.in[0], indices = node.in[1], y = node.out[0];
   const Value& from = context.value(x);
   const Value& by = context.value(indices);
-  if (!same_encoding(from, context.value(y)) || by.quant) return false;
+  if (!moves_as_is(from, context.value(y)) || by.quant) return false;
   const int axis = *normalize_axis(op.axis, from.shape.rank);
   Rows rows{1, static_cast<size_t>(from.shape[axis]), by.shape.elements(), dtype_bytes(from.type)};
   for (int d = 0; d < axis; ++d) rows.outer *= static_cast<size_t>(from.shape[d]);

@@ -28,7 +28,7 @@ bool concat_in_place(const Graph& graph, const Uses& uses, const Node& node, con
     const int producer = uses.producer_of(in);
     return producer >= 0 && writes_strided(graph, graph.nodes[static_cast<size_t>(producer)]) &&
            uses.consumers_of(in).size() == 1 && !graph.is_output(in) &&
-           same_encoding(graph.value(in), out);
+           moves_as_is(graph.value(in), out);
   });
 }
 
@@ -40,7 +40,7 @@ bool has_weights(const Op& op) {
 bool moves_no_bytes(const Graph& graph, const Node& node) {
   const bool view = std::holds_alternative<Reshape>(node.op) ||
                     (std::holds_alternative<Convert>(node.op) &&
-                     same_encoding(graph.value(node.in[0]), graph.value(node.out[0])));
+                     moves_as_is(graph.value(node.in[0]), graph.value(node.out[0])));
   return view && graph.value(node.in[0]).type == graph.value(node.out[0]).type;
 }
 
@@ -73,6 +73,7 @@ struct Lowering {
   Lowered operator()(const InstanceNorm& op) {
     return lower_instance_norm(context, node, op, steps);
   }
+  Lowered operator()(const LayerNorm& op) { return lower_layer_norm(context, node, op, steps); }
   Lowered operator()(const LocalResponseNorm& op) {
     return lower_response_norm(context, node, op, steps);
   }

@@ -51,7 +51,7 @@ inline bool is_plain(const Value& value, DType type) {
 }
 
 // Whether elements move from one to the other as they are.
-inline bool same_encoding(const Value& a, const Value& b) {
+inline bool moves_as_is(const Value& a, const Value& b) {
   return a.type == b.type && a.quant == b.quant;
 }
 
@@ -95,6 +95,8 @@ Lowered lower_prelu(const LowerContext&, const Node&, const PRelu&, std::vector<
 Lowered lower_arg_max(const LowerContext&, const Node&, const ArgMax&, std::vector<LoweredStep>&);
 Lowered lower_instance_norm(const LowerContext&, const Node&, const InstanceNorm&,
                             std::vector<LoweredStep>&);
+Lowered lower_layer_norm(const LowerContext&, const Node&, const LayerNorm&,
+                         std::vector<LoweredStep>&);
 Lowered lower_response_norm(const LowerContext&, const Node&, const LocalResponseNorm&,
                             std::vector<LoweredStep>&);
 Lowered lower_gather(const LowerContext&, const Node&, const Gather&, std::vector<LoweredStep>&);

@@ -52,7 +52,7 @@ Lowered lower_concat(const LowerContext& context, const Node& node, const Concat
       part.copy.to_stride = to_stride;
       for (int i = 0; i < x.shape.rank; ++i) part.copy.extent[static_cast<size_t>(i)] = x.shape[i];
       part.copy.to_offset = at * to_stride[axis];
-      if (!same_encoding(x, out)) {
+      if (!moves_as_is(x, out)) {
         if (x.type != DType::i8 || out.type != DType::i8) return false;
         part.table = make_table(*x.quant, *out.quant, [](double v) { return v; });
       }
@@ -90,7 +90,7 @@ Lowered lower_transpose(const LowerContext& context, const Node& node, const Tra
                         std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   if (folds_into_products(context, node)) return true;
   const int producer = context.uses.producer_of(node.in[0]);
   if (producer >= 0) {
@@ -115,7 +115,7 @@ Lowered lower_slice(const LowerContext& context, const Node& node, const Slice& 
                     std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   const auto from = dense_strides(x.shape);
   StridedCopy copy;
   copy.rank = y.shape.rank;
@@ -135,7 +135,7 @@ Lowered lower_expand(const LowerContext& context, const Node& node, const Expand
                      std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   StridedCopy copy;
   copy.rank = y.shape.rank;
   copy.from_stride = broadcast_strides(x.shape, y.shape);
@@ -150,7 +150,7 @@ Lowered lower_depth_to_space(const LowerContext& context, const Node& node, cons
                              std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   const Strides from = dense_strides(x.shape), to = dense_strides(y.shape);
   const int64_t block = op.block, channels = y.shape[3];
   const int64_t cell = op.crd ? 1 : channels;  // from one position in the block to the next

@@ -85,6 +85,39 @@ Lowered lower_instance_norm(const LowerContext& context, const Node& node, const
   return true;
 }
 
+Lowered lower_layer_norm(const LowerContext& context, const Node& node, const LayerNorm& op,
+                         std::vector<LoweredStep>& steps) {
+  if (!are_floats(context, node)) return false;
+  const auto input = [&](size_t i) { return i < node.in.size() ? node.in[i] : ValueId::none; };
+  const ValueId x = node.in[0], y = node.out[0];
+  const Shape& shape = context.value(x).shape;
+  kernels::LayerNormF32 norm;
+  norm.c = static_cast<size_t>(shape[shape.rank - 1]);
+  norm.epsilon = op.epsilon;
+  norm.centred = op.centred;
+  const size_t rows = shape.elements() / norm.c;
+  const kernels::VecF32& vec = context.vec_f32();
+  push_exact(context, node,
+             make_step([=, scale = input(1), bias = input(2),
+                        run = vec.layer_norm](const Frame& frame) -> Status {
+               const auto vector = [&](ValueId id) {
+                 return id == ValueId::none ? nullptr : frame.at<const float>(id);
+               };
+               const size_t grain = 1 + (size_t{1} << 14) / norm.c;
+               frame.pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
+                 kernels::LayerNormF32 now = norm;
+                 now.rows = end - begin;
+                 now.scale = vector(scale);
+                 now.bias = vector(bias);
+                 run(now, frame.at<const float>(x) + begin * now.c,
+                     frame.at<float>(y) + begin * now.c);
+               });
+               return {};
+             }),
+             vec.name, steps);
+  return true;
+}
+
 Lowered lower_response_norm(const LowerContext& context, const Node& node,
                             const LocalResponseNorm& op, std::vector<LoweredStep>& steps) {
   if (!are_floats(context, node)) return false;

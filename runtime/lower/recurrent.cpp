@@ -2,7 +2,6 @@
 // Recurrent layers in fp32: the input's products of all steps by one matrix product, the state's
 // step by step. Quantized tensors are dequantized, constants when lowered.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -23,35 +22,9 @@ using Floats = std::vector<float>;
 // Waking threads for one step costs more than a product below so many multiplications.
 constexpr size_t kWorthThreads = size_t{1} << 20;
 
-// exp, in a form that compilers vectorize: 2^n times a polynomial; relative error 2e-7.
-inline float fast_exp(float x) {
-  x = std::min(std::max(x, -87.0f), 88.0f);
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
-  const float shifted = x * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) + 127) << 23;
-  return p * std::bit_cast<float>(exponent);
-}
-
-void sigmoid(float* x, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] = 1.0f / (1.0f + fast_exp(-x[i]));
-}
-
-void tanh(float* x, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] = 1.0f - 2.0f / (1.0f + fast_exp(2.0f * x[i]));
-}
-
-void activate(const Unary& f, float* x, size_t n) {
-  if (f.kind == Unary::Kind::sigmoid) return sigmoid(x, n);
-  if (f.kind == Unary::Kind::tanh) return tanh(x, n);
+void activate(const kernels::VecF32& vec, const Unary& f, float* x, size_t n) {
+  if (f.kind == Unary::Kind::sigmoid) return vec.sigmoid(n, x, x);
+  if (f.kind == Unary::Kind::tanh) return vec.tanh(n, x, x);
   for (size_t i = 0; i < n; ++i) x[i] = static_cast<float>(evaluate(f, static_cast<double>(x[i])));
 }
 
@@ -93,6 +66,7 @@ class RecurrentStep final : public Step {
   RecurrentStep(const LowerContext& context, const Node& node, const Recurrent& op)
       : graph_(context.graph),
         node_(node),
+        vec_(context.vec_f32()),
         op_(op),
         s_(recurrent_sizes(op, context.value(node.in[kX]).shape, context.value(node.in[kR]).shape)),
         rows_(s_.gates * s_.cells) {}
@@ -122,6 +96,7 @@ class RecurrentStep final : public Step {
 
   const Graph& graph_;
   const Node& node_;
+  const kernels::VecF32& vec_;
   const Recurrent op_;
   const RecurrentSizes s_;
   const size_t rows_;  // of gates and cells
@@ -233,17 +208,17 @@ void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, flo
   }
   clip(i, n, op_.clip);
   clip(f, 2 * n, op_.clip);
-  activate(direction.f[0], i, n);
-  activate(direction.f[0], f, n);
-  activate(direction.f[1], g, n);
+  activate(vec_, direction.f[0], i, n);
+  activate(vec_, direction.f[0], f, n);
+  activate(vec_, direction.f[1], g, n);
   for (size_t j = 0; op_.couple_input_forget && j < n; ++j) f[j] = 1.0f - i[j];
   for (size_t j = 0; j < n; ++j) c[j] = f[j] * c[j] + i[j] * g[j];
   clip(c, n, op_.cell_clip);
   for (size_t j = 0; peephole != nullptr && j < n; ++j) o[j] += peephole[n + j] * c[j];
   clip(o, n, op_.clip);
-  activate(direction.f[0], o, n);
+  activate(vec_, direction.f[0], o, n);
   std::copy_n(c, n, g);
-  activate(direction.f[2], g, n);
+  activate(vec_, direction.f[2], g, n);
   for (size_t j = 0; j < n; ++j) h[j] = o[j] * g[j];
 }
 
@@ -252,7 +227,7 @@ void RecurrentStep::gru(const Direction& direction, const float* x, float* gates
   const size_t n = s_.cells;
   float* h = h_.data() + b * n;
   clip(gates, 2 * n, op_.clip);
-  activate(direction.f[0], gates, 2 * n);
+  activate(vec_, direction.f[0], gates, 2 * n);
   if (resets_first()) {
     for (size_t j = 0; j < n; ++j) out_[b * n + j] = gates[n + j] * h[j];
     return;
@@ -266,7 +241,7 @@ void RecurrentStep::gru(const Direction& direction, const float* x, float* gates
 void RecurrentStep::blend(const Direction& direction, const float* update, float* hidden,
                           float* h) const {
   clip(hidden, s_.cells, op_.clip);
-  activate(direction.f[1], hidden, s_.cells);
+  activate(vec_, direction.f[1], hidden, s_.cells);
   for (size_t j = 0; j < s_.cells; ++j) h[j] = (1.0f - update[j]) * hidden[j] + update[j] * h[j];
 }
 
@@ -283,7 +258,7 @@ void RecurrentStep::advance(const Direction& direction, const float* x, size_t b
     return lstm(direction, gates, projects ? out_.data() + b * n : h, c_.data() + b * n);
   }
   clip(gates, n, op_.clip);
-  activate(direction.f[0], gates, n);
+  activate(vec_, direction.f[0], gates, n);
   std::copy_n(gates, n, h);
 }
 

@@ -132,7 +132,7 @@ Lowered lower_pad(const LowerContext& context, const Node& node, const Pad& op,
                   std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y) || (y.quant && !y.quant->per_tensor())) return false;
+  if (!moves_as_is(x, y) || (y.quant && !y.quant->per_tensor())) return false;
   alignas(8) std::array<std::byte, 8> fill{};
   float value = op.value;
   convert({DType::f32, Shape{}, &value}, std::nullopt, {y.type, Shape{}, fill.data()}, y.quant);
@@ -147,7 +147,7 @@ Lowered lower_tile(const LowerContext& context, const Node& node, const Tile&,
                    std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   push_copy(context, node, tables(y.shape, [&](int d, int64_t i) { return i % x.shape[d]; }), {},
             steps);
   return true;
@@ -157,7 +157,7 @@ Lowered lower_resize_nearest(const LowerContext& context, const Node& node, cons
                              std::vector<LoweredStep>& steps) {
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
-  if (!same_encoding(x, y)) return false;
+  if (!moves_as_is(x, y)) return false;
   const Tables source = tables(y.shape, [&](int d, int64_t i) {
     if (d == 0 || d == 3) return i;
     return resize_nearest(op.nearest, resize_source(op, d - 1, i, x.shape[d], y.shape[d]),

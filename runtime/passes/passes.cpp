@@ -27,7 +27,9 @@ namespace firn {
   X(absorb_transposes)      \
   X(pools_to_means)         \
   X(fuse_activations)       \
+  X(fuse_layer_norm)        \
   X(fold_affine_after)      \
+  X(fold_affine_quantized)  \
   X(fold_affine_before)     \
   X(fuse_pad)               \
   X(fuse_clamp)             \

@@ -38,7 +38,7 @@ constexpr const char* kUsage =
     "  --count N    files to try (1000)\n"
     "  --first N    the first one's number (0)\n"
     "  --seed S     another S, other files (1)\n"
-    "  --format F   onnx, tflite, firn or all (all)\n"
+    "  --format F   onnx, tflite, ncnn, firn or all (all)\n"
     "  --only N     file N alone\n"
     "  --dump FILE  writes what was tried last there, before it is tried\n"
     "  --seconds T  longest load, in processor seconds (2)\n";
@@ -49,8 +49,9 @@ struct Format {
   std::vector<std::string> Seeds::*seeds;
   std::string (*mutate)(std::string file, const std::string& other, Random& random);
 };
-constexpr std::array<Format, 3> kFormats{{{"onnx", &Seeds::onnx, mutate_onnx},
+constexpr std::array<Format, 4> kFormats{{{"onnx", &Seeds::onnx, mutate_onnx},
                                           {"tflite", &Seeds::tflite, mutate_tflite},
+                                          {"ncnn", &Seeds::ncnn, mutate_ncnn},
                                           {"firn", &Seeds::firn, mutate_firn}}};
 
 struct Options {
@@ -164,12 +165,13 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
                 static_cast<unsigned long long>(i), trial.complaint.c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu files from %zu onnx, %zu tflite and %zu firn seeds: %llu loaded, %llu ran, %llu failed\n",
-              static_cast<unsigned long long>(options.count), seeds.onnx.size(),
-              seeds.tflite.size(), seeds.firn.size(),
-              static_cast<unsigned long long>(totals.loaded),
-              static_cast<unsigned long long>(totals.ran),
-              static_cast<unsigned long long>(totals.failures));
+  std::printf(
+      "%llu files from %zu onnx, %zu tflite, %zu ncnn and %zu firn seeds: "
+      "%llu loaded, %llu ran, %llu failed\n",
+      static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.tflite.size(),
+      seeds.ncnn.size(), seeds.firn.size(), static_cast<unsigned long long>(totals.loaded),
+      static_cast<unsigned long long>(totals.ran),
+      static_cast<unsigned long long>(totals.failures));
   std::printf("slowest load %.3f s, slowest run %.3f s, largest load %zu MiB\n",
               totals.slowest_load, totals.slowest_run, totals.largest_load >> 20);
   return totals.failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

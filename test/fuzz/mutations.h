@@ -20,6 +20,10 @@ std::string mutate_onnx(std::string file, const std::string& other, Random& rand
 // Numbers in a TensorFlow Lite file's tables and vectors, in place, so that it still verifies.
 std::string mutate_tflite(std::string file, const std::string& other, Random& random);
 
+// Numbers, words and lines of the .param, or its binary form; bytes of the .bin. Both are pairs as
+// in ncnn_pair.h.
+std::string mutate_ncnn(const std::string& file, const std::string& other, Random& random);
+
 // Words of the header, the graph and the data; sealed with the right checksum in half of the cases.
 std::string mutate_firn(std::string file, const std::string& other, Random& random);
 

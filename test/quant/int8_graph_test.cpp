@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "runtime/int8_ops.h"
 #include "quant/observe.h"
 #include "quant/quantize_graph.h"
+#include "runtime/int8_ops.h"
 #include "test/runtime/random_graph.h"
 
 namespace firn {
@@ -384,6 +384,35 @@ TEST_CASE("errors: missing range, bad weights, wrong means") {
   const ValueId w = bad.constant({1, 1, 1, 1}, {std::nanf("")});
   bad.output(bad.add("c1", Conv2d{}, {bad.input("x", {1, 2, 2, 1}), w}));
   CHECK(quantize_graph(bad.graph, ranges_of(bad.graph)).status().code() == Code::malformed);
+}
+
+TEST_CASE("what only moves elements is int8 and shares the range") {
+  GraphBuilder b;
+  const ValueId c1 = b.conv("c1", b.input("x", {1, 6, 6, 4}), 4);
+  const ValueId tiled = b.add("tile", Tile{}, {c1, b.ints({1, 2, 1, 1})});
+  const ValueId gathered = b.add("gather", Gather{1}, {tiled, b.ints({3, -1, 0, 7})});
+  const ValueId padded =
+      b.add("pad", Pad{Pad::Mode::reflect, {0, 1, 2, 0}, {0, 1, 0, 0}}, {gathered});
+  const ValueId expanded = b.add("expand", Expand{}, {padded, b.ints({2, 1, 1, 1})});
+  b.output(b.conv("c2", expanded, 4));
+  const QuantizedGraph q = quantize(b.graph);
+  for (const char* name : {"tile", "gather", "pad", "expand"}) {
+    CHECK(int8(q, name));
+    CHECK(out(q, name).quant == out(q, "c1").quant);
+  }
+}
+
+TEST_CASE("norms and attention stay float") {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {1, 6, 8});
+  const ValueId norm = b.add("norm", LayerNorm{}, {x, b.random({8}), b.random({8})});
+  const ValueId dense = b.dense("dense", norm, 8);
+  const ValueId turned = b.add("turn", Transpose{{0, 2, 1}}, {dense});
+  b.output(b.add("product", MatMul{}, {dense, turned}));
+  const QuantizedGraph q = quantize(b.graph);
+  CHECK(!int8(q, "norm"));
+  CHECK(int8(q, "dense"));
+  CHECK(!int8(q, "product"));
 }
 
 TEST_CASE("a shape that is read does not make its value float") {

@@ -104,7 +104,7 @@ class Random {
       case 12:
         return Pad{kind(Pad::Mode::wrap), numbers(rank), numbers(rank), real(), below(8) == 0};
       case 13:
-        return Reshape{numbers(below(5)), coin()};
+        return Reshape{numbers(below(5)), coin(), coin()};
       case 14: {
         std::vector<int32_t> perm = numbers(rank);
         if (coin())
@@ -191,11 +191,15 @@ class Random {
           op.activations.push_back({kind(Unary::Kind::is_nan), real(), real()});
         return op;
       }
-      case 38:
-        return DetectionPostProcess{number(), number(), number(), number(),
-                                    coin(),   real(),   real(),   {real(), real(), real(), real()}};
       case 37:
         return TopK{number(), number(), coin()};
+      case 38:
+        return DetectionOutput{number(), coin(), real(), real(), number(), number()};
+      case 39:
+        return LayerNorm{real(), coin()};
+      case 40:
+        return DetectionPostProcess{below(4), below(6), below(3), below(5),
+                                    coin(),   real(),   real(),   {1, 2, 0.5f, real()}};
       default:
         return Convert{kind(DType::boolean)};
     }
@@ -260,6 +264,7 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
   if (std::holds_alternative<DetectionPostProcess>(op)) {
     in = {reals({1, 5, 4}), reals({1, 5, 3}), reals({5, 4})};
   }
+  if (std::holds_alternative<DetectionOutput>(op)) in = {reals({5, 4}), reals({5, 3})};
   if (std::holds_alternative<GridSample>(op)) {
     Shape grid = random.shape(4);
     grid[0] = x.rank == 4 ? x[0] : 1;

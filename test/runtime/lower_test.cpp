@@ -321,6 +321,12 @@ TEST_CASE("lowered norms") {
   for (const Shape& shape : {Shape{2, 3, 5, 7}, Shape{1, 40, 33, 100}, Shape{2, 9, 1}}) {
     const int32_t c = shape[shape.rank - 1];
     check(InstanceNorm{1e-3f}, {open("x", shape), open("s", {c}), open("b", {c})}, 1e-5);
+    for (const bool centred : {false, true}) {
+      check(LayerNorm{1e-3f, centred}, {open("x", shape)}, 1e-5);
+      check(LayerNorm{1e-3f, centred}, {open("x", shape), open("s", {c})}, 1e-5);
+      check(LayerNorm{1e-3f, centred}, {open("x", shape), open("", {}), open("b", {c})}, 1e-5);
+      check(LayerNorm{1e-3f, centred}, {open("x", shape), open("s", {c}), open("b", {c})}, 1e-5);
+    }
     if (shape.rank == 4) check(LocalResponseNorm{4, 0.5f, 0.75f, 2}, {open("x", shape)}, 1e-6);
   }
 }
@@ -377,6 +383,27 @@ TEST_CASE("lowered movements of any type") {
   check(Gather{1}, {open("x", kLarge), longs({4}, {5, -1, 0, 7})});
   check(Pad{Pad::Mode::reflect, {0, 2, 5}, {0, 1, 3}}, {open("x", kLarge)});
   check(Expand{}, {open("x", {60, 1}), longs({3}, {3, 60, 401})});
+}
+
+TEST_CASE("int8 values move as they are") {
+  Value y = open("y", {}, DType::i8), x = open("x", {2, 6, 5, 8}, DType::i8);
+  x.quant = y.quant = test::per_tensor(0.5f, -3);
+  const auto stays = [&](const Op& op, const std::vector<Value>& in) {
+    check(op, in, 0, 0, 0, On::kernel, y);
+  };
+  stays(Gather{1}, {x, longs({3}, {5, -6, 2})});
+  stays(Expand{}, {x, longs({5}, {3, 2, 6, 5, 8})});
+  stays(Tile{}, {x, longs({4}, {1, 2, 1, 3})});
+  stays(Slice{{0, 5, 1, 0}, {2, INT32_MIN, 5, 8}, {1, -2, 1, 3}}, {x});
+  stays(DepthToSpace{2}, {x});
+  stays(Transpose{{3, 0, 2, 1}}, {x});
+  stays(Concat{2}, {x, x});
+  for (int mode = 0; mode <= static_cast<int>(Pad::Mode::wrap); ++mode)
+    stays(Pad{static_cast<Pad::Mode>(mode), {0, 2, 1, 0}, {0, 1, 3, 0}, 1.25f}, {x});
+  Resize2d resize;
+  resize.size = {9, 4};
+  stays(resize, {x});
+  stays(Pool2d{Pool2d::Kind::max, {{2, 3}, {2, 1}}}, {x});
 }
 
 TEST_CASE("a gathered index that is out of range fails the run") {
