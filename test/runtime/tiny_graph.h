@@ -57,6 +57,7 @@ inline Value open(const std::string& name, const Shape& shape, DType type = DTyp
 inline size_t output_count(const Op& op) {
   if (const auto* cell = std::get_if<Recurrent>(&op))
     return cell->cell == Recurrent::Cell::lstm ? 3 : 2;
+  if (std::holds_alternative<DetectionPostProcess>(op)) return 4;
   return std::holds_alternative<TopK>(op) ? 2 : 1;
 }
 
