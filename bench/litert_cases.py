@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import flatbuffers
+import flatbuffers.flexbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as s
 
@@ -60,6 +61,7 @@ class Model:
         code.builtinCode = getattr(s.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.version = fields.pop("version", 1)
+        code.customCode = fields.pop("custom", None)
         operator = s.OperatorT()
         operator.opcodeIndex = len(self.codes)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
@@ -69,6 +71,8 @@ class Model:
             for key, value in fields.items():
                 assert hasattr(operator.builtinOptions, key), key
                 setattr(operator.builtinOptions, key, value)
+        if code.customCode:
+            operator.customOptions = list(flatbuffers.flexbuffers.Dumps(fields))
         self.codes.append(code)
         self.operators.append(operator)
 
@@ -361,7 +365,7 @@ def layout(c):
             c.single(f"batch_to_space_{t}", "BATCH_TO_SPACE_ND", [((12, 3, 3, 4), kind, k)],
                      [((2, 4, 7, 4), kind, k)], [([2, 3], I32), ([[1, 1], [0, 2]], I32)])
             c.single(f"broadcast_to_{t}", "BROADCAST_TO", [((3, 1, 4), kind, k)],
-                     [((2, 3, 5, 4), kind, k)], [([2, 3, 5, 4], I32)])
+                     [((2, 3, 5, 4), kind, k)], [([2, 3, 5, 4], I32)], version=2)
         m = Model()
         i = m.input(*x[:2], **x[2])
         m.op("SPLIT", [m.const(2), i], [m.output((2, 4, 2, 4), kind, **k) for _ in range(3)],
@@ -379,8 +383,7 @@ def layout(c):
         m.save(c.folder / f"unpack_{t}.tflite")
         c.single(f"pack_{t}", "PACK", [((3, 4), kind, k)] * 2, [((3, 2, 4), kind, k)],
                  options="PackOptions", valuesCount=2, axis=1)
-        ks = [k, k] if kind != I8 else [q(I8, 0.05, 3), q(I8, 0.02, -7)]
-        c.single(f"concat_{t}", "CONCATENATION", [((2, 3, 4), kind, ks[0]), ((2, 5, 4), kind, ks[1])],
+        c.single(f"concat_{t}", "CONCATENATION", [((2, 3, 4), kind, k), ((2, 5, 4), kind, k)],
                  [((2, 8, 4), kind, k)], options="ConcatenationOptions", axis=1)
     for op, options in (("RESIZE_BILINEAR", "ResizeBilinearOptions"),
                         ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions")):
@@ -415,10 +418,21 @@ def layout(c):
              [((2, 3, 5), I8, q(I8, 0.3, 2))], options="BatchMatMulOptions")
 
 
+def custom(c):
+    for regular in (False, True):
+        anchors = np.concatenate([RNG.uniform(0, 1, (60, 2)), RNG.uniform(0.1, 0.4, (60, 2))], 1)
+        c.single(f"detection_{regular}", "CUSTOM", [((1, 60, 4), F), ((1, 60, 6), F)],
+                 [((1, 20, 4), F), ((1, 20), F), ((1, 20), F), ((1,), F)], [(anchors, F)],
+                 custom="TFLite_Detection_PostProcess", num_classes=5, max_detections=20,
+                 max_classes_per_detection=1, detections_per_class=7, use_regular_nms=regular,
+                 nms_score_threshold=0.05, nms_iou_threshold=0.4, y_scale=10.0, x_scale=10.0,
+                 h_scale=5.0, w_scale=5.0)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for group in (convolutions, pools, elementwise, norms, layout):
+    for group in (convolutions, pools, elementwise, norms, layout, custom):
         group(Cases(folder))
     print(len(list(folder.glob("*.tflite"))), "models")
 

@@ -186,6 +186,10 @@ void mix(Hash& h, const Recurrent& x) {
   mix(h, x.cell, x.direction, x.linear_before_reset, x.couple_input_forget, x.clip, x.cell_clip,
       x.output_clip, x.activations);
 }
+void mix(Hash& h, const DetectionPostProcess& x) {
+  mix(h, x.classes, x.detections, x.classes_per_detection, x.per_class, x.regular,
+      x.score_threshold, x.iou_threshold, x.scale);
+}
 void mix(Hash& h, const TopK& x) {
   mix(h, x.axis, x.k, x.largest);
 }

@@ -61,6 +61,7 @@ FIRN_SINGLE_OUTPUT_OPS(FIRN_DECLARE)
 #undef FIRN_DECLARE
 Result<std::vector<Inferred>> infer_op(const InferContext& c, const TopK& op);
 Result<std::vector<Inferred>> infer_op(const InferContext& c, const Recurrent& op);
+Result<std::vector<Inferred>> infer_op(const InferContext& c, const DetectionPostProcess& op);
 
 }  // namespace firn
 

@@ -89,6 +89,9 @@ Result<int> rank_of(const InferContext& c, const Reduce& op) {
   const bool all = axes == 0 && !op.none_if_empty;
   return all ? 0 : c.shape(0).rank - axes;
 }
+Result<int> rank_of(const InferContext&, const DetectionPostProcess&) {
+  return 3;
+}
 Result<int> rank_of(const InferContext&, const DetectionOutput&) {
   return 2;
 }
@@ -102,11 +105,13 @@ bool computes_real(const Op& op) {
          std::holds_alternative<Binary>(op) || std::holds_alternative<Unary>(op) ||
          std::holds_alternative<Reduce>(op) || std::holds_alternative<Softmax>(op) ||
          std::holds_alternative<CumSum>(op) || std::holds_alternative<GridSample>(op) ||
-         std::holds_alternative<Recurrent>(op) || std::holds_alternative<LayerNorm>(op);
+         std::holds_alternative<Recurrent>(op) || std::holds_alternative<LayerNorm>(op) ||
+         std::holds_alternative<DetectionPostProcess>(op);
 }
 
 // Of an output; other than the first one's only where operators have several of different ranks.
 int rank_of_output(const Op& op, size_t output, int first) {
+  if (std::holds_alternative<DetectionPostProcess>(op) && output > 0) return output < 3 ? 2 : 1;
   return std::holds_alternative<Recurrent>(op) && output > 0 ? 3 : first;
 }
 

@@ -144,6 +144,9 @@ const char* name_of(const Recurrent& op) {
   constexpr const char* kCells[] = {"Lstm", "Gru", "Rnn"};
   return kCells[static_cast<size_t>(op.cell)];
 }
+const char* name_of(const DetectionPostProcess&) {
+  return "DetectionPostProcess";
+}
 const char* name_of(const TopK&) {
   return "TopK";
 }

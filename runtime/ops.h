@@ -434,6 +434,19 @@ struct DetectionOutput {
   bool operator==(const DetectionOutput&) const = default;
 };
 
+// TensorFlow Lite's end of a detector. in: boxes [1,B,4 or more] as y, x, height, width relative to
+// anchors [B,4] of the same, scores [1,B,C]. The last `classes` of the C scores count. out: boxes
+// [1,rows,4] as y0, x0, y1, x1, classes [1,rows], scores [1,rows], their number [1]; zeros behind
+// what is found. Fast: boxes are thinned out by their best score, then give rows for each of their
+// classes_per_detection best classes; else class by class, per_class at most.
+struct DetectionPostProcess {
+  int32_t classes = 1, detections = 1, classes_per_detection = 1, per_class = 100;
+  bool regular = false;  // class by class
+  float score_threshold = 0, iou_threshold = 0.5f;
+  std::array<float, 4> scale{1, 1, 1, 1};  // y, x, height, width are divided by
+  bool operator==(const DetectionPostProcess&) const = default;
+};
+
 // Every operator. FIRN_SINGLE_OUTPUT_OPS are those whose nodes have one output.
 #define FIRN_SINGLE_OUTPUT_OPS(X) \
   X(Conv2d)                       \
@@ -478,7 +491,8 @@ struct DetectionOutput {
 #define FIRN_OPS(X)         \
   FIRN_SINGLE_OUTPUT_OPS(X) \
   X(TopK)                   \
-  X(Recurrent)
+  X(Recurrent)              \
+  X(DetectionPostProcess)
 
 #define FIRN_ALTERNATIVE(name) , name
 template <typename, typename... Ops>

@@ -424,6 +424,25 @@ Recurrent unpack(const wire::Recurrent& op, bool& valid) {
   return recurrent;
 }
 
+Offset<wire::DetectionPostProcess> pack(Builder& b, const DetectionPostProcess& op) {
+  const wire::Scale4 scale(op.scale[0], op.scale[1], op.scale[2], op.scale[3]);
+  return wire::CreateDetectionPostProcess(b, op.classes, op.detections, op.classes_per_detection,
+                                          op.per_class, op.regular, op.score_threshold,
+                                          op.iou_threshold, &scale);
+}
+DetectionPostProcess unpack(const wire::DetectionPostProcess& op, bool& valid) {
+  DetectionPostProcess result{op.classes(),      op.detections(), op.classes_per_detection(),
+                              op.per_class(),    op.regular(),    op.score_threshold(),
+                              op.iou_threshold()};
+  const wire::Scale4* scale = op.scale();
+  if (scale == nullptr) {
+    valid = false;
+  } else {
+    result.scale = {scale->y(), scale->x(), scale->height(), scale->width()};
+  }
+  return result;
+}
+
 Offset<wire::TopK> pack(Builder& b, const TopK& op) {
   return wire::CreateTopK(b, op.axis, op.k, op.largest);
 }

@@ -199,7 +199,12 @@ class Importer {
     }
     const auto first = static_cast<size_t>(op.outputs()->Get(0));
     Status (*translation)(Context&) = nullptr;
-    if (const Operator* found = find_operator(code_of(code))) translation = found->translate;
+    if (code_of(code) == BuiltinOperator::CUSTOM) {
+      const std::string name = code.custom_code() ? code.custom_code()->str() : "";
+      if (const CustomOperator* found = find_custom_operator(name)) translation = found->translate;
+    } else if (const Operator* found = find_operator(code_of(code))) {
+      translation = found->translate;
+    }
     if (translation == nullptr) {
       return {Code::unsupported,
               where + " for '" + tensors_.name(first) + "': it is not supported"};

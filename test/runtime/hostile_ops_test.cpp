@@ -197,6 +197,9 @@ class Random {
         return DetectionOutput{number(), coin(), real(), real(), number(), number()};
       case 39:
         return LayerNorm{real(), coin()};
+      case 40:
+        return DetectionPostProcess{below(4), below(6), below(3), below(5),
+                                    coin(),   real(),   real(),   {1, 2, 0.5f, real()}};
       default:
         return Convert{kind(DType::boolean)};
     }
@@ -257,6 +260,9 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
   if (std::holds_alternative<NonMaxSuppression>(op)) {
     in = {reals({2, 5, 4}), reals({2, 3, 5}), longs({}, {random.number()}),
           floats({1}, {random.real()}), floats({}, {random.real()})};
+  }
+  if (std::holds_alternative<DetectionPostProcess>(op)) {
+    in = {reals({1, 5, 4}), reals({1, 5, 3}), reals({5, 4})};
   }
   if (std::holds_alternative<DetectionOutput>(op)) in = {reals({5, 4}), reals({5, 3})};
   if (std::holds_alternative<GridSample>(op)) {

@@ -66,6 +66,7 @@ inline std::vector<Op> unusual_ops() {
       NonZero{},
       NonMaxSuppression{true},
       TopK{1, 7, false},
+      DetectionPostProcess{90, 10, 2, 50, true, 1e-8f, 0.6f, {10, 9, 5, 4}},
       DetectionOutput{1, true, 0.25f, 0.75f, 300, 100},
   };
   add_each(ops, Binary::Kind::bitwise_xor, [&](auto k) { return Binary{k, relu6}; });
