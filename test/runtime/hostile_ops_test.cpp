@@ -195,6 +195,8 @@ class Random {
         return TopK{number(), number(), coin()};
       case 38:
         return LayerNorm{real(), coin()};
+      case 39:
+        return DetectionOutput{number(), coin(), real(), real(), number(), number()};
       default:
         return Convert{kind(DType::boolean)};
     }
@@ -226,6 +228,7 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
   }
   if (std::holds_alternative<Tile>(op))
     in = {in[0], longs({x.rank}, std::vector<int64_t>(x.rank, random.below(4)))};
+  if (std::holds_alternative<DetectionOutput>(op)) in = {zeros({3, 4}), zeros({3, 2})};
   if (std::holds_alternative<Squeeze>(op)) in = {in[0], longs({1}, {random.below(5) - 2})};
   const auto small = [&](const Shape& shape) {
     std::vector<int64_t> list(shape.elements());
