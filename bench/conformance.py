@@ -53,6 +53,10 @@ def cases(shared):
     face = "ultraface_version-RFB-320"
     yield f"models/onnx/{face}.onnx", synthetic, [f"{face}_synthetic_scores",
                                                   f"{face}_synthetic_boxes"]
+    sound = (np.arange(576) * 7919 % 256 / 255 - 0.5).astype(np.float32).reshape(1, 576)
+    yield "models/onnx/silero_vad_openvino_16k.onnx", \
+        {"input": sound, "state": np.zeros((2, 1, 128), np.float32)}, \
+        ["silero_vad_synthetic_output", "silero_vad_synthetic_stateN"]
 
 
 def main():
@@ -64,15 +68,19 @@ def main():
     worst = 0.0
     for model, data, references in cases(options.shared):
         with tempfile.TemporaryDirectory() as folder:
-            source = pathlib.Path(folder) / "input.npy"
-            np.save(source, data)
-            subprocess.run([options.firn, "run", str(options.shared / model), "--input", str(source),
+            sources = []
+            for name, values in (data if isinstance(data, dict) else {"": data}).items():
+                source = pathlib.Path(folder) / "inputs" / f"{name or 'input'}.npy"
+                source.parent.mkdir(exist_ok=True)
+                np.save(source, values)
+                sources += ["--input", f"{name}={source}" if name else str(source)]
+            subprocess.run([options.firn, "run", str(options.shared / model), *sources,
                             "--output", folder], check=True, capture_output=True)
             for name in references:
                 want = np.load(options.shared / "data/reference" / f"{name}.npy")
-                output = {"scores": "scores", "boxes": "boxes"}.get(name.split("_")[-1])
-                files = [f for f in pathlib.Path(folder).glob("*.npy") if f != source
-                         and (output is None or f.stem == output)]
+                output = name.split("_")[-1] if "_synthetic_" in name else None
+                files = [f for f in pathlib.Path(folder).glob("*.npy")
+                         if output is None or f.stem == output]
                 got = np.load(files[0]).reshape(want.shape)
                 error = float(np.abs(got - want).max() / (want.max() - want.min()))
                 worst = max(worst, error)

@@ -104,8 +104,8 @@ Result<Inferred> infer_op(const InferContext& c, const DetectionOutput& op) {
 
 Status compute(const Call& c, const DetectionOutput& op) {
   const std::span<const float> boxes = c.in[0].as<float>();
-  const std::vector<Detection> detections = select_detections(
-      op, boxes, c.in[1].as<float>(), static_cast<size_t>(c.in[1].shape[1]));
+  const std::vector<Detection> detections =
+      select_detections(op, boxes, c.in[1].as<float>(), static_cast<size_t>(c.in[1].shape[1]));
   const std::span<float> out = c.out.as<float>();
   if (out.size() != 6 * detections.size()) return c.invalid("its rows are not those inferred");
   for (size_t i = 0; i < detections.size(); ++i) {

@@ -117,7 +117,7 @@ void mix(Hash& h, const Pad& x) {
   mix(h, x.mode, x.before, x.after, x.value, x.from_input);
 }
 void mix(Hash& h, const Reshape& x) {
-  mix(h, x.shape, x.from_input);
+  mix(h, x.shape, x.from_input, x.plain_zero);
 }
 void mix(Hash& h, const Transpose& x) {
   mix(h, x.perm);

@@ -107,7 +107,7 @@ Result<Inferred> infer_op(const InferContext& c, const Reshape& op) {
       if (rest >= 0) return c.malformed("shape has more than one -1");
       rest = static_cast<int>(i);
       dims[i] = 1;
-    } else if (dims[i] == 0) {
+    } else if (dims[i] == 0 && !op.plain_zero) {
       if (static_cast<int>(i) >= x.rank)
         return c.malformed("shape copies dimension " + std::to_string(i) + " of input " +
                            to_string(x));

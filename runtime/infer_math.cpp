@@ -131,7 +131,8 @@ Result<Inferred> infer_op(const InferContext& c, const Reduce& op) {
                            op.kind == Kind::prod || op.kind == Kind::sum_square ||
                            op.kind == Kind::l1;
   if (!(on_integers && is_integer(type))) FIRN_TRY(c.expect_real(0));
-  const bool empty = x.elements() == 0;
+  // Of no floats, the largest is -infinity, the mean NaN; integers have no such values.
+  const bool empty = x.elements() == 0 && is_integer(type);
   if (empty && (op.kind == Kind::max || op.kind == Kind::min || op.kind == Kind::mean))
     return c.malformed("reduces input " + c.name(0) + " of no elements: " + to_string(x));
   Shape y;

@@ -191,11 +191,12 @@ struct Pad {
   bool operator==(const Pad&) const = default;
 };
 
-// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, one -1
-// takes the rest.
+// in: x, and the shape (i64, i32) where from_input. 0 copies x's dimension at that index, unless it
+// is to stand for itself; one -1 takes the rest.
 struct Reshape {
   std::vector<int32_t> shape{};
   bool from_input = false;  // the shape is in[1]
+  bool plain_zero = false;
   bool operator==(const Reshape&) const = default;
 };
 

@@ -20,7 +20,8 @@ std::optional<Quant> moved_quant(const Quant& quant, const Op& op, const Shape& 
   const auto* transpose = std::get_if<Transpose>(&op);
   if (transpose == nullptr && !std::holds_alternative<Reshape>(op)) return std::nullopt;
   if (quant.block != 0) return std::nullopt;
-  if (quant.axis < 0 || quant.scale.size() == 1) return Quant{-1, quant.bits, 0, quant.scale, quant.zero};
+  if (quant.axis < 0 || quant.scale.size() == 1)
+    return Quant{-1, quant.bits, 0, quant.scale, quant.zero};
   Quant moved = quant;
   if (transpose != nullptr) {
     const auto at = std::ranges::find(transpose->perm, static_cast<int32_t>(quant.axis));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "commands.h"
+#include "firn/formats.h"
 #include "json.h"
 #include "text.h"
 
@@ -16,6 +17,7 @@ struct Options {
   std::string model;
   bool json = false;
   RunOptions run;
+  bool operators = false;
 };
 
 std::string quant_text(const std::optional<Quant>& quant) {
@@ -78,7 +80,30 @@ std::string as_text(const std::string& path, const ModelInfo& info) {
   return text + tensors.text() + "\n" + totals.text() + "\n" + ops.text();
 }
 
+// A paragraph a format: what the documentation says is supported, is what this prints.
+std::string operators_text() {
+  std::string text;
+  for (const FormatOperators& format : supported_operators()) {
+    text += format.format + ": " + std::to_string(format.operators.size()) + " operators\n";
+    std::string line;
+    for (const std::string& name : format.operators) {
+      if (line.size() + name.size() > 90) {
+        text += line + "\n";
+        line.clear();
+      }
+      line += (line.empty() ? "  " : " ") + name;
+    }
+    text += line + "\n\n";
+  }
+  return text;
+}
+
 Status info(const Options& options) {
+  if (options.operators) {
+    std::fputs(operators_text().c_str(), stdout);
+    return {};
+  }
+  if (options.model.empty()) return {Code::invalid_argument, "a model is needed, or --operators"};
   FIRN_ASSIGN(const Model model, open_model(options.model, options.run));
   const ModelInfo info = model.info();
   if (options.json) {
@@ -95,9 +120,12 @@ void add_info(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("info", "Shows inputs, outputs, operators and sizes");
   add_model_option(*command, options->model);
+  command->get_option("MODEL")->required(false);
   command->add_flag("--json", options->json, "print one JSON object; an open dimension is -1");
   add_random_weights_option(*command, options->run);
-  command->footer("Example:\n  firn info mobilenet_v2.onnx");
+  command->add_flag("--operators", options->operators,
+                    "list the operators that are read of each model format");
+  command->footer("Examples:\n  firn info mobilenet_v2.onnx\n  firn info --operators");
   command->callback([options, &action] { action = [options] { return info(*options); }; });
 }
 

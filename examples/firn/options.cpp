@@ -8,7 +8,8 @@ namespace firn::tool {
 
 void add_model_option(CLI::App& command, std::string& path) {
   command
-      .add_option("MODEL", path, "an .onnx, ncnn .param (its .bin beside it) or .firn file, told apart by content")
+      .add_option("MODEL", path,
+                  "an .onnx, ncnn .param (its .bin beside it) or .firn file, told apart by content")
       ->required();
 }
 

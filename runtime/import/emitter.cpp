@@ -185,13 +185,17 @@ Result<ValueId> Emitter::unary(std::string_view suffix, Unary::Kind kind, ValueI
 
 Result<ValueId> Emitter::reduce(std::string_view suffix, Reduce::Kind kind, ValueId x,
                                 std::vector<int32_t> axes, bool keep) {
+  std::ranges::sort(axes);
+  return reduce(suffix, Reduce{kind, std::move(axes), keep}, x, ValueId::none);
+}
+
+Result<ValueId> Emitter::reduce(std::string_view suffix, Reduce op, ValueId x, ValueId axes) {
   const DType given = type(x);
   const bool narrow = is_small_integer(given) || given == DType::boolean;
   if (narrow) {
     FIRN_ASSIGN(x, convert(std::string(suffix) + "_wide", x, DType::i32));
   }
-  std::ranges::sort(axes);
-  FIRN_ASSIGN(const ValueId y, emit(suffix, Reduce{kind, std::move(axes), keep}, {x}));
+  FIRN_ASSIGN(const ValueId y, emit(suffix, std::move(op), {x, axes}));
   if (!narrow) return y;
   return convert(std::string(suffix) + "_narrow", y, given);
 }

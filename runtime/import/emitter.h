@@ -72,6 +72,8 @@ class Emitter {
                         float beta = 0);
   Result<ValueId> reduce(std::string_view suffix, Reduce::Kind kind, ValueId x,
                          std::vector<int32_t> axes, bool keep = true);
+  // The same, perhaps over axes that are computed.
+  Result<ValueId> reduce(std::string_view suffix, Reduce op, ValueId x, ValueId axes);
   Result<ValueId> slice(std::string_view suffix, ValueId x, int32_t axis, int32_t begin,
                         int32_t end, int32_t step = 1);
   Result<ValueId> convert(std::string_view suffix, ValueId x, DType to);

@@ -95,10 +95,9 @@ bool GraphBuilder::can_carry(ValueId id, const Quant& quant) const {
 
 void GraphBuilder::note_bare(const Node& node) {
   const std::span<const ValueId> moved = moved_inputs(node);
-  const bool moves_bare = std::ranges::any_of(
-      moved, [&](ValueId id) { return bare_.contains(index(id)); });
-  const bool casts =
-      std::holds_alternative<Convert>(node.op) && !graph_.value(node.out[0]).quant;
+  const bool moves_bare =
+      std::ranges::any_of(moved, [&](ValueId id) { return bare_.contains(index(id)); });
+  const bool casts = std::holds_alternative<Convert>(node.op) && !graph_.value(node.out[0]).quant;
   if (moves_bare || casts) bare_.insert(index(node.out[0]));
 }
 

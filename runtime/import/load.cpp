@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "firn/formats.h"
 #include "firn/model.h"
 #include "runtime/file.h"
 #include "runtime/import/native.h"
@@ -133,8 +134,8 @@ Result<Model> load_ncnn_parts(std::span<const std::byte> param, const std::strin
   if (!options.random_weights) {
     Result<MappedFile> bin = map_bin(bin_path);
     if (!bin.ok()) {
-      return about(param_path, {bin.status().code(), "its weights are not there (" +
-                                                         bin.status().message() + ")"});
+      return about(param_path, {bin.status().code(),
+                                "its weights are not there (" + bin.status().message() + ")"});
     }
     source.bin = bin->bytes;
     source.bin_owner = bin->owner;
@@ -159,7 +160,8 @@ Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
     return load_ncnn_parts(file.bytes, path, bin_beside(path), options);
   }
   if (is_ncnn_bin(path)) {
-    return about(path, {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
+    return about(path,
+                 {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
   }
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";
@@ -187,6 +189,10 @@ Result<Model> Model::parse_ncnn(std::span<const std::byte> param, std::span<cons
     return Status(Code::malformed, "no ncnn .param: " + first_bytes(param));
   }
   return parse_ncnn_parts({.param = param, .bin = bin}, options);
+}
+
+std::vector<FormatOperators> supported_operators() {
+  return {{"onnx", onnx_operators()}, {"tflite", tflite_operators()}, {"ncnn", ncnn_layers()}};
 }
 
 }  // namespace firn

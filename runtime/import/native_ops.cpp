@@ -185,10 +185,10 @@ Pad unpack(const wire::Pad& op, bool& valid) {
 }
 
 Offset<wire::Reshape> pack(Builder& b, const Reshape& op) {
-  return wire::CreateReshape(b, pack(b, op.shape), op.from_input);
+  return wire::CreateReshape(b, pack(b, op.shape), op.from_input, op.plain_zero);
 }
 Reshape unpack(const wire::Reshape& op, bool& valid) {
-  return {unpack(op.shape(), valid), op.from_input()};
+  return {unpack(op.shape(), valid), op.from_input(), op.plain_zero()};
 }
 
 Offset<wire::Transpose> pack(Builder& b, const Transpose& op) {

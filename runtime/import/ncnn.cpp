@@ -79,9 +79,9 @@ class Importer {
     for (const auto& [name, given] : source_.input_shapes) {
       if (name != blob && !name.empty()) continue;
       if (given.rank < 1 || given.rank > 4) {
-        return Status(Code::invalid_argument,
-                      "ncnn: input '" + blob + "' is given the shape " + to_string(given) +
-                          ", expected 1 to 4 dimensions");
+        return Status(Code::invalid_argument, "ncnn: input '" + blob + "' is given the shape " +
+                                                  to_string(given) +
+                                                  ", expected 1 to 4 dimensions");
       }
       return given;
     }
@@ -113,10 +113,10 @@ class Importer {
     std::unordered_set<std::string_view> result;
     for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) {
       const bool embeds = layer->type == "Embed";
-      const bool hands_on = layer->type == "Split" &&
-                            std::ranges::any_of(layer->tops, [&](const std::string& top) {
-                              return result.contains(top);
-                            });
+      const bool hands_on =
+          layer->type == "Split" && std::ranges::any_of(layer->tops, [&](const std::string& top) {
+            return result.contains(top);
+          });
       if (embeds || hands_on) result.insert(layer->bottoms.begin(), layer->bottoms.end());
     }
     return result;
@@ -192,15 +192,25 @@ class Importer {
         const ValueId batched = names_.at(blob);
         imports::Emitter emitter(builder_, "ncnn: output '" + blob + "'", blob);
         FIRN_ASSIGN(ValueId real, as_real(emitter, batched));
-        std::vector<TargetDim> to;
-        for (int d = 1; d < builder_.shape(real).rank; ++d) to.push_back(TargetDim::copy(d));
-        FIRN_ASSIGN(const ValueId output, emitter.reshape("blob", real, to));
+        FIRN_ASSIGN(const ValueId output, without_batch(emitter, real));
         builder_.rename(output, blob);
         outputs.push_back(output);
       }
     }
     if (outputs.empty()) return malformed("every blob is read by some layer: there is no output");
     return outputs;
+  }
+
+  Result<ValueId> without_batch(imports::Emitter& emitter, ValueId id) {
+    const Shape& shape = builder_.shape(id);
+    if (std::ranges::count(shape.dims(), -1) > 1) {  // sizes may follow from data
+      const int64_t batch = 0;
+      FIRN_ASSIGN(const ValueId axes, emitter.constant<int64_t>("axes", {1}, std::span(&batch, 1)));
+      return emitter.emit("blob", Squeeze{false}, {id, axes});
+    }
+    std::vector<TargetDim> to;
+    for (int d = 1; d < shape.rank; ++d) to.push_back(TargetDim::copy(d));
+    return emitter.reshape("blob", id, to);
   }
 
   Result<ValueId> as_real(imports::Emitter& emitter, ValueId id) {

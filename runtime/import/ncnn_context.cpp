@@ -118,8 +118,7 @@ Result<Value> Context::tagged_value(const Shape& shape, Spread spread) {
   return value;
 }
 
-Result<ValueId> Context::tagged_weight(std::string_view suffix, const Shape& shape,
-                                       Spread spread) {
+Result<ValueId> Context::tagged_weight(std::string_view suffix, const Shape& shape, Spread spread) {
   FIRN_ASSIGN(Value value, tagged_value(shape, spread));
   if (value.type != DType::f32) return malformed("its weights are int8, and it states no scales");
   return add_constant(suffix, std::move(value));

@@ -83,8 +83,7 @@ Result<std::optional<Int8Scales>> read_int8_scales(Context& c, const ScaleCounts
 }
 
 Result<Int8Operands> quantize_operands(Context& c, Value weights, ValueId bias,
-                                       const std::vector<int32_t>& perm,
-                                       const Int8Scales& scales) {
+                                       const std::vector<int32_t>& perm, const Int8Scales& scales) {
   std::span<const float> biases;
   if (bias != ValueId::none) biases = c.builder.value(bias).as<float>();
   if (weights.type == DType::f32) {

@@ -47,8 +47,8 @@ Status clip(Context& c) {
   if (lo > hi) {
     return c.malformed("clips to [" + std::to_string(lo) + ", " + std::to_string(hi) + "]");
   }
-  return c.bind(c.unary("", Kind::clamp, x, lo == -kMax ? -kInfinity : lo,
-                        hi == kMax ? kInfinity : hi));
+  return c.bind(
+      c.unary("", Kind::clamp, x, lo == -kMax ? -kInfinity : lo, hi == kMax ? kInfinity : hi));
 }
 
 Status swish(Context& c) {
@@ -179,7 +179,6 @@ Status threshold(Context& c) {
   FIRN_ASSIGN(const ValueId above, c.with_number("above", Binary::Kind::greater, x, limit));
   return c.bind(c.convert("", above, DType::f32));
 }
-
 
 // Of UnaryOp, by number.
 Result<ValueId> numbered_function(Context& c, ValueId x, int32_t number) {

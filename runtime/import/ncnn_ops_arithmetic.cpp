@@ -143,8 +143,7 @@ Status eltwise(Context& c) {
   for (size_t i = 0; i < c.input_count(); ++i) {
     FIRN_ASSIGN(ValueId x, c.input(i));
     if (weighted && coefficients[i] != 1) {
-      FIRN_ASSIGN(x, c.with_number("weighted_" + std::to_string(i), Kind::mul, x,
-                                   coefficients[i]));
+      FIRN_ASSIGN(x, c.with_number("weighted_" + std::to_string(i), Kind::mul, x, coefficients[i]));
     }
     if (i == 0) {
       sum = x;

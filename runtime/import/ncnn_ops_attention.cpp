@@ -18,8 +18,8 @@ struct Projection {
 Result<Projection> read_projection(Context& c, std::string_view suffix, int32_t outputs,
                                    int32_t inputs) {
   Projection p;
-  FIRN_ASSIGN(p.weights, c.tagged_value({outputs, inputs},
-                                        Spread::of_weights(static_cast<size_t>(inputs))));
+  FIRN_ASSIGN(p.weights,
+              c.tagged_value({outputs, inputs}, Spread::of_weights(static_cast<size_t>(inputs))));
   FIRN_ASSIGN(p.bias, c.weight(std::string(suffix) + "_bias", {outputs}, Spread::of_biases()));
   return p;
 }
@@ -27,8 +27,7 @@ Result<Projection> read_projection(Context& c, std::string_view suffix, int32_t 
 Result<ValueId> project(Context& c, std::string_view suffix, Projection p, int32_t scales,
                         bool int8, ValueId x) {
   if (int8) {
-    const float made_up =
-        127 / Spread::of_weights(static_cast<size_t>(p.weights.shape[1])).hi;
+    const float made_up = 127 / Spread::of_weights(static_cast<size_t>(p.weights.shape[1])).hi;
     FIRN_ASSIGN(const std::vector<float> factors, c.weight_floats(scales, {made_up, made_up}));
     FIRN_ASSIGN(p.weights, dequantized(c, std::move(p.weights), factors));
   } else if (p.weights.type != DType::f32) {
@@ -43,9 +42,9 @@ Result<ValueId> project(Context& c, std::string_view suffix, Projection p, int32
 Result<ValueId> split_heads(Context& c, const std::string& suffix, ValueId x, int32_t heads,
                             bool keys) {
   FIRN_ASSIGN(const int32_t width, c.known_dim(x, 2));
-  FIRN_ASSIGN(const ValueId split,
-              c.reshape_blob(suffix + "_heads", x, {TargetDim::copy(1), TargetDim::of(heads),
-                                                    TargetDim::of(width / heads)}));
+  FIRN_ASSIGN(const ValueId split, c.reshape_blob(suffix + "_heads", x,
+                                                  {TargetDim::copy(1), TargetDim::of(heads),
+                                                   TargetDim::of(width / heads)}));
   return c.transpose(suffix + "_turned", split,
                      keys ? std::vector<int32_t>{0, 2, 3, 1} : std::vector<int32_t>{0, 2, 1, 3});
 }
@@ -76,8 +75,7 @@ Status multi_head_attention(Context& c) {
   if (quantize_term < 0 || quantize_term > 3) {
     return c.unsupported("quantize_term " + std::to_string(quantize_term));
   }
-  FIRN_ASSIGN(const float scale,
-              c.param(6, 1 / std::sqrt(static_cast<float>(width / heads))));
+  FIRN_ASSIGN(const float scale, c.param(6, 1 / std::sqrt(static_cast<float>(width / heads))));
   const int32_t query_width = size / width;
   const size_t blobs = c.input_count() - (has_mask ? 1 : 0);
   FIRN_TRY(c.expect_inputs(has_mask ? 2 : 1, has_mask ? 4 : 3));
@@ -112,8 +110,9 @@ Status multi_head_attention(Context& c) {
 // [1,heads,T,D] as [1,groups,heads/groups,T,D].
 Result<ValueId> group_heads(Context& c, const std::string& suffix, ValueId x, int32_t groups,
                             int32_t each) {
-  return c.reshape_blob(suffix, x, {TargetDim::of(groups), TargetDim::of(each), TargetDim::copy(2),
-                                    TargetDim::copy(3)});
+  return c.reshape_blob(
+      suffix, x,
+      {TargetDim::of(groups), TargetDim::of(each), TargetDim::copy(2), TargetDim::copy(3)});
 }
 
 // Queries of some heads share the keys and values of a group. With a cache, what was there before
@@ -161,8 +160,8 @@ Status scaled_dot_product_attention(Context& c) {
     FIRN_ASSIGN(mask, group_heads(c, "mask_groups", mask, groups, each));
   }
   FIRN_ASSIGN(const ValueId y, attend(c, q, k, v, mask));
-  return c.bind(c.reshape_blob(
-      "", y, {TargetDim::of(heads), TargetDim::copy(3), TargetDim::copy(4)}));
+  return c.bind(
+      c.reshape_blob("", y, {TargetDim::of(heads), TargetDim::copy(3), TargetDim::copy(4)}));
 }
 
 // Pairs of elements, side by side or half a row apart, turned by an angle whose cosine and sine are
@@ -192,8 +191,8 @@ Status rotary_embedding(Context& c) {
   FIRN_ASSIGN(one, c.reshape_blob("one_column", one, column));
   FIRN_ASSIGN(two, c.reshape_blob("two_column", two, column));
   FIRN_ASSIGN(const ValueId pairs, c.emit("", Concat{4}, {one, two}));
-  return c.bind(c.reshape_blob(
-      "row", pairs, {TargetDim::copy(1), TargetDim::copy(2), TargetDim::of(width)}));
+  return c.bind(
+      c.reshape_blob("row", pairs, {TargetDim::copy(1), TargetDim::copy(2), TargetDim::of(width)}));
 }
 
 constexpr Operator kOperators[] = {

@@ -16,8 +16,8 @@ const std::vector<int32_t> kFilterOrder{0, 2, 3, 1};
 // What the parameters say of the filters, before the weights are read.
 struct Filters {
   int32_t outputs = 0, groups = 1;
-  Shape shape;       // [O, I / groups, KH, KW]
-  size_t inputs = 0; // of one sum
+  Shape shape;        // [O, I / groups, KH, KW]
+  size_t inputs = 0;  // of one sum
 };
 
 Result<Filters> read_filters(const Context& c, const Window& window, bool grouped) {
@@ -189,8 +189,8 @@ Status deconvolve(Context& c, int dims, bool grouped) {
   FIRN_ASSIGN(const Activation activation, read_activation(c));
   FIRN_ASSIGN(const WindowParams params, read_window(c, kDeconvIds, dims));
   FIRN_ASSIGN(const Filters filters, read_filters(c, params.window, grouped));
-  FIRN_ASSIGN(ValueId weights, c.tagged_weight("filters", filters.shape,
-                                               Spread::of_weights(filters.inputs)));
+  FIRN_ASSIGN(ValueId weights,
+              c.tagged_weight("filters", filters.shape, Spread::of_weights(filters.inputs)));
   FIRN_ASSIGN(const ValueId bias, read_bias(c, filters.outputs));
 
   ConvTranspose2d op;

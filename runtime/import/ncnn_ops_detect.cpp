@@ -54,8 +54,8 @@ Status detection_output(Context& c) {
   FIRN_ASSIGN(const ValueId second_row, c.slice("variance_row", priors, 1, 1, 2));
   FIRN_ASSIGN(const ValueId prior, of_four("priors", first_row));
   FIRN_ASSIGN(const ValueId variance, of_four("variances", second_row));
-  FIRN_ASSIGN(const ValueId scores, c.reshape("scores", confidence, {TargetDim::rest(),
-                                                                     TargetDim::of(classes)}));
+  FIRN_ASSIGN(const ValueId scores,
+              c.reshape("scores", confidence, {TargetDim::rest(), TargetDim::of(classes)}));
 
   FIRN_ASSIGN(const ValueId low, c.slice("prior_low", prior, 1, 0, 2));
   FIRN_ASSIGN(const ValueId high, c.slice("prior_high", prior, 1, 2, 4));
@@ -86,8 +86,8 @@ struct GridConstants {
 };
 
 Result<GridConstants> grid_constants(Context& c, const std::string& suffix, const Grid& grid) {
-  const size_t count = grid.anchors.size() * static_cast<size_t>(grid.width) *
-                       static_cast<size_t>(grid.height);
+  const size_t count =
+      grid.anchors.size() * static_cast<size_t>(grid.width) * static_cast<size_t>(grid.height);
   FIRN_TRY(c.allow(2 * count * sizeof(float)));
   std::vector<float> corner, anchor;
   for (size_t a = 0; a < grid.anchors.size() / 2; ++a) {
@@ -138,8 +138,8 @@ Result<Decoded> decode(Context& c, const std::string& suffix, const Grid& grid, 
               c.reshape(suffix + "_split", grid.cells,
                         {TargetDim::of(anchors), TargetDim::of(5 + classes), TargetDim::rest()}));
   FIRN_ASSIGN(const ValueId turned, c.transpose(suffix + "_turned", split, {0, 2, 1}));
-  FIRN_ASSIGN(const ValueId rows, c.reshape(suffix + "_rows", turned,
-                                            {TargetDim::rest(), TargetDim::of(5 + classes)}));
+  FIRN_ASSIGN(const ValueId rows,
+              c.reshape(suffix + "_rows", turned, {TargetDim::rest(), TargetDim::of(5 + classes)}));
   FIRN_ASSIGN(const ValueId xy, c.slice(suffix + "_xy", rows, 1, 0, 2));
   FIRN_ASSIGN(const ValueId wh, c.slice(suffix + "_wh", rows, 1, 2, 4));
   FIRN_ASSIGN(const ValueId object, c.slice(suffix + "_object", rows, 1, 4, 5));
@@ -171,8 +171,8 @@ Result<Grid> read_grid(Context& c, size_t i, int32_t boxes, int32_t classes) {
   return grid;
 }
 
-// Sizes of the anchors of input i: of YOLOv3 those that a mask picks, in pixels of a picture that is
-// the grid times a scale; of v2 all, in cells.
+// Sizes of the anchors of input i: of YOLOv3 those that a mask picks, in pixels of a picture that
+// is the grid times a scale; of v2 all, in cells.
 Status read_anchors(const Context& c, size_t i, int32_t boxes, bool v3, Grid& grid) {
   FIRN_ASSIGN(const std::vector<float> sizes, c.floats(4));
   std::vector<float> mask, scales;
@@ -219,8 +219,7 @@ Status yolo(Context& c, bool v3) {
   for (size_t i = 0; i < c.input_count(); ++i) {
     FIRN_ASSIGN(Grid grid, read_grid(c, i, boxes, classes));
     FIRN_TRY(read_anchors(c, i, boxes, v3, grid));
-    FIRN_ASSIGN(const Decoded decoded,
-                decode(c, "grid_" + std::to_string(i), grid, classes, v3));
+    FIRN_ASSIGN(const Decoded decoded, decode(c, "grid_" + std::to_string(i), grid, classes, v3));
     all_boxes.push_back(decoded.boxes);
     all_scores.push_back(decoded.scores);
   }

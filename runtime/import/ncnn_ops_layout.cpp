@@ -195,8 +195,8 @@ Status shuffle_channel(Context& c) {
                                      TargetDim::copy(2), TargetDim::copy(3)};
   FIRN_ASSIGN(const ValueId grouped, c.reshape_blob("groups", x, outer));
   FIRN_ASSIGN(const ValueId turned, c.transpose("", grouped, {0, 2, 1, 3, 4}));
-  return c.bind(c.reshape_blob("shape", turned, {TargetDim::of(channels), TargetDim::copy(3),
-                                                 TargetDim::copy(4)}));
+  return c.bind(c.reshape_blob("shape", turned,
+                               {TargetDim::of(channels), TargetDim::copy(3), TargetDim::copy(4)}));
 }
 
 // Pixels of blocks become channels, of each channel in turn or, in mode 1, of each pixel.

@@ -106,8 +106,8 @@ Result<ValueId> constant_c(Context& c, const GemmParams& p) {
   if (kind == -1) return ValueId::none;
   const bool rows = kind == 1 || kind == 2 || kind == 3, columns = kind == 3 || kind == 4;
   if (kind < -1 || kind > 4 || (rows && p.m < 1) || (columns && p.n < 1)) {
-    return c.malformed("C broadcasts as " + std::to_string(kind) + ", M is " +
-                       std::to_string(p.m) + " and N " + std::to_string(p.n));
+    return c.malformed("C broadcasts as " + std::to_string(kind) + ", M is " + std::to_string(p.m) +
+                       " and N " + std::to_string(p.n));
   }
   if (kind == 4) return c.tagged_weight("c", {p.n}, Spread::of_biases());
   return c.tagged_weight("c", {rows ? p.m : 1, columns ? p.n : 1}, Spread::of_biases());

@@ -56,16 +56,15 @@ Status cover_all(const Context& c, ValueId image, int dims, Pool2d& op) {
 }
 
 // Of its windows, those that do not overlap evenly have sizes of their own.
-Result<ValueId> adaptive_axis(Context& c, ValueId x, int axis, int32_t outputs,
-                              Reduce::Kind kind) {
+Result<ValueId> adaptive_axis(Context& c, ValueId x, int axis, int32_t outputs, Reduce::Kind kind) {
   FIRN_ASSIGN(const int64_t size, c.known_dim(x, axis));
   if (size == outputs) return x;
   std::vector<ValueId> pieces;
   for (int64_t i = 0; i < outputs; ++i) {
     const int64_t begin = size * i / outputs, end = (size * (i + 1) + outputs - 1) / outputs;
     const std::string suffix = "part_" + std::to_string(axis) + "_" + std::to_string(i);
-    FIRN_ASSIGN(const ValueId part, c.slice(suffix, x, axis, static_cast<int32_t>(begin),
-                                            static_cast<int32_t>(end)));
+    FIRN_ASSIGN(const ValueId part,
+                c.slice(suffix, x, axis, static_cast<int32_t>(begin), static_cast<int32_t>(end)));
     FIRN_ASSIGN(const ValueId reduced, c.reduce(suffix + "_pooled", kind, part, {axis}));
     pieces.push_back(reduced);
   }
@@ -138,6 +137,7 @@ Status pool(Context& c, int dims) {
     case kSameUpper:
     case kSameLower: {
       params.same = mode == kSameUpper ? Same::upper : Same::lower;
+      op.count_pad = kind == Pool2d::Kind::average;  // always, in ncnn
       FIRN_TRY(resolve_same(c, image, params));
       op.window = params.window;
       break;
@@ -161,7 +161,8 @@ Status statistics(Context& c) {
   FIRN_ASSIGN(const ValueId kept, c.reduce("mean", Reduce::Kind::mean, x, axes, true));
   FIRN_ASSIGN(const ValueId centred, c.binary("centred", Binary::Kind::sub, x, kept));
   FIRN_ASSIGN(const ValueId square, c.binary("square", Binary::Kind::mul, centred, centred));
-  FIRN_ASSIGN(const ValueId variance, c.reduce("variance", Reduce::Kind::mean, square, axes, false));
+  FIRN_ASSIGN(const ValueId variance,
+              c.reduce("variance", Reduce::Kind::mean, square, axes, false));
   FIRN_ASSIGN(const ValueId root, c.unary("deviation", Unary::Kind::sqrt, variance));
   return c.bind(c.emit("both", Concat{1}, {mean, root}));
 }

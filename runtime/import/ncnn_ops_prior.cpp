@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PriorBox: boxes of stated sizes around each position of a blob. They follow from shapes alone, and
-// are made here.
+// PriorBox: boxes of stated sizes around each position of a blob. They follow from shapes alone,
+// and are made here.
 #include <algorithm>
 #include <cmath>
 

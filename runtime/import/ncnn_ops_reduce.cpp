@@ -75,15 +75,16 @@ Status arg_max(Context& c) {
   FIRN_TRY(c.expect_inputs(1, 1));
   FIRN_ASSIGN(const ValueId x, c.input());
   FIRN_ASSIGN(const bool with_values, c.flag(0, false));
-  FIRN_TRY(c.expect_param(1, "topk", 1));
+  TopK op;
+  op.axis = 1;
+  FIRN_ASSIGN(op.k, c.at_least(1, 1, "topk", 1));
   FIRN_ASSIGN(const ValueId flat, c.reshape_blob("flat", x, {TargetDim::rest()}));
-  FIRN_ASSIGN(const ValueId index, c.emit("", ArgMax{1, true, false}, {flat}));
-  FIRN_ASSIGN(const ValueId number, c.convert("number", index, DType::f32));
-  const std::vector<TargetDim> row{TargetDim::of(1), TargetDim::of(1)};
+  FIRN_ASSIGN(const std::vector<ValueId> best, c.emit_all("", op, {flat}, 2));
+  FIRN_ASSIGN(const ValueId number, c.convert("number", best[1], DType::f32));
+  const std::vector<TargetDim> row{TargetDim::of(1), TargetDim::of(op.k)};
   FIRN_ASSIGN(const ValueId indices, c.reshape_blob("indices", number, row));
   if (!with_values) return c.bind(indices);
-  FIRN_ASSIGN(const ValueId largest, c.reduce("largest", Reduce::Kind::max, flat, {1}));
-  FIRN_ASSIGN(const ValueId values, c.reshape_blob("values", largest, row));
+  FIRN_ASSIGN(const ValueId values, c.reshape_blob("values", best[0], row));
   return c.bind(c.emit("both", Concat{1}, {values, indices}));
 }
 
@@ -100,10 +101,17 @@ Status gated_linear_unit(Context& c) {
   return c.bind(c.binary("", Binary::Kind::mul, values, open));
 }
 
+Status cumulative_sum(Context& c) {
+  FIRN_TRY(c.expect_inputs(1, 1));
+  FIRN_ASSIGN(const ValueId x, c.input());
+  FIRN_ASSIGN(const int32_t stated, c.param(0, 0));
+  FIRN_ASSIGN(const int32_t axis, c.blob_axis(c.dims(x) == 1 ? 0 : stated, x));
+  return c.bind(c.emit("", CumSum{axis, false, false}, {x}));
+}
+
 constexpr Operator kOperators[] = {
-    {"ArgMax", arg_max},
-    {"GLU", gated_linear_unit},
-    {"Reduction", reduction},
+    {"ArgMax", arg_max},        {"CumulativeSum", cumulative_sum},
+    {"GLU", gated_linear_unit}, {"Reduction", reduction},
     {"Softmax", softmax},
 };
 

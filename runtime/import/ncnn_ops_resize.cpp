@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interp: resizing over height and width.
+// Resizing over height and width, and sampling at stated positions.
 #include <cmath>
 
 #include "runtime/import/ncnn_ops.h"
@@ -27,20 +27,23 @@ Result<std::array<int32_t, 2>> stated_size(Context& c) {
   return size;
 }
 
+Result<int32_t> scaled_size(const Context& c, int32_t size, float scale) {
+  const float target = std::floor(static_cast<float>(size) * scale);
+  if (target >= 1 && target < 0x1p31f) return static_cast<int32_t>(target);
+  return c.malformed("scale " + std::to_string(scale) + " of " + std::to_string(size));
+}
+
+// Of scales, ncnn maps positions by the scales themselves, but corner to corner by sizes.
 Status set_scales(const Context& c, ValueId image, Resize2d& op) {
   for (size_t a = 0; a < 2; ++a) {
     FIRN_ASSIGN(op.scale[a], c.param(a == 0 ? 1 : 2, 1.0f));
     if (!(op.scale[a] > 0) || std::isinf(op.scale[a])) {
       return c.malformed("a scale is " + std::to_string(op.scale[a]));
     }
-    // Except for the nearest pixel, ncnn maps by the sizes that a scale leads to.
-    const int32_t size = c.shape(image)[static_cast<int>(a) + 1];
-    if (op.kind == Resize2d::Kind::nearest || size < 0) continue;
-    const float target = std::floor(static_cast<float>(size) * op.scale[a]);
-    if (!(target >= 1 && target < 0x1p31f)) {
-      return c.malformed("scale " + std::to_string(op.scale[a]) + " of " + std::to_string(size));
-    }
-    op.size[a] = static_cast<int32_t>(target);
+    if (op.coordinates != Resize2d::Coordinates::align_corners) continue;
+    FIRN_ASSIGN(const int32_t size, c.known_dim(image, static_cast<int>(a) + 1));
+    FIRN_ASSIGN(op.size[a], scaled_size(c, size, op.scale[a]));
+    op.scale[a] = 1;
   }
   return {};
 }
@@ -58,10 +61,30 @@ Result<ValueId> fill_images(Context& c, ValueId x, const std::array<int32_t, 2>&
     }
     target[a + 2] = static_cast<int64_t>(scale);
   }
-  FIRN_ASSIGN(const ValueId pixels,
-              c.reshape_blob("pixels", x, {TargetDim::copy(1), TargetDim::of(1), TargetDim::of(1)}));
+  FIRN_ASSIGN(
+      const ValueId pixels,
+      c.reshape_blob("pixels", x, {TargetDim::copy(1), TargetDim::of(1), TargetDim::of(1)}));
   FIRN_ASSIGN(const ValueId shape, c.constant<int64_t>("shape", {4}, target));
   return c.emit("", Expand{}, {pixels, shape});
+}
+
+// Along height and width, as PyTorch's bicubic interpolation.
+Result<ValueId> bicubic(Context& c, ValueId x, const std::array<int32_t, 2>& size,
+                        bool align_corners) {
+  Resize op;
+  op.kind = Resize::Kind::cubic;
+  op.coordinates =
+      align_corners ? Resize::Coordinates::align_corners : Resize::Coordinates::half_pixel;
+  op.axes = {2, 3};
+  op.size = {size[0], size[1]};
+  op.scale = {1, 1};
+  for (size_t a = 0; a < 2 && size[0] == 0; ++a) {
+    FIRN_ASSIGN(op.scale[a], c.param(a == 0 ? 1 : 2, 1.0f));
+    if (!(op.scale[a] > 0) || std::isinf(op.scale[a])) {
+      return c.malformed("a scale is " + std::to_string(op.scale[a]));
+    }
+  }
+  return c.emit("", std::move(op), {x});
 }
 
 Status interp(Context& c) {
@@ -73,6 +96,7 @@ Status interp(Context& c) {
   FIRN_ASSIGN(const auto size, stated_size(c));
   if (c.dims(x) == 1) return c.bind(fill_images(c, x, size));
   FIRN_TRY(c.expect_dims(x, 3, 3));
+  if (kind == kBicubic) return c.bind(bicubic(c, x, size, align_corners));
   Resize2d op;
   switch (kind) {
     case kNearest:
@@ -82,8 +106,8 @@ Status interp(Context& c) {
       break;
     case kBilinear:
       op.kind = Resize2d::Kind::bilinear;
-      op.coordinates = align_corners ? Resize2d::Coordinates::align_corners
-                                     : Resize2d::Coordinates::half_pixel;
+      op.coordinates =
+          align_corners ? Resize2d::Coordinates::align_corners : Resize2d::Coordinates::half_pixel;
       break;
     default:
       return c.unsupported("resize type " + std::to_string(kind));
@@ -95,7 +119,36 @@ Status interp(Context& c) {
   return c.bind(from_nhwc(c, y, 3));
 }
 
+// Positions are the grid's innermost dimension, or with permute_fusion its outermost.
+Status grid_sample(Context& c) {
+  FIRN_TRY(c.expect_inputs(2, 2));
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(ValueId grid, c.input(1));
+  FIRN_TRY(c.expect_dims(x, 3, 3));
+  FIRN_TRY(c.expect_dims(grid, 3, 3));
+  FIRN_ASSIGN(const int32_t kind, c.param(0, 1));
+  FIRN_ASSIGN(const int32_t padding, c.param(1, 1));
+  FIRN_ASSIGN(const bool permuted, c.flag(3, false));
+  if (kind < 1 || kind > 3 || padding < 1 || padding > 3) {
+    return c.malformed("sample_type is " + std::to_string(kind) + " and padding_mode " +
+                       std::to_string(padding) + ", expected 1 to 3");
+  }
+  constexpr std::array<GridSample::Kind, 3> kKinds{
+      GridSample::Kind::linear, GridSample::Kind::nearest, GridSample::Kind::cubic};
+  GridSample op;
+  op.kind = kKinds[static_cast<size_t>(kind - 1)];
+  op.padding = static_cast<GridSample::Padding>(padding - 1);
+  FIRN_ASSIGN(op.align_corners, c.flag(2, false));
+  if (permuted) {
+    FIRN_ASSIGN(grid, c.transpose("grid", grid, {0, 2, 3, 1}));
+  }
+  FIRN_ASSIGN(const ValueId image, to_nhwc(c, x));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {image, grid}));
+  return c.bind(from_nhwc(c, y, 3));
+}
+
 constexpr Operator kOperators[] = {
+    {"GridSample", grid_sample},
     {"Interp", interp},
 };
 

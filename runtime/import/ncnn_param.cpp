@@ -198,8 +198,8 @@ Result<std::vector<Layer>> TextReader::run() {
     layers.push_back(std::move(layer));
   }
   if (layers.size() < static_cast<size_t>(layer_count)) {
-    return malformed("the file ends after " + std::to_string(layers.size()) + " layers, it states " +
-                     std::to_string(layer_count));
+    return malformed("the file ends after " + std::to_string(layers.size()) +
+                     " layers, it states " + std::to_string(layer_count));
   }
   return layers;
 }
@@ -221,8 +221,14 @@ std::optional<int32_t> Number::as_int() const {
   return static_cast<int32_t>(value);
 }
 
+// ncnn reads 32 bits as they stand, so that some converters wrote floats as the integers of the
+// same bits. Small integers would be denormal numbers: those are meant as what they say.
 float Number::as_float() const {
-  if (kind_ == Kind::integer) return static_cast<float>(static_cast<int32_t>(bits_));
+  constexpr int32_t kLeastNormal = 0x00800000;
+  const auto integer = static_cast<int32_t>(bits_);
+  if (kind_ == Kind::integer && integer > -kLeastNormal && integer < kLeastNormal) {
+    return static_cast<float>(integer);
+  }
   return std::bit_cast<float>(bits_);
 }
 

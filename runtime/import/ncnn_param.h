@@ -27,6 +27,7 @@ class Number {
   static Number of(float value);
   static Number of_bits(uint32_t bits) { return {Kind::either, bits}; }
 
+  bool is_integer() const { return kind_ == Kind::integer; }
   // None where the file says it is a fraction.
   std::optional<int32_t> as_int() const;
   float as_float() const;

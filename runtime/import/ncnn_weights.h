@@ -46,7 +46,7 @@ class WeightReader {
   std::shared_ptr<const void> owner_;
   size_t position_ = 0;
   bool made_up_ = false;
-  uint64_t state_ = 0;       // of the generator
+  uint64_t state_ = 0;  // of the generator
   size_t made_up_bytes_ = 0;
 };
 

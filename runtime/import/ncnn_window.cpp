@@ -169,8 +169,8 @@ Result<ValueId> hard_swish(Context& c, std::string_view suffix, ValueId x, float
   if (std::abs(alpha - 1.0f / 6) < 1e-5f && beta == 0.5f) {
     return c.unary(suffix, Unary::Kind::hard_swish, x);
   }
-  FIRN_ASSIGN(const ValueId gate, c.unary(std::string(suffix) + "_gate",
-                                          Unary::Kind::hard_sigmoid, x, alpha, beta));
+  FIRN_ASSIGN(const ValueId gate,
+              c.unary(std::string(suffix) + "_gate", Unary::Kind::hard_sigmoid, x, alpha, beta));
   return c.binary(suffix, Binary::Kind::mul, x, gate);
 }
 

@@ -17,7 +17,7 @@ namespace firn {
 namespace onnx {
 namespace {
 
-constexpr int64_t kMinOpset = 7, kMaxOpset = 28;
+constexpr int64_t kMinOpset = 1, kMaxOpset = 28;
 
 Status malformed(const std::string& what) {
   return {Code::malformed, "onnx: " + what};
@@ -170,7 +170,8 @@ class Importer {
 
   Status translate(const NodeProto& node) {
     Context context(builder_, tensors_, names_, node, opset_, node_name(node));
-    const Operator* op = find_operator(node.domain, node.op_type);
+    const Operator* op =
+        find_operator(is_default_domain(node.domain) ? "" : node.domain, node.op_type, opset_);
     if (op == nullptr) {
       return {Code::unsupported, "onnx: node " + quoted(context.name()) + ": operator " +
                                      quoted(node.op_type) + " (domain " + quoted(node.domain) +

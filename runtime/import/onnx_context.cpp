@@ -2,6 +2,8 @@
 // Reads a node's attributes and inputs.
 #include "runtime/import/onnx_context.h"
 
+#include <algorithm>
+
 namespace firn::onnx {
 Result<ValueId> Context::input(size_t i) const {
   if (!has(i)) return malformed("input " + std::to_string(i) + " is missing");
@@ -80,6 +82,13 @@ Result<std::vector<std::optional<int64_t>>> Context::known_ints(size_t i) const 
   std::optional<std::vector<std::optional<int64_t>>> ints = builder.known_ints(id);
   if (!ints) return not_constant(i, id);
   return *std::move(ints);
+}
+
+bool Context::is_known(size_t i) const {
+  if (!has(i)) return true;
+  const std::optional<std::vector<std::optional<int64_t>>> ints =
+      builder.known_ints(optional_input(i));
+  return ints && std::ranges::all_of(*ints, [](const auto& number) { return number.has_value(); });
 }
 
 Result<std::vector<int64_t>> Context::constant_ints(size_t i) const {

@@ -59,6 +59,8 @@ class Context : public imports::Emitter {
   // Input i as numbers: constant, or fixed by shapes that are known. i32 or i64; f32. known_ints
   // has empty entries for what open dimensions decide.
   Result<std::vector<std::optional<int64_t>>> known_ints(size_t i) const;
+  // Whether constant_ints() gives them, or input i is left out.
+  bool is_known(size_t i) const;
   Result<std::vector<int64_t>> constant_ints(size_t i) const;
   Result<std::vector<float>> constant_floats(size_t i) const;
 

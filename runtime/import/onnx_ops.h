@@ -19,7 +19,10 @@ struct Operator {
 std::span<const Operator> attention_operators();
 std::span<const Operator> binary_operators();
 std::span<const Operator> constant_operators();
+std::span<const Operator> contrib_operators();
 std::span<const Operator> conv_operators();
+std::span<const Operator> einsum_operators();
+std::span<const Operator> index_operators();
 std::span<const Operator> integer_operators();
 std::span<const Operator> layout_operators();
 std::span<const Operator> matrix_operators();
@@ -27,6 +30,7 @@ std::span<const Operator> norm_operators();
 std::span<const Operator> pool_operators();
 std::span<const Operator> qlinear_operators();
 std::span<const Operator> quant_operators();
+std::span<const Operator> recurrent_operators();
 std::span<const Operator> reduce_operators();
 std::span<const Operator> resize_operators();
 std::span<const Operator> select_operators();
@@ -36,8 +40,9 @@ std::span<const Operator> unary_operators();
 // Of the domain com.microsoft.
 std::span<const Operator> qlinear_contrib_operators();
 
-// Of the domain "" (ai.onnx) or com.microsoft; null where there is none of this type.
-const Operator* find_operator(std::string_view domain, std::string_view type);
+// Of the domain "" (ai.onnx) or com.microsoft; null where there is none of this type, or it meant
+// something else in that opset.
+const Operator* find_operator(std::string_view domain, std::string_view type, int64_t opset);
 
 }  // namespace firn::onnx
 

@@ -59,47 +59,28 @@ Status mean(Context& c) {
   return c.bind(c.binary("", Kind::div, sum, count));
 }
 
-// The result has the base's type; an exponent of another type is converted where that is exact.
+// The result has the base's type. Where the two differ, both are made floats.
 Status pow(Context& c) {
-  FIRN_ASSIGN(const ValueId base, c.input(0));
+  FIRN_ASSIGN(ValueId base, c.input(0));
   FIRN_ASSIGN(ValueId exponent, c.input(1));
-  if (c.type(base) != c.type(exponent)) {
-    if (c.type(base) != DType::f32) {
-      return c.unsupported(std::string("base ") + dtype_name(c.type(base)) + " with exponent " +
-                           dtype_name(c.type(exponent)));
-    }
-    FIRN_ASSIGN(exponent, c.convert("exponent", exponent, DType::f32));
+  const DType type = c.type(base);
+  if (type == c.type(exponent)) return c.bind(c.binary("", Kind::pow, base, exponent));
+  for (ValueId* x : {&base, &exponent}) {
+    if (c.type(*x) == DType::f32) continue;
+    FIRN_ASSIGN(*x, c.convert(x == &base ? "base" : "exponent", *x, DType::f32));
   }
-  return c.bind(c.binary("", Kind::pow, base, exponent));
+  FIRN_ASSIGN(const ValueId y,
+              c.binary(type == DType::f32 ? "" : "real", Kind::pow, base, exponent));
+  if (type == DType::f32) return c.bind(y);
+  return c.bind(c.convert("", y, type));
 }
 
-bool is_unsigned(DType type) {
-  return type == DType::u8;
-}
-
-// a - (a / b) * b with the quotient cut off, which has a's sign (fmod); Python's has b's: b is
-// added where the signs differ. Integers only: a float's cut-off quotient is not exact.
+// The remainder has a's sign (fmod), or Python's, which is b's.
 Status mod(Context& c) {
   FIRN_ASSIGN(const ValueId a, c.input(0));
   FIRN_ASSIGN(const ValueId b, c.input(1));
   FIRN_ASSIGN(const int64_t fmod, c.attr("fmod", int64_t{0}));
-  const DType type = c.type(a);
-  if (type == DType::f32) return c.unsupported("the remainder of floats is not supported");
-  const bool done = fmod != 0 || is_unsigned(type);
-  FIRN_ASSIGN(const ValueId quotient, c.binary("quotient", Kind::div, a, b));
-  FIRN_ASSIGN(const ValueId whole, c.binary("whole", Kind::mul, quotient, b));
-  FIRN_ASSIGN(const ValueId rest, c.binary(done ? "" : "rest", Kind::sub, a, whole));
-  if (done) return c.bind(rest);
-  FIRN_ASSIGN(const ValueId zero, c.scalar("zero", type, 0));
-  FIRN_ASSIGN(const ValueId shifted, c.binary("shifted", Kind::add, rest, b));
-  FIRN_ASSIGN(const ValueId rest_below, c.binary("rest_below", Kind::less, rest, zero));
-  FIRN_ASSIGN(const ValueId rest_above, c.binary("rest_above", Kind::greater, rest, zero));
-  FIRN_ASSIGN(const ValueId b_below, c.binary("b_below", Kind::less, b, zero));
-  FIRN_ASSIGN(const ValueId b_above, c.binary("b_above", Kind::greater, b, zero));
-  FIRN_ASSIGN(const ValueId down, c.binary("down", Kind::logical_and, rest_below, b_above));
-  FIRN_ASSIGN(const ValueId up, c.binary("up", Kind::logical_and, rest_above, b_below));
-  FIRN_ASSIGN(const ValueId differ, c.binary("differ", Kind::logical_or, down, up));
-  return c.bind(c.emit("", Where{}, {differ, shifted, rest}));
+  return c.bind(c.binary("", fmod != 0 ? Kind::fmod : Kind::mod, a, b));
 }
 
 Status where(Context& c) {
@@ -112,6 +93,9 @@ Status where(Context& c) {
 constexpr Operator kOperators[] = {
     {"Add", plain<Kind::add>},
     {"And", plain<Kind::logical_and>},
+    {"BitwiseAnd", plain<Kind::bitwise_and>},
+    {"BitwiseOr", plain<Kind::bitwise_or>},
+    {"BitwiseXor", plain<Kind::bitwise_xor>},
     {"Div", plain<Kind::div>},
     {"Equal", plain<Kind::equal>},
     {"Greater", plain<Kind::greater>},

@@ -75,8 +75,8 @@ Result<ValueId> centred(Context& c, const char* suffix, size_t i, int64_t axis) 
   ValueId zero = c.optional_input(i + 2);
   if (zero == ValueId::none) return integers;
   if (c.type(zero) != type)
-    return c.malformed(std::string("a zero point of type ") + dtype_name(c.type(zero)) +
-                       " for " + dtype_name(type));
+    return c.malformed(std::string("a zero point of type ") + dtype_name(c.type(zero)) + " for " +
+                       dtype_name(type));
   const std::string name = suffix;
   FIRN_ASSIGN(zero, c.convert(name + "_zero", zero, DType::f32));
   if (c.rank(zero) == 1 && c.shape(zero)[0] != 1) {

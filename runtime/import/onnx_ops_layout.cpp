@@ -65,13 +65,30 @@ Status space_to_depth(Context& c) {
   return c.bind(c.reshape("", moved, {TargetDim::copy(0), of(channels), of(rows), of(columns)}));
 }
 
+Result<Pad::Mode> pad_mode(Context& c) {
+  FIRN_ASSIGN(const std::string mode, c.attr("mode", "constant"));
+  if (mode == "constant") return Pad::Mode::constant;
+  if (mode == "reflect") return Pad::Mode::reflect;
+  if (mode == "edge") return Pad::Mode::edge;
+  if (mode == "wrap") return Pad::Mode::wrap;
+  return c.malformed("mode is '" + mode + "'");
+}
+
 // Pads, from an attribute before opset 11, [before..., after...] over `axes` since.
 Status pad(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   const int rank = c.rank(x);
-  FIRN_ASSIGN(const std::string mode, c.attr("mode", "constant"));
   std::vector<int64_t> pads, axes;
   Pad op;
+  FIRN_ASSIGN(op.mode, pad_mode(c));
+  const ValueId fill =
+      op.mode == Pad::Mode::constant && c.opset >= 11 ? c.optional_input(2) : ValueId::none;
+  const bool known_fill = fill == ValueId::none || c.builder.is_constant(fill);
+  if (c.opset >= 11 && !(c.is_known(1) && c.is_known(3) && known_fill)) {
+    FIRN_ASSIGN(const ValueId given, c.input(1));
+    op.from_input = true;
+    return c.bind(c.emit("", std::move(op), {x, given, fill, c.optional_input(3)}));
+  }
   if (c.opset < 11) {
     FIRN_ASSIGN(pads, c.attr_ints("pads"));
     FIRN_ASSIGN(op.value, c.attr("value", 0.0f));
@@ -88,9 +105,8 @@ Status pad(Context& c) {
     return c.malformed("pads has " + std::to_string(pads.size()) + " entries, expected " +
                        std::to_string(2 * axes.size()));
   }
-  if (c.opset >= 11 && mode == "constant" && c.has(2)) {
-    FIRN_ASSIGN(const ValueId value, c.input(2));
-    if (c.type(value) == DType::f32) {
+  if (fill != ValueId::none) {
+    if (c.type(fill) == DType::f32) {
       FIRN_ASSIGN(const std::vector<float> values, c.constant_floats(2));
       if (values.size() != 1) return c.malformed("the value is not a scalar");
       op.value = values[0];
@@ -102,13 +118,6 @@ Status pad(Context& c) {
         return c.unsupported("padding with " + std::to_string(values[0]));
       }
     }
-  }
-  if (mode == "reflect") {
-    op.mode = Pad::Mode::reflect;
-  } else if (mode == "edge") {
-    op.mode = Pad::Mode::edge;
-  } else if (mode != "constant") {
-    return c.unsupported("mode '" + mode + "' is not supported");
   }
   op.before.assign(static_cast<size_t>(rank), 0);
   op.after.assign(static_cast<size_t>(rank), 0);
@@ -138,6 +147,10 @@ Status concat(Context& c) {
 Status tile(Context& c) {
   constexpr int64_t kMaxCopies = 4096;
   FIRN_ASSIGN(ValueId x, c.input(0));
+  if (!c.is_known(1)) {
+    FIRN_ASSIGN(const ValueId given, c.input(1));
+    return c.bind(c.emit("", Tile{}, {x, given}));
+  }
   FIRN_ASSIGN(const std::vector<int64_t> repeats, c.constant_ints(1));
   if (repeats.size() != static_cast<size_t>(c.rank(x))) {
     return c.malformed("repeats has " + std::to_string(repeats.size()) + " entries, input is " +

@@ -2,6 +2,7 @@
 // Normalizations: by stored statistics, or over axes of the input.
 #include <algorithm>
 
+#include "runtime/import/onnx_norm.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_window.h"
 
@@ -48,11 +49,8 @@ Status batch_norm(Context& c) {
   return c.bind(c.binary("add", Kind::add, product, offsets));
 }
 
-struct Normalized {
-  ValueId y = ValueId::none, mean = ValueId::none, deviation = ValueId::none;
-};
+}  // namespace
 
-// x over the root of its mean square along `axes`, after its mean was taken off where `centre`.
 Result<Normalized> normalize(Context& c, ValueId x, const std::vector<int32_t>& axes, float epsilon,
                              bool centre) {
   Normalized result;
@@ -68,6 +66,8 @@ Result<Normalized> normalize(Context& c, ValueId x, const std::vector<int32_t>& 
   FIRN_ASSIGN(result.y, c.binary("normalized", Kind::div, x, result.deviation));
   return result;
 }
+
+namespace {
 
 // Over the axes from `axis` on; scale and bias have the shape of those.
 Status layer_norm(Context& c, bool centre) {
@@ -211,6 +211,8 @@ constexpr Operator kOperators[] = {
     {"LpNormalization", lp_norm},
     {"MeanVarianceNormalization", mean_variance_norm},
     {"RMSNormalization", [](Context& c) { return layer_norm(c, false); }},
+    // ONNX Runtime's name for it, which its optimizers write into the standard's domain.
+    {"SimplifiedLayerNormalization", [](Context& c) { return layer_norm(c, false); }},
 };
 
 }  // namespace

@@ -2,10 +2,22 @@
 // Pools, local and global.
 #include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
+#include "runtime/import/onnx_pool_3d.h"
 #include "runtime/import/onnx_window.h"
 
 namespace firn::onnx {
 namespace {
+
+// x of one or two spatial dimensions; reads the window's attributes.
+Result<ValueId> pool_2d(Context& c, ValueId x, Pool2d op) {
+  const int rank = c.rank(x);
+  FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, {}));
+  FIRN_TRY(resolve_same(c, x, attributes));
+  op.window = attributes.window;
+  FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {nhwc}));
+  return from_nhwc(c, y, rank);
+}
 
 Status pool(Context& c, Pool2d::Kind kind) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
@@ -35,9 +47,6 @@ Result<ValueId> emit_pool(Context& c, Pool2d::Kind kind, ValueId x) {
   const int rank = c.rank(x);
   Pool2d op;
   op.kind = kind;
-  FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, {}));
-  FIRN_TRY(resolve_same(c, x, attributes));
-  op.window = attributes.window;
   FIRN_ASSIGN(const int64_t ceil, c.attr("ceil_mode", int64_t{0}));
   op.ceil = ceil != 0;
   if (kind == Pool2d::Kind::average) {
@@ -55,9 +64,7 @@ Result<ValueId> emit_pool(Context& c, Pool2d::Kind kind, ValueId x) {
   if (small && !c.builder.value(x).quant) {
     FIRN_ASSIGN(real, c.convert("real", x, DType::f32));
   }
-  FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, real));
-  FIRN_ASSIGN(ValueId y, c.emit("", op, {nhwc}));
-  FIRN_ASSIGN(y, from_nhwc(c, y, rank));
+  FIRN_ASSIGN(const ValueId y, rank == 5 ? pool_3d(c, real, op) : pool_2d(c, real, op));
   if (real == x) return y;
   return c.convert("integer", y, type);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: Converts from and to values that carry
-// their quantization; where that is only known at run time, arithmetic.
+// QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: Converts from and to values that
+// carry their quantization; where that is only known at run time, arithmetic.
 #include <cmath>
 #include <limits>
 
@@ -198,8 +198,7 @@ Status dequantize(Context& c) {
 // To uint8, over a range that is x's own and contains 0.
 Status dynamic_quantize(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
-  if (c.type(x) != DType::f32)
-    return c.unsupported(std::string("from ") + dtype_name(c.type(x)));
+  if (c.type(x) != DType::f32) return c.unsupported(std::string("from ") + dtype_name(c.type(x)));
   std::vector<int32_t> axes;
   for (int d = 0; d < c.rank(x); ++d) axes.push_back(d);
   const auto scalar = [&](const char* suffix, double value) {
@@ -233,8 +232,7 @@ constexpr Operator kOperators[] = {
 
 }  // namespace
 
-Result<ValueId> dequantized(Context& c, std::string_view suffix, ValueId x,
-                            const QuantInputs& by) {
+Result<ValueId> dequantized(Context& c, std::string_view suffix, ValueId x, const QuantInputs& by) {
   const DType type = c.type(x);
   if (!has_integers(type)) return c.unsupported(std::string("from ") + dtype_name(type));
   if (by.zero != ValueId::none && c.type(by.zero) != type) {

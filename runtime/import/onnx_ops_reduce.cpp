@@ -42,6 +42,11 @@ Result<Axes> reduced_axes(Context& c, int rank, int64_t input_since) {
 Result<ValueId> reduced(Context& c, Kind kind, std::string_view suffix, int64_t input_since) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(const int64_t keep, c.attr("keepdims", int64_t{1}));
+  if (c.opset >= input_since && !c.is_known(1)) {
+    FIRN_ASSIGN(const int64_t noop, c.attr("noop_with_empty_axes", int64_t{0}));
+    FIRN_ASSIGN(const ValueId given, c.input(1));
+    return c.reduce(suffix, Reduce{kind, {}, keep != 0, true, noop != 0}, x, given);
+  }
   FIRN_ASSIGN(Axes axes, reduced_axes(c, c.rank(x), input_since));
   return c.reduce(suffix, kind, x, std::move(axes.axes), keep != 0);
 }

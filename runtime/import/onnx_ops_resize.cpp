@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resize and its predecessor Upsample, over height and width.
+// Resize, its predecessor Upsample, and GridSample. Images resized in height and width by what is
+// known become a Resize2d, all else a Resize.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
@@ -10,218 +12,277 @@
 namespace firn::onnx {
 namespace {
 
-// Factors or sizes by axis, as far as they are stated.
-struct Target {
-  std::array<std::optional<float>, kMaxRank> scale;
-  std::array<std::optional<int64_t>, kMaxRank> size;
+template <typename Kind>
+struct Named {
+  const char* name;
+  Kind kind;
+};
+
+// The kind that attribute `attribute` names; malformed for another word.
+template <typename Kind, size_t n>
+Result<Kind> named(Context& c, const char* attribute, const char* missing,
+                   const Named<Kind> (&kinds)[n]) {
+  FIRN_ASSIGN(const std::string name, c.attr(attribute, missing));
+  for (const Named<Kind>& kind : kinds)
+    if (kind.name == name) return kind.kind;
+  return c.unsupported(std::string(attribute) + " '" + name + "' is not supported");
+}
+
+constexpr Named<Resize::Kind> kKinds[] = {{"nearest", Resize::Kind::nearest},
+                                          {"linear", Resize::Kind::linear},
+                                          {"bilinear", Resize::Kind::linear},
+                                          {"cubic", Resize::Kind::cubic}};
+constexpr Named<Resize::Coordinates> kCoordinates[] = {
+    {"half_pixel", Resize::Coordinates::half_pixel},
+    {"pytorch_half_pixel", Resize::Coordinates::pytorch_half_pixel},
+    {"asymmetric", Resize::Coordinates::asymmetric},
+    {"align_corners", Resize::Coordinates::align_corners},
+    {"half_pixel_symmetric", Resize::Coordinates::half_pixel_symmetric},
+    {"tf_crop_and_resize", Resize::Coordinates::crop}};
+constexpr Named<Resize2d::Nearest> kNearest[] = {
+    {"round_prefer_floor", Resize2d::Nearest::round_prefer_floor},
+    {"round_prefer_ceil", Resize2d::Nearest::round_prefer_ceil},
+    {"floor", Resize2d::Nearest::floor},
+    {"ceil", Resize2d::Nearest::ceil}};
+constexpr Named<Resize::Aspect> kAspects[] = {{"stretch", Resize::Aspect::stretch},
+                                              {"not_larger", Resize::Aspect::not_larger},
+                                              {"not_smaller", Resize::Aspect::not_smaller}};
+
+// What a resize is to do, and the inputs that say the rest at run time.
+struct Request {
+  ValueId x = ValueId::none;
+  Resize op;
+  ValueId target = ValueId::none, region = ValueId::none;
 };
 
 // The axes that scales and sizes speak of: all, or since opset 18 those of an attribute.
-Result<std::vector<int32_t>> target_axes(Context& c, int rank) {
+Status read_axes(Context& c, Request& request) {
+  const int rank = c.rank(request.x);
   FIRN_ASSIGN(const std::vector<int64_t> stated, c.attr_ints("axes"));
-  std::vector<int32_t> axes;
-  for (int32_t d = 0; stated.empty() && d < rank; ++d) axes.push_back(d);
+  for (int32_t d = 0; stated.empty() && d < rank; ++d) request.op.axes.push_back(d);
   for (const int64_t entry : stated) {
     FIRN_ASSIGN(const int32_t axis, c.axis(entry, rank));
-    axes.push_back(axis);
+    request.op.axes.push_back(axis);
   }
-  return axes;
+  return {};
 }
 
-Status set_scales(const Context& c, const std::vector<float>& scales,
-                  const std::vector<int32_t>& axes, Target& target) {
-  if (scales.size() != axes.size()) {
-    return c.malformed("scales has " + std::to_string(scales.size()) + " entries, expected " +
-                       std::to_string(axes.size()));
+Status expect_each(const Context& c, const char* what, size_t entries, const Request& request) {
+  if (entries == request.op.axes.size()) return {};
+  return c.malformed(std::string(what) + " has " + std::to_string(entries) + " entries, expected " +
+                     std::to_string(request.op.axes.size()));
+}
+
+Status set_scales(const Context& c, const std::vector<float>& scales, Request& request) {
+  FIRN_TRY(expect_each(c, "scales", scales.size(), request));
+  for (const float scale : scales)
+    if (!(scale > 0) || std::isinf(scale))
+      return c.malformed("a scale is " + std::to_string(scale));
+  request.op.scale = scales;
+  return {};
+}
+
+// Sizes that are as open as the batch's or the channels' leave those as they are.
+Status set_sizes(Context& c, size_t input, Request& request) {
+  Resize& op = request.op;
+  FIRN_ASSIGN(const ValueId id, c.input(input));
+  const auto known = c.builder.known_ints(id);
+  const auto is_outer = [&](size_t i) {
+    return op.axes[i] < 2 && c.shape(request.x)[op.axes[i]] < 0;
+  };
+  bool usable = known.has_value();
+  if (known) FIRN_TRY(expect_each(c, "sizes", known->size(), request));
+  for (size_t i = 0; usable && i < known->size(); ++i) usable = (*known)[i] || is_outer(i);
+  if (!usable) {
+    op.from = Resize::From::sizes;
+    request.target = id;
+    return {};
   }
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (!(scales[i] > 0) || std::isinf(scales[i])) {
-      return c.malformed("a scale is " + std::to_string(scales[i]));
+  for (const std::optional<int64_t>& size : *known) {
+    if (size && *size < 1) return c.malformed("a size is " + std::to_string(*size));
+    FIRN_ASSIGN(const int32_t whole, to_int32(c, "a size", size.value_or(0)));
+    op.size.push_back(whole);
+    op.scale.push_back(1);  // counts where the size is 0
+  }
+  return {};
+}
+
+Status set_region(Context& c, Request& request) {
+  FIRN_ASSIGN(const ValueId region, c.input(1));
+  if (!c.builder.is_constant(region)) {
+    request.region = region;
+    return {};
+  }
+  FIRN_ASSIGN(const std::vector<float> ends, c.constant_floats(1));
+  const size_t n = request.op.axes.size();
+  FIRN_TRY(expect_each(c, "half of roi", ends.size() / 2, request));
+  request.op.begin.assign(ends.begin(), ends.begin() + static_cast<std::ptrdiff_t>(n));
+  request.op.end.assign(ends.begin() + static_cast<std::ptrdiff_t>(n), ends.end());
+  return {};
+}
+
+// As a Resize2d over height and width, where it is one.
+std::optional<Resize2d> as_resize_2d(const Context& c, const Request& request) {
+  const Resize& op = request.op;
+  const int rank = c.rank(request.x);
+  const bool plain = op.kind != Resize::Kind::cubic && !op.antialias &&
+                     op.coordinates <= Resize::Coordinates::align_corners &&
+                     op.aspect == Resize::Aspect::stretch && request.target == ValueId::none &&
+                     (rank == 3 || rank == 4);
+  if (!plain) return std::nullopt;
+  Resize2d image;
+  image.kind =
+      op.kind == Resize::Kind::nearest ? Resize2d::Kind::nearest : Resize2d::Kind::bilinear;
+  image.coordinates = static_cast<Resize2d::Coordinates>(op.coordinates);
+  image.nearest = op.nearest;
+  for (size_t i = 0; i < op.axes.size(); ++i) {
+    const int32_t dim = c.shape(request.x)[op.axes[i]];
+    const int32_t size = op.size.empty() ? 0 : op.size[i];
+    if (op.axes[i] < 2) {
+      if (size != 0 ? dim >= 0 && size != dim : op.scale[i] != 1.0f) return std::nullopt;
+      continue;
     }
-    target.scale[static_cast<size_t>(axes[i])] = scales[i];
+    const size_t a = static_cast<size_t>(op.axes[i] + 2 - rank);
+    image.size[a] = size;
+    image.scale[a] = op.scale[i];
+    // The standard then takes the corners of the fractional size, a Resize2d of the whole one.
+    const float length = dim >= 0 ? static_cast<float>(dim) * op.scale[i] : op.scale[i];
+    if (size == 0 && op.coordinates == Resize::Coordinates::align_corners &&
+        std::floor(length) != length)
+      return std::nullopt;
   }
-  return {};
+  return image;
 }
 
-Status set_sizes(Context& c, size_t input, const std::vector<int32_t>& axes, Target& target) {
-  FIRN_ASSIGN(const std::vector<std::optional<int64_t>> sizes, c.known_ints(input));
-  if (sizes.size() != axes.size()) {
-    return c.malformed("sizes has " + std::to_string(sizes.size()) + " entries, expected " +
-                       std::to_string(axes.size()));
+Status emit_resize(Context& c, const Request& request) {
+  if (const std::optional<Resize2d> image = as_resize_2d(c, request)) {
+    FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, request.x));
+    FIRN_ASSIGN(const ValueId y, c.emit("", *image, {nhwc}));
+    return c.bind(from_nhwc(c, y, c.rank(request.x)));
   }
-  for (size_t i = 0; i < axes.size(); ++i) {
-    // An open size may be the batch's; height and width are asked for again.
-    if (sizes[i] && *sizes[i] < 1) return c.malformed("a size is " + std::to_string(*sizes[i]));
-    target.size[static_cast<size_t>(axes[i])] = sizes[i];
-  }
-  FIRN_ASSIGN(const std::string policy, c.attr("keep_aspect_ratio_policy", "stretch"));
-  if (policy != "stretch") return c.unsupported("keep_aspect_ratio_policy '" + policy + "'");
-  return {};
+  return c.bind(c.emit("", request.op, {request.x, request.target, request.region}));
 }
 
-// Batch and channels must stay as they are.
-Status check_outer(const Context& c, ValueId x, const Target& target) {
-  for (size_t d = 0; d < 2; ++d) {
-    const int32_t dim = c.shape(x)[static_cast<int>(d)];
-    const bool scaled = target.scale[d] && *target.scale[d] != 1.0f;
-    const bool sized = target.size[d] && dim >= 0 && *target.size[d] != dim;
-    if (scaled || sized) return c.unsupported("batch or channels are resized");
-  }
-  return {};
-}
-
-// Rows and columns (of one spatial dimension: columns only) into `op`.
-Status set_spatial(const Context& c, ValueId x, const Target& target, bool sizes, Resize2d& op) {
-  const int rank = c.rank(x);
-  for (int d = 2; d < rank; ++d) {
-    const size_t axis = static_cast<size_t>(d), a = static_cast<size_t>(d + 4 - rank) - 2;
-    const int32_t dim = c.shape(x)[d];
-    if (target.size[axis]) {
-      FIRN_ASSIGN(op.size[a], to_int32(c, "a size", *target.size[axis]));
-    } else if (target.scale[axis]) {
-      op.scale[a] = *target.scale[axis];
-      // The standard then takes the corners of the fractional size, runtimes of the whole one.
-      const bool whole = dim >= 0 ? std::floor(static_cast<float>(dim) * op.scale[a]) ==
-                                        static_cast<float>(dim) * op.scale[a]
-                                  : std::floor(op.scale[a]) == op.scale[a];
-      if (op.coordinates == Resize2d::Coordinates::align_corners && !whole) {
-        return c.unsupported("align_corners with a fractional output size");
-      }
-    } else if (sizes && dim < 0) {
-      return c.unsupported("an output size is not known");
-    }
-  }
-  return {};
-}
-
-Result<ValueId> emit_resize(Context& c, ValueId x, const Resize2d& op) {
-  const int rank = c.rank(x);
-  FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
-  FIRN_ASSIGN(const ValueId y, c.emit("", op, {nhwc}));
-  return from_nhwc(c, y, rank);
-}
-
-Status set_kind(const Context& c, const std::string& mode, Resize2d& op) {
-  if (mode == "nearest") {
-    op.kind = Resize2d::Kind::nearest;
-  } else if (mode == "linear" || mode == "bilinear") {
-    op.kind = Resize2d::Kind::bilinear;
-  } else {
-    return c.unsupported("mode '" + mode + "' is not supported");
-  }
-  return {};
-}
-
-Status set_coordinates(Context& c, Resize2d& op) {
-  using Coordinates = Resize2d::Coordinates;
-  using Nearest = Resize2d::Nearest;
-  FIRN_ASSIGN(const std::string mode, c.attr("coordinate_transformation_mode", "half_pixel"));
-  if (mode == "half_pixel") {
-    op.coordinates = Coordinates::half_pixel;
-  } else if (mode == "pytorch_half_pixel") {
-    op.coordinates = Coordinates::pytorch_half_pixel;
-  } else if (mode == "asymmetric") {
-    op.coordinates = Coordinates::asymmetric;
-  } else if (mode == "align_corners") {
-    op.coordinates = Coordinates::align_corners;
-  } else {
-    return c.unsupported("coordinate_transformation_mode '" + mode + "' is not supported");
-  }
-  FIRN_ASSIGN(const std::string nearest, c.attr("nearest_mode", "round_prefer_floor"));
-  if (nearest == "round_prefer_floor") {
-    op.nearest = Nearest::round_prefer_floor;
-  } else if (nearest == "round_prefer_ceil") {
-    op.nearest = Nearest::round_prefer_ceil;
-  } else if (nearest == "floor") {
-    op.nearest = Nearest::floor;
-  } else if (nearest == "ceil") {
-    op.nearest = Nearest::ceil;
-  } else {
-    return c.malformed("nearest_mode is '" + nearest + "'");
-  }
-  return {};
-}
-
-Status check_rank(const Context& c, ValueId x) {
-  if (c.rank(x) == 3 || c.rank(x) == 4) return {};
-  return c.unsupported("an input of rank " + std::to_string(c.rank(x)) + ", supported are 3 and 4");
-}
-
-// Inputs x, roi, scales, sizes; the region counts in a mode that is not supported alone.
-Status resize_11(Context& c, ValueId x) {
-  Resize2d op;
-  FIRN_ASSIGN(const std::string mode, c.attr("mode", "nearest"));
-  FIRN_TRY(set_kind(c, mode, op));
-  FIRN_TRY(set_coordinates(c, op));
+// Inputs x, roi, scales, sizes.
+Status resize_11(Context& c, Request request) {
+  Resize& op = request.op;
+  FIRN_ASSIGN(op.kind, named(c, "mode", "nearest", kKinds));
+  FIRN_ASSIGN(op.coordinates,
+              named(c, "coordinate_transformation_mode", "half_pixel", kCoordinates));
+  FIRN_ASSIGN(op.nearest, named(c, "nearest_mode", "round_prefer_floor", kNearest));
+  FIRN_ASSIGN(op.aspect, named(c, "keep_aspect_ratio_policy", "stretch", kAspects));
+  FIRN_ASSIGN(op.cubic, c.attr("cubic_coeff_a", -0.75f));
+  FIRN_ASSIGN(op.extrapolation, c.attr("extrapolation_value", 0.0f));
   FIRN_ASSIGN(const int64_t antialias, c.attr("antialias", int64_t{0}));
-  if (antialias != 0) return c.unsupported("antialias is not supported");
-  for (const char* of_other_modes :
-       {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "keep_aspect_ratio_policy"}) {
-    static_cast<void>(c.find(of_other_modes));
-  }
-  FIRN_ASSIGN(const std::vector<int32_t> axes, target_axes(c, c.rank(x)));
-  Target target;
+  FIRN_ASSIGN(const int64_t exclude, c.attr("exclude_outside", int64_t{0}));
+  op.antialias = antialias != 0;
+  op.exclude_outside = exclude != 0;
+  FIRN_TRY(read_axes(c, request));
+  if (op.coordinates == Resize::Coordinates::crop) FIRN_TRY(set_region(c, request));
   const ValueId scales = c.optional_input(2);
   // An empty tensor is another way to leave scales out.
   const bool by_scales = scales != ValueId::none &&
                          !(c.has(3) && c.shape(scales).known() && c.shape(scales).elements() == 0);
-  if (by_scales) {
+  if (!by_scales) {
+    FIRN_TRY(set_sizes(c, 3, request));
+  } else if (c.builder.is_constant(scales) && request.region == ValueId::none) {
     FIRN_ASSIGN(const std::vector<float> factors, c.constant_floats(2));
-    FIRN_TRY(set_scales(c, factors, axes, target));
+    FIRN_TRY(set_scales(c, factors, request));
+    op.aspect = Resize::Aspect::stretch;
   } else {
-    FIRN_TRY(set_sizes(c, 3, axes, target));
+    op.from = Resize::From::scales;
+    request.target = scales;
   }
-  FIRN_TRY(check_outer(c, x, target));
-  for (const int32_t axis : axes) {
-    if (!by_scales && axis >= 2 && !target.size[static_cast<size_t>(axis)]) {
-      return c.unsupported("the output size depends on open dimensions");
-    }
+  if (request.region != ValueId::none && request.target == ValueId::none) {
+    op.from = Resize::From::sizes;  // with a region that is computed, all is read at run time
+    op.size.clear();
+    op.scale.clear();
+    FIRN_ASSIGN(request.target, c.input(3));
   }
-  FIRN_TRY(set_spatial(c, x, target, !by_scales, op));
-  return c.bind(emit_resize(c, x, op));
+  return emit_resize(c, request);
 }
 
 // Upsample and the first Resize: pixel x comes from x / scale; the nearest below when enlarging,
 // the nearest above when shrinking.
-Status resize_by_scales(Context& c, ValueId x, const std::vector<float>& scales) {
-  Resize2d op;
-  FIRN_ASSIGN(const std::string mode, c.attr("mode", "nearest"));
-  FIRN_TRY(set_kind(c, mode, op));
-  op.coordinates = Resize2d::Coordinates::asymmetric;
-  FIRN_ASSIGN(const std::vector<int32_t> axes, target_axes(c, c.rank(x)));
-  Target target;
-  FIRN_TRY(set_scales(c, scales, axes, target));
-  FIRN_TRY(check_outer(c, x, target));
-  FIRN_TRY(set_spatial(c, x, target, false, op));
-  const bool shrinks = op.scale[0] < 1 || op.scale[1] < 1;
-  if (shrinks && (op.scale[0] > 1 || op.scale[1] > 1)) {
-    return c.unsupported("shrinking one dimension and enlarging the other");
+Status resize_by_scales(Context& c, Request request, ValueId given, std::vector<float> scales) {
+  Resize& op = request.op;
+  FIRN_ASSIGN(op.kind, named(c, "mode", "nearest", kKinds));
+  op.coordinates = Resize::Coordinates::asymmetric;
+  op.nearest = Resize2d::Nearest::floor;
+  FIRN_TRY(read_axes(c, request));
+  if (given != ValueId::none && !c.builder.is_constant(given)) {
+    op.from = Resize::From::scales;
+    request.target = given;
+    return emit_resize(c, request);
   }
-  op.nearest = shrinks ? Resize2d::Nearest::ceil : Resize2d::Nearest::floor;
-  return c.bind(emit_resize(c, x, op));
+  FIRN_TRY(set_scales(c, scales, request));
+  const auto below_one = [](float scale) { return scale < 1; };
+  const auto above_one = [](float scale) { return scale > 1; };
+  const bool shrinks = std::ranges::any_of(scales, below_one);
+  if (shrinks && std::ranges::any_of(scales, above_one))
+    return c.unsupported("shrinking one dimension and enlarging the other");
+  if (shrinks) op.nearest = Resize2d::Nearest::ceil;
+  return emit_resize(c, request);
+}
+
+Status resize_by_input(Context& c, const Request& request) {
+  FIRN_ASSIGN(const ValueId given, c.input(1));
+  std::vector<float> scales;
+  if (c.builder.is_constant(given)) {
+    FIRN_ASSIGN(scales, c.constant_floats(1));
+  }
+  return resize_by_scales(c, request, given, std::move(scales));
 }
 
 Status resize(Context& c) {
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_TRY(check_rank(c, x));
-  if (c.opset >= 11) return resize_11(c, x);
-  FIRN_ASSIGN(const std::vector<float> scales, c.constant_floats(1));
-  return resize_by_scales(c, x, scales);
+  Request request;
+  FIRN_ASSIGN(request.x, c.input(0));
+  if (c.opset >= 11) return resize_11(c, std::move(request));
+  return resize_by_input(c, request);
 }
 
 Status upsample(Context& c) {
+  Request request;
+  FIRN_ASSIGN(request.x, c.input(0));
+  if (c.opset >= 9) return resize_by_input(c, request);
+  FIRN_ASSIGN(std::vector<float> scales, c.attr_floats("scales"));
+  return resize_by_scales(c, std::move(request), ValueId::none, std::move(scales));
+}
+
+constexpr Named<GridSample::Kind> kSampleKinds[] = {{"linear", GridSample::Kind::linear},
+                                                    {"bilinear", GridSample::Kind::linear},
+                                                    {"nearest", GridSample::Kind::nearest},
+                                                    {"cubic", GridSample::Kind::cubic},
+                                                    {"bicubic", GridSample::Kind::cubic}};
+constexpr Named<GridSample::Padding> kPaddings[] = {
+    {"zeros", GridSample::Padding::zeros},
+    {"border", GridSample::Padding::border},
+    {"reflection", GridSample::Padding::reflection}};
+
+// Channels go last and come back.
+Status grid_sample(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_TRY(check_rank(c, x));
-  std::vector<float> scales;
-  if (c.opset < 9) {
-    FIRN_ASSIGN(scales, c.attr_floats("scales"));
-  } else {
-    FIRN_ASSIGN(scales, c.constant_floats(1));
+  FIRN_ASSIGN(const ValueId grid, c.input(1));
+  GridSample op;
+  FIRN_ASSIGN(op.kind, named(c, "mode", c.opset < 20 ? "bilinear" : "linear", kSampleKinds));
+  FIRN_ASSIGN(op.padding, named(c, "padding_mode", "zeros", kPaddings));
+  FIRN_ASSIGN(const int64_t align, c.attr("align_corners", int64_t{0}));
+  op.align_corners = align != 0;
+  const int32_t rank = c.rank(x);
+  if (rank != 4 && rank != 5) return c.unsupported("an input of rank " + std::to_string(rank));
+  std::vector<int32_t> inwards{0}, outwards{0, rank - 1};
+  for (int32_t d = 2; d < rank; ++d) {
+    inwards.push_back(d);
+    outwards.push_back(d - 1);
   }
-  return resize_by_scales(c, x, scales);
+  inwards.push_back(1);
+  FIRN_ASSIGN(const ValueId inner, c.transpose("channels_last", x, inwards));
+  FIRN_ASSIGN(const ValueId y, c.emit("", op, {inner, grid}));
+  return c.bind(c.transpose("channels_first", y, outwards));
 }
 
 constexpr Operator kOperators[] = {
+    {"GridSample", grid_sample},
     {"Resize", resize},
     {"Upsample", upsample},
 };

@@ -17,8 +17,18 @@ int32_t saturate(int64_t value) {
   return static_cast<int32_t>(std::clamp<int64_t>(value, kNearEnd, kFarEnd));
 }
 
+// Starts, ends, axes and steps are computed.
+Status computed_slice(Context& c, ValueId x) {
+  FIRN_ASSIGN(const ValueId starts, c.input(1));
+  FIRN_ASSIGN(const ValueId ends, c.input(2));
+  return c.bind(c.emit("", Slice{{}, {}, {}, true},
+                       {x, starts, ends, c.optional_input(3), c.optional_input(4)}));
+}
+
 Status slice(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  if (c.opset >= 10 && !(c.is_known(1) && c.is_known(2) && c.is_known(3) && c.is_known(4)))
+    return computed_slice(c, x);
   std::vector<int64_t> starts, ends, axes, steps;
   if (c.opset < 10) {
     FIRN_ASSIGN(starts, c.attr_ints("starts"));
@@ -88,10 +98,28 @@ Result<std::vector<int64_t>> split_lengths(Context& c, int64_t dim) {
   return lengths;
 }
 
+// The parts' ends are the sums of their lengths so far.
+Status computed_split(Context& c, ValueId x, int32_t axis) {
+  FIRN_ASSIGN(const ValueId lengths, c.input(1));
+  const int64_t along = axis;
+  FIRN_ASSIGN(const ValueId axes, c.constant<int64_t>("axis", {1}, std::span(&along, 1)));
+  FIRN_ASSIGN(const ValueId ends, c.emit("ends", CumSum{}, {lengths}));
+  FIRN_ASSIGN(const ValueId begins, c.binary("begins", Binary::Kind::sub, ends, lengths));
+  for (size_t i = 0; i < c.output_count(); ++i) {
+    const std::string part = std::to_string(i);
+    const int32_t at = static_cast<int32_t>(i);
+    FIRN_ASSIGN(const ValueId begin, c.slice("begin" + part, begins, 0, at, at + 1));
+    FIRN_ASSIGN(const ValueId end, c.slice("end" + part, ends, 0, at, at + 1));
+    FIRN_TRY(c.bind(c.emit(part, Slice{{}, {}, {}, true}, {x, begin, end, axes}), i));
+  }
+  return {};
+}
+
 Status split(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(const int64_t stated, c.attr("axis", int64_t{0}));
   FIRN_ASSIGN(const int32_t axis, c.axis(stated, c.rank(x)));
+  if (c.opset >= 13 && !c.is_known(1)) return computed_split(c, x, axis);
   const int64_t dim = c.shape(x)[axis];
   FIRN_ASSIGN(const std::vector<int64_t> lengths, split_lengths(c, dim));
   if (lengths.size() != c.output_count()) {
@@ -125,75 +153,85 @@ Status gather(Context& c) {
   return c.bind(c.emit("", Gather{axis}, {x, indices}));
 }
 
-// A mask of the last two dimensions, which therefore have to be known.
+// 0, 1, 2, ... up to a scalar i64.
+Result<ValueId> count_up(Context& c, std::string_view suffix, ValueId limit) {
+  const std::string prefix(suffix);
+  FIRN_ASSIGN(const ValueId zero, c.scalar(prefix + "_first", DType::i64, 0));
+  FIRN_ASSIGN(const ValueId one, c.scalar(prefix + "_step", DType::i64, 1));
+  return c.emit(suffix, Range{}, {zero, limit, one});
+}
+
+// The positions along an axis of x, which may be open, as a tensor of shape `to`.
+Result<ValueId> positions(Context& c, std::string_view suffix, ValueId x, int32_t axis,
+                          Reshape to) {
+  const std::string prefix(suffix);
+  const int32_t dim = c.shape(x)[axis];
+  ValueId limit = ValueId::none;
+  if (dim >= 0) {
+    FIRN_TRY(c.allow(static_cast<size_t>(dim) * sizeof(int64_t)));
+    FIRN_ASSIGN(limit, c.scalar(prefix + "_count", DType::i64, dim));
+  } else {
+    FIRN_ASSIGN(const ValueId size, c.emit(prefix + "_size", ShapeOf{axis, axis + 1}, {x}));
+    FIRN_ASSIGN(limit, c.emit(prefix + "_count", Reshape{}, {size}));
+  }
+  FIRN_ASSIGN(const ValueId line, count_up(c, prefix + "_line", limit));
+  return c.emit(suffix, std::move(to), {line});
+}
+
+// Keeps what lies on one side of diagonal k of the last two dimensions.
 Status trilu(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(const int64_t upper, c.attr("upper", int64_t{1}));
-  int64_t k = 0;
+  const int32_t rank = c.rank(x);
+  if (rank < 2) return c.malformed("an input of rank " + std::to_string(rank));
+  FIRN_ASSIGN(ValueId diagonal, c.scalar("main", DType::i64, 0));
   if (c.has(1)) {
-    FIRN_ASSIGN(const std::vector<int64_t> values, c.constant_ints(1));
-    if (values.size() != 1) return c.malformed("k is not a scalar");
-    k = values[0];
+    FIRN_ASSIGN(const ValueId k, c.input(1));
+    FIRN_ASSIGN(diagonal, c.emit("k", Reshape{}, {k}));
   }
-  const Shape& shape = c.shape(x);
-  if (shape.rank < 2) return c.malformed("an input of rank " + std::to_string(shape.rank));
-  const int32_t rows = shape[shape.rank - 2], columns = shape[shape.rank - 1];
-  if (rows < 0 || columns < 0) return c.unsupported("open dimensions: " + to_string(shape));
-  FIRN_ASSIGN(const size_t elements, checked_elements({rows, columns}));
-  FIRN_TRY(c.allow(elements));
-  std::vector<uint8_t> keep(elements);
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      // |k| may be as large as an int64: no sum with it may overflow.
-      const bool on_upper = j - i >= k, on_lower = j - i <= k;
-      keep[static_cast<size_t>(i * columns + j)] = upper != 0 ? on_upper : on_lower;
-    }
-  }
-  FIRN_ASSIGN(const ValueId numbers, c.constant<uint8_t>("triangle", {rows, columns}, keep));
-  FIRN_ASSIGN(const ValueId mask, c.convert("mask", numbers, DType::boolean));
+  FIRN_ASSIGN(const ValueId rows, positions(c, "rows", x, rank - 2, Reshape{{-1, 1}}));
+  FIRN_ASSIGN(const ValueId columns, positions(c, "columns", x, rank - 1, Reshape{{1, -1}}));
+  FIRN_ASSIGN(const ValueId distance, c.binary("distance", Binary::Kind::sub, columns, rows));
+  const Binary::Kind beyond = upper != 0 ? Binary::Kind::less : Binary::Kind::greater;
+  FIRN_ASSIGN(const ValueId drop, c.binary("drop", beyond, distance, diagonal));
   FIRN_ASSIGN(const ValueId zero, c.scalar("zero", c.type(x), 0));
-  return c.bind(c.emit("", Where{}, {mask, x, zero}));
+  return c.bind(c.emit("", Where{}, {drop, zero, x}));
 }
 
 // Where the (wrapped) index equals the position along the new axis, on; else off.
 Status one_hot(Context& c) {
   FIRN_ASSIGN(ValueId indices, c.input(0));
-  FIRN_ASSIGN(const ValueId depth_input, c.input(1));
+  FIRN_ASSIGN(ValueId depth, c.input(1));
   FIRN_ASSIGN(const ValueId values, c.input(2));
-  int64_t depth = 0;
-  if (c.type(depth_input) == DType::f32) {
-    FIRN_ASSIGN(const std::vector<float> depths, c.constant_floats(1));
-    if (depths.size() == 1 && depths[0] >= 1 && depths[0] < 1e6f) {
-      depth = static_cast<int64_t>(depths[0]);
-    }
-  } else {
-    FIRN_ASSIGN(const std::vector<int64_t> depths, c.constant_ints(1));
-    if (depths.size() == 1) depth = depths[0];
-  }
-  if (depth < 1 || depth > 1000000) return c.malformed("depth is not a scalar from 1 to 1000000");
   const int rank = c.rank(indices);
   FIRN_ASSIGN(const int64_t stated, c.attr("axis", int64_t{-1}));
   FIRN_ASSIGN(const int32_t axis, c.axis(stated, rank + 1));
-  if (c.type(indices) != DType::i64) {
-    FIRN_ASSIGN(indices, c.convert("whole", indices, DType::i64));
+  for (ValueId* whole : {&indices, &depth}) {
+    if (c.type(*whole) == DType::i64) continue;
+    FIRN_ASSIGN(*whole, c.convert("whole", *whole, DType::i64));
+  }
+  FIRN_ASSIGN(depth, c.emit("depth", Reshape{}, {depth}));
+  if (const auto known = c.builder.known_ints(depth); known && known->front()) {
+    constexpr int64_t kMost = 1000000;
+    const int64_t number = *known->front();
+    if (number < 1 || number > kMost)
+      return c.malformed("depth is " + std::to_string(number) + ", expected 1 to " +
+                         std::to_string(kMost));
+    FIRN_TRY(c.allow(static_cast<size_t>(number) * sizeof(int64_t)));
   }
   std::vector<TargetDim> to;
-  Shape along;
-  along.rank = static_cast<uint8_t>(std::min(rank + 1, kMaxRank));
+  Reshape along;
   for (int d = 0, source = 0; d <= rank; ++d) {
     to.push_back(d == axis ? TargetDim::of(1) : TargetDim::copy(source++));
-    if (d < kMaxRank) along[d] = d == axis ? static_cast<int32_t>(depth) : 1;
+    along.shape.push_back(d == axis ? -1 : 1);
   }
   FIRN_ASSIGN(indices, c.reshape("columns", indices, to));
   FIRN_ASSIGN(const ValueId zero, c.scalar("zero", DType::i64, 0));
-  FIRN_ASSIGN(const ValueId size, c.scalar("depth", DType::i64, static_cast<double>(depth)));
   FIRN_ASSIGN(const ValueId below, c.binary("below", Binary::Kind::less, indices, zero));
-  FIRN_ASSIGN(const ValueId raised, c.binary("raised", Binary::Kind::add, indices, size));
+  FIRN_ASSIGN(const ValueId raised, c.binary("raised", Binary::Kind::add, indices, depth));
   FIRN_ASSIGN(const ValueId wrapped, c.emit("wrapped", Where{}, {below, raised, indices}));
-  FIRN_TRY(c.allow(static_cast<size_t>(depth) * sizeof(int64_t)));
-  std::vector<int64_t> positions(static_cast<size_t>(depth));
-  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
-  FIRN_ASSIGN(const ValueId position, c.constant<int64_t>("positions", along, positions));
+  FIRN_ASSIGN(const ValueId line, count_up(c, "line", depth));
+  FIRN_ASSIGN(const ValueId position, c.emit("positions", std::move(along), {line}));
   FIRN_ASSIGN(const ValueId hot, c.binary("hot", Binary::Kind::equal, wrapped, position));
   FIRN_ASSIGN(const ValueId off, c.slice("off", values, 0, 0, 1));
   FIRN_ASSIGN(const ValueId on, c.slice("on", values, 0, 1, 2));

@@ -13,8 +13,7 @@ Status reshape(Context& c) {
   FIRN_ASSIGN(const ValueId target, c.input(1));
   FIRN_ASSIGN(const int64_t allow_zero, c.attr("allowzero", int64_t{0}));
   if (!c.builder.is_constant(target)) {
-    if (allow_zero != 0) return c.unsupported("allowzero with a computed shape is not supported");
-    return c.bind(c.emit("", Reshape{{}, true}, {x, target}));
+    return c.bind(c.emit("", Reshape{{}, true, allow_zero != 0}, {x, target}));
   }
   FIRN_ASSIGN(const std::vector<int64_t> dims, c.constant_ints(1));
   std::vector<TargetDim> to;
@@ -85,8 +84,16 @@ Result<std::vector<int32_t>> axes_of(Context& c, int rank) {
   return result;
 }
 
+// Axes that are computed, which there must be then.
+Status computed_axes(Context& c, bool insert) {
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(const ValueId axes, c.input(1));
+  return c.bind(c.emit("", Squeeze{insert}, {x, axes}));
+}
+
 Status squeeze(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  if (c.opset >= 13 && !c.is_known(1)) return computed_axes(c, false);
   const Shape& shape = c.shape(x);
   FIRN_ASSIGN(std::vector<int32_t> axes, axes_of(c, shape.rank));
   if (axes.empty()) {
@@ -108,6 +115,7 @@ Status squeeze(Context& c) {
 
 Status unsqueeze(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  if (c.opset >= 13 && c.has(1) && !c.is_known(1)) return computed_axes(c, true);
   size_t added = 0;
   if (c.opset < 13) {
     FIRN_ASSIGN(const std::vector<int64_t> axes, c.attr_ints("axes"));

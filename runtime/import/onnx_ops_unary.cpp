@@ -113,17 +113,6 @@ Status thresholded_relu(Context& c) {
   return c.bind(c.emit("", Where{}, {above, x, zero}));
 }
 
-// (x > 0) - (x < 0).
-Status sign(Context& c) {
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(const ValueId zero, c.scalar("zero", c.type(x), 0));
-  FIRN_ASSIGN(const ValueId above, c.binary("above", Binary::Kind::greater, x, zero));
-  FIRN_ASSIGN(const ValueId below, c.binary("below", Binary::Kind::less, x, zero));
-  FIRN_ASSIGN(const ValueId plus, c.convert("plus", above, c.type(x)));
-  FIRN_ASSIGN(const ValueId minus, c.convert("minus", below, c.type(x)));
-  return c.bind(c.binary("", Binary::Kind::sub, plus, minus));
-}
-
 Status prelu(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(const ValueId slope, c.input(1));
@@ -153,10 +142,17 @@ Status dropout(Context& c) {
 
 constexpr Operator kOperators[] = {
     {"Abs", plain<Kind::abs>},
+    {"Acos", plain<Kind::acos>},
+    {"Acosh", plain<Kind::acosh>},
+    {"Asin", plain<Kind::asin>},
+    {"Asinh", plain<Kind::asinh>},
+    {"Atan", plain<Kind::atan>},
+    {"Atanh", plain<Kind::atanh>},
     {"Ceil", plain<Kind::ceil>},
     {"Celu", celu},
     {"Clip", clip},
     {"Cos", plain<Kind::cos>},
+    {"Cosh", plain<Kind::cosh>},
     {"Dropout", dropout},
     {"Elu", [](Context& c) { return with_alpha(c, Kind::elu, 1.0f); }},
     {"Erf", plain<Kind::erf>},
@@ -166,6 +162,7 @@ constexpr Operator kOperators[] = {
     {"HardSigmoid", hard_sigmoid},
     {"HardSwish", plain<Kind::hard_swish>},
     {"Identity", identity},
+    {"IsNaN", plain<Kind::is_nan>},
     {"LeakyRelu", [](Context& c) { return with_alpha(c, Kind::leaky_relu, 0.01f); }},
     {"Log", plain<Kind::log>},
     {"Mish", plain<Kind::mish>},
@@ -177,12 +174,14 @@ constexpr Operator kOperators[] = {
     {"Round", plain<Kind::round>},
     {"Selu", selu},
     {"Sigmoid", plain<Kind::sigmoid>},
-    {"Sign", sign},
+    {"Sign", plain<Kind::sign>},
     {"Sin", plain<Kind::sin>},
+    {"Sinh", plain<Kind::sinh>},
     {"Softplus", plain<Kind::softplus>},
     {"Softsign", plain<Kind::softsign>},
     {"Sqrt", plain<Kind::sqrt>},
     {"Swish", [](Context& c) { return with_alpha(c, Kind::silu, 1.0f); }},
+    {"Tan", plain<Kind::tan>},
     {"Tanh", plain<Kind::tanh>},
     {"ThresholdedRelu", thresholded_relu},
 };

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "firn/status.h"
 #include "runtime/graph.h"
@@ -21,6 +23,9 @@ bool looks_like_tflite(std::span<const std::byte> bytes);
 // that does not make sense. unsupported names operator and node.
 Result<Graph> read_tflite(std::span<const std::byte> bytes,
                           const std::shared_ptr<const void>& owner);
+
+// The operators that are read, sorted.
+std::vector<std::string> tflite_operators();
 
 }  // namespace firn
 

@@ -5,18 +5,40 @@
 #include <algorithm>
 #include <array>
 
-namespace firn::tflite {
+#include "runtime/import/tflite.h"
+
+namespace firn {
+namespace tflite {
+namespace {
+
+auto groups() {
+  return std::array{binary_operators(), conv_operators(),      layout_operators(),
+                    matrix_operators(), norm_operators(),      pool_operators(),
+                    reduce_operators(), recurrent_operators(), resize_operators(),
+                    search_operators(), select_operators(),    shape_operators(),
+                    unary_operators()};
+}
+
+}  // namespace
 
 const Operator* find_operator(wire::BuiltinOperator code) {
-  const std::array groups{binary_operators(), conv_operators(),   layout_operators(),
-                          matrix_operators(), norm_operators(),   pool_operators(),
-                          reduce_operators(), resize_operators(), select_operators(),
-                          shape_operators(),  unary_operators()};
-  for (const std::span<const Operator> group : groups) {
+  for (const std::span<const Operator> group : groups()) {
     const auto found = std::ranges::find(group, code, &Operator::code);
     if (found != group.end()) return &*found;
   }
   return nullptr;
 }
 
-}  // namespace firn::tflite
+}  // namespace tflite
+
+std::vector<std::string> tflite_operators() {
+  std::vector<std::string> names;
+  for (const std::span<const tflite::Operator> group : tflite::groups()) {
+    for (const tflite::Operator& op : group)
+      names.emplace_back(tflite::wire::EnumNameBuiltinOperator(op.code));
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace firn

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "runtime/passes/layer.h"
+#include "runtime/passes/quantized.h"
 
 namespace firn {
 namespace {
@@ -95,7 +96,13 @@ Result<bool> fuse(Rewrite& rewrite, int n) {
   if (!std::holds_alternative<Conv2d>(op) && !std::holds_alternative<Pool2d>(op)) return false;
   const std::optional<Found> found = find_pad(rewrite, n);
   if (!found) return false;
-  if (!is_plain(rewrite, n) || !is_plain(rewrite, found->pad)) {
+  // Of quantized values a convolution pads with their zero point, which is 0 as well.
+  const Node& pad = rewrite.node(found->pad);
+  const bool quantized_alike =
+      std::holds_alternative<Conv2d>(op) && is_int8(rewrite.value(pad.in[0])) &&
+      same_encoding(rewrite.value(pad.in[0]), rewrite.value(pad.out[0])) &&
+      same_encoding(rewrite.value(pad.in[0]), rewrite.value(rewrite.node(n).in[0]));
+  if (!quantized_alike && (!is_plain(rewrite, n) || !is_plain(rewrite, found->pad))) {
     rewrite.note(n, "the padding before it is quantized");
     return false;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass: quantizes before elements are moved, right behind what computes them.
 //
-//   x -> Reshape, Slice, max pool, ... -> Quantize -> y   becomes   x -> Quantize -> Reshape, ... -> y
-//   a, b -> Concat -> Quantize -> y                       becomes   Quantize both, Concat -> y
+//   x -> Reshape, Slice, max pool, ... -> Quantize -> y   becomes   x -> Quantize -> Reshape, ...
+//   -> y a, b -> Concat -> Quantize -> y                       becomes   Quantize both, Concat -> y
 //
 // Transposes move down over Quantize by themselves.
 #include <algorithm>

@@ -13,12 +13,11 @@
 namespace firn {
 namespace {
 
-// int8, symmetric, with one scale or one per output channel.
+// int8, with one scale and zero point or one of each per output channel.
 bool fits_kernels(const Value& weights) {
-  const auto is_zero = [](int32_t z) { return z == 0; };
   return weights.constant != nullptr && weights.type == DType::i8 && weights.quant &&
          weights.quant->bits == 8 && weights.quant->block == 0 && weights.quant->axis <= 0 &&
-         weights.shape.elements() > 0 && std::ranges::all_of(weights.quant->zero, is_zero);
+         weights.shape.elements() > 0;
 }
 
 bool is_depthwise(const Rewrite& rewrite, const Node& node) {
@@ -27,36 +26,15 @@ bool is_depthwise(const Rewrite& rewrite, const Node& node) {
          conv->groups == rewrite.shape(node.in[1])[0];
 }
 
-// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c] times
-// the input's.
+// A layer's constants: weights and bias of channel c are in units of scale[c], and of scale[c]
+// times the input's.
 struct Channels {
   std::vector<int8_t> weights;
+  std::vector<int32_t> zero;
   std::vector<float> scale;
   std::vector<double> bias;  // empty where there is none
   size_t row() const { return weights.size() / scale.size(); }
 };
-
-// Nothing where the bias is not constant, or not one number for each channel.
-std::optional<std::vector<double>> real_bias(const Rewrite& rewrite, ValueId bias,
-                                             size_t channels) {
-  const ValueId source = dequantized_from(rewrite, bias);
-  const Value& value = rewrite.value(source != ValueId::none ? source : bias);
-  const bool integers = value.type == DType::i32 && value.quant && value.quant->axis <= 0 &&
-                        value.quant->block == 0;
-  if (value.constant == nullptr || value.shape.elements() != channels ||
-      (!integers && !is_plain(value)))
-    return std::nullopt;
-  std::vector<double> real;
-  for (size_t c = 0; c < channels; ++c) {
-    if (integers) {
-      const float scale = value.quant->scale[value.quant->per_tensor() ? 0 : c];
-      real.push_back(value.as<int32_t>()[c] * double{scale});
-    } else {
-      real.push_back(value.as<float>()[c]);
-    }
-  }
-  return real;
-}
 
 // Whether int32 holds all sums of channel c when its unit is `factor` times as large: 255 is an
 // input's largest distance to its zero point, and rounding may add half a step to each weight.
@@ -65,7 +43,7 @@ bool sums_fit(const Channels& channels, size_t c, double factor) {
   double sum = channels.bias.empty() ? 0 : std::abs(channels.bias[c]) / factor;
   if (factor > 1) sum += 255 * 0.5 * static_cast<double>(channels.row());
   for (const int8_t w : all.subspan(c * channels.row(), channels.row()))
-    sum += 255 / factor * std::abs(int{w});
+    sum += 255 / factor * std::abs(w - channels.zero[c]);
   return sum <= INT32_MAX;
 }
 
@@ -79,8 +57,8 @@ bool fit_channels(Channels& channels, float input_scale) {
     if (!channels.bias.empty()) channels.bias[c] /= unit;
     double factor = 1;
     constexpr double kMost = 1e60;
-    while (factor < kMost && !(std::isnormal(static_cast<float>(unit * factor)) &&
-                               sums_fit(channels, c, factor)))
+    while (factor < kMost &&
+           !(std::isnormal(static_cast<float>(unit * factor)) && sums_fit(channels, c, factor)))
       factor *= 2;
     const float scale = static_cast<float>(double{channels.scale[c]} * factor);
     if (factor >= kMost || !std::isnormal(scale)) return false;
@@ -88,7 +66,9 @@ bool fit_channels(Channels& channels, float input_scale) {
     if (!channels.bias.empty()) channels.bias[c] = std::nearbyint(channels.bias[c] / factor);
     if (factor == 1) continue;
     for (int8_t& w : std::span(channels.weights).subspan(c * channels.row(), channels.row()))
-      w = static_cast<int8_t>(std::nearbyint(w / factor));
+      w = static_cast<int8_t>(
+          std::clamp(std::nearbyint((w - channels.zero[c]) / factor), -128.0, 127.0));
+    channels.zero[c] = 0;
   }
   return true;
 }
@@ -104,7 +84,7 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   if (w == ValueId::none || !rewrite.is_constant(w)) return false;
   const Value& weights = rewrite.value(w);
   if (!fits_kernels(weights)) {
-    rewrite.note(n, "its weights are not symmetric int8 with scales per output channel");
+    rewrite.note(n, "its weights are not int8 with scales per output channel");
     return false;
   }
   const int quantizer = quantizer_of(rewrite, node.out[0]);
@@ -115,9 +95,12 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   channels.weights.assign(weights.as<int8_t>().begin(), weights.as<int8_t>().end());
   channels.scale = weights.quant->scale;
   channels.scale.resize(count, channels.scale[0]);
+  const std::vector<float> stated_scale = channels.scale;
+  channels.zero = weights.quant->zero;
+  channels.zero.resize(count, channels.zero[0]);
   if (node.in.size() > 2 && node.in[2] != ValueId::none) {
-    std::optional<std::vector<double>> bias = real_bias(rewrite, node.in[2], count);
-    if (!bias) {
+    std::optional<std::vector<double>> bias = constant_numbers(rewrite, node.in[2]);
+    if (!bias || bias->size() != count) {
       rewrite.note(n, "its bias is not constant");
       return false;
     }
@@ -131,12 +114,10 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   }
 
   std::vector<ValueId> in{x, w};
-  const std::vector<int32_t> zeros(count);
-  const Value stated = rewrite.value(w);
-  if (!std::ranges::equal(channels.weights, stated.as<int8_t>())) {
-    FIRN_ASSIGN(in[1],
-                rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
-    rewrite.graph().value(in[1]).quant = Quant{0, 8, 0, channels.scale, zeros};
+  if (channels.scale != stated_scale) {
+    const Value stated = rewrite.value(w);
+    FIRN_ASSIGN(in[1], rewrite.add_constant<int8_t>(stated.name, stated.shape, channels.weights));
+    rewrite.graph().value(in[1]).quant = Quant{0, 8, 0, channels.scale, channels.zero};
   }
   if (!channels.bias.empty()) {
     const std::vector<int32_t> sums(channels.bias.begin(), channels.bias.end());
@@ -145,7 +126,8 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
     FIRN_ASSIGN(const ValueId bias,
                 rewrite.add_constant<int32_t>(rewrite.value(node.in[2]).name,
                                               {static_cast<int32_t>(count)}, sums));
-    rewrite.graph().value(bias).quant = Quant{0, 32, 0, std::move(units), zeros};
+    rewrite.graph().value(bias).quant =
+        Quant{0, 32, 0, std::move(units), std::vector<int32_t>(count)};
     in.push_back(bias);
   }
   rewrite.set_inputs(n, std::move(in));

@@ -7,9 +7,8 @@
 namespace firn {
 
 Result<int> int8_to_float(Graph& graph, Diag& diag) {
-  return rewrite_nodes(graph, diag, "int8_to_float", [](Rewrite& rewrite, int n) {
-    return make_int8_layer(rewrite, n, true);
-  });
+  return rewrite_nodes(graph, diag, "int8_to_float",
+                       [](Rewrite& rewrite, int n) { return make_int8_layer(rewrite, n, true); });
 }
 
 }  // namespace firn

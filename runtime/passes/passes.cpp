@@ -29,6 +29,7 @@ namespace firn {
   X(fuse_activations)       \
   X(fuse_layer_norm)        \
   X(fold_affine_after)      \
+  X(fold_affine_quantized)  \
   X(fold_affine_before)     \
   X(fuse_pad)               \
   X(fuse_clamp)             \

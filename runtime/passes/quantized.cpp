@@ -21,8 +21,7 @@ bool is_int8(const Value& value) {
 }
 
 ValueId dequantized_from(const Rewrite& rewrite, ValueId id) {
-  if (rewrite.made_by<Convert>(id) == nullptr || !is_plain(rewrite.value(id)))
-    return ValueId::none;
+  if (rewrite.made_by<Convert>(id) == nullptr || !is_plain(rewrite.value(id))) return ValueId::none;
   const ValueId source = rewrite.node(rewrite.producer(id)).in[0];
   return rewrite.value(source).quant ? source : ValueId::none;
 }
@@ -31,6 +30,22 @@ bool is_constant_like(const Rewrite& rewrite, ValueId id) {
   if (rewrite.is_constant(id)) return true;
   const ValueId source = dequantized_from(rewrite, id);
   return source != ValueId::none && rewrite.is_constant(source);
+}
+
+std::optional<std::vector<double>> constant_numbers(const Rewrite& rewrite, ValueId id) {
+  const ValueId source = dequantized_from(rewrite, id);
+  const Value& value = rewrite.value(source != ValueId::none ? source : id);
+  if (value.constant == nullptr) return std::nullopt;
+  if (is_plain(value))
+    return std::vector<double>(value.as<float>().begin(), value.as<float>().end());
+  if (value.type != DType::i32 || !value.quant || value.quant->axis > 0 || value.quant->block != 0)
+    return std::nullopt;
+  std::vector<double> numbers;
+  for (const int32_t q : value.as<int32_t>()) {
+    const size_t s = value.quant->per_tensor() ? 0 : numbers.size();
+    numbers.push_back(q * double{value.quant->scale[s]});
+  }
+  return numbers;
 }
 
 bool is_from_int8(const Rewrite& rewrite, ValueId id) {

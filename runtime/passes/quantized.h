@@ -3,6 +3,9 @@
 #ifndef FIRN_RUNTIME_PASSES_QUANTIZED_H_
 #define FIRN_RUNTIME_PASSES_QUANTIZED_H_
 
+#include <optional>
+#include <vector>
+
 #include "runtime/passes/rewrite.h"
 
 namespace firn {
@@ -14,6 +17,9 @@ bool is_int8(const Value& value);
 ValueId dequantized_from(const Rewrite& rewrite, ValueId id);
 // A constant, or the real numbers behind a quantized one.
 bool is_constant_like(const Rewrite& rewrite, ValueId id);
+
+// The numbers of a plain constant, or of one that is dequantized with scales along its first axis.
+std::optional<std::vector<double>> constant_numbers(const Rewrite& rewrite, ValueId id);
 
 // Whether int8 values have the real numbers of `id`, seen through Transposes and Reshapes.
 bool is_from_int8(const Rewrite& rewrite, ValueId id);

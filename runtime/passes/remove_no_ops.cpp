@@ -4,10 +4,12 @@
 //   x -> Reshape to x's shape, Transpose in order, Slice of everything, Pad by nothing, Expand to
 //   x's
 //        shape, Concat of one, Convert to x's type, x * 1, x / 1, x + 0, x - 0, x ^ 1,
-//        clamp to (-inf, inf), Resize to x's size, 1x1 pooling, blocks of one pixel
+//        clamp to (-inf, inf) or to what int8 x cannot leave, Resize to x's size, 1x1 pooling,
+//        blocks of one pixel
 #include <algorithm>
 
 #include "runtime/passes/match.h"
+#include "runtime/passes/quantized.h"
 #include "runtime/passes/rewrite.h"
 
 namespace firn {
@@ -17,11 +19,22 @@ bool all_equal(const std::vector<int32_t>& values, int32_t to) {
   return std::ranges::all_of(values, [to](int32_t v) { return v == to; });
 }
 
+// No numbers, or none that x can hold.
+bool clamps_nothing(const Unary& clamp, const Value& x) {
+  if (Clamp{clamp.alpha, clamp.beta}.none()) return true;
+  if (!is_int8(x)) return false;
+  const auto real = [&](int32_t q) {
+    return static_cast<float>(q - x.quant->zero[0]) * x.quant->scale[0];
+  };
+  return clamp.alpha <= real(INT8_MIN) && real(INT8_MAX) <= clamp.beta;
+}
+
 // Whether the node copies in[0], given that both have one shape and encoding.
 bool copies(const Rewrite& rewrite, int n) {
   const Op& op = rewrite.node(n).op;
   if (const auto* o = std::get_if<Unary>(&op))
-    return o->kind == Unary::Kind::clamp && Clamp{o->alpha, o->beta}.none();
+    return o->kind == Unary::Kind::clamp &&
+           clamps_nothing(*o, rewrite.value(rewrite.node(n).in[0]));
   if (const auto* o = std::get_if<Pool2d>(&op)) return o->window == Window{};
   if (std::holds_alternative<Concat>(op)) return rewrite.node(n).in.size() == 1;
   if (const auto* o = std::get_if<Slice>(&op)) return all_equal(o->step, 1);

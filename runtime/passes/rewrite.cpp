@@ -113,8 +113,9 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
   FIRN_TRY(infer(graph_, node));
   if (quant) {
     quant = moved_quant(*quant, node.op, shape(node.in[0]), shape(out));
-    if (!quant) return Status(Code::internal, std::string(pass_) + ": " + describe(node) +
-                                                  ": scales do not move with their elements");
+    if (!quant)
+      return Status(Code::internal, std::string(pass_) + ": " + describe(node) +
+                                        ": scales do not move with their elements");
     graph_.value(out).quant = std::move(quant);
   }
   if (fold) {
@@ -125,10 +126,22 @@ Result<ValueId> Rewrite::add(Op op, std::vector<ValueId> in, std::string name) {
     }
     if (folded.code() != Code::refused) return folded;  // refused: too large, computed by each run
   }
+  append(std::move(node));
+  return out;
+}
+
+Result<ValueId> Rewrite::add_dequantize(ValueId quantized, std::string name) {
+  const ValueId out = track(graph_.add({graph_.unique_name(name), DType::f32, {}, {}, nullptr}));
+  Node node{std::move(name), Convert{DType::f32}, {quantized}, {out}};
+  FIRN_TRY(infer(graph_, node));
+  append(std::move(node));
+  return out;
+}
+
+void Rewrite::append(Node node) {
   graph_.add(std::move(node));
   alive_.push_back(true);
   link(size() - 1);
-  return out;
 }
 
 Result<ValueId> Rewrite::add_floats(const std::string& name, const Shape& shape,
@@ -161,9 +174,7 @@ Status Rewrite::insert_after(int n, Op op) {
   graph_.nodes[static_cast<size_t>(n)].out[0] = made;
   FIRN_TRY(infer(graph_, node(n)));
 
-  graph_.add({node(n).name + suffix_of(op), std::move(op), {made}, {old}});
-  alive_.push_back(true);
-  link(size() - 1);
+  append({node(n).name + suffix_of(op), std::move(op), {made}, {old}});
   FIRN_TRY(infer(graph_, node(size() - 1)));
   if (shape(old) != expected)
     return internal(size() - 1,

@@ -58,6 +58,8 @@ class Rewrite {
     FIRN_ASSIGN(const ValueId id, graph_.add_constant<T>(name, shape, data));
     return track(id);
   }
+  // The real numbers behind a quantized constant, which stays as it is.
+  Result<ValueId> add_dequantize(ValueId quantized, std::string name);
   // A constant of floats, each rounded once.
   Result<ValueId> add_floats(const std::string& name, const Shape& shape,
                              std::span<const double> data);
@@ -87,6 +89,7 @@ class Rewrite {
  private:
   // Makes room in the tables for a value that was added to the graph.
   ValueId track(ValueId id);
+  void append(Node node);
   void link(int n);
   void unlink(int n);
   // Kills the node if nobody reads what it makes, and then those that worked for it alone.

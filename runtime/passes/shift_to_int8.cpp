@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass: quantized uint8 becomes int8, everything 128 lower, which is exact. Inputs and outputs of the
-// graph stay uint8 for their users, behind Converts.
+// Pass: quantized uint8 becomes int8, everything 128 lower, which is exact. Inputs and outputs of
+// the graph stay uint8 for their users, behind Converts.
 //
 //   x u8 -> op -> y u8     becomes     x i8 -> op -> y i8
 #include <algorithm>
@@ -25,8 +25,11 @@ bool is_shift(const Rewrite& rewrite, const Node& node) {
   if (!std::holds_alternative<Convert>(node.op)) return false;
   const Value& from = rewrite.value(node.in[0]);
   const Value& to = rewrite.value(node.out[0]);
-  if (is_uint8(from)) return to.type == DType::i8 && to.quant == as_int8(*from.quant);
-  return is_uint8(to) && from.type == DType::i8 && from.quant == as_int8(*to.quant);
+  if (is_uint8(from))
+    return rewrite.producer(node.in[0]) < 0 && to.type == DType::i8 &&
+           to.quant == as_int8(*from.quant);
+  return is_uint8(to) && rewrite.graph().is_output(node.out[0]) && from.type == DType::i8 &&
+         from.quant == as_int8(*to.quant);
 }
 
 Result<ValueId> shifted(Rewrite& rewrite, ValueId id) {
@@ -70,7 +73,8 @@ Result<bool> shift_node(Rewrite& rewrite, int n) {
   rewrite.graph().value(lower).type = DType::i8;
   rewrite.graph().value(lower).quant = quant;
   // Whoever else reads the output wants it in int8.
-  for (const int reader : std::vector<int>(rewrite.readers(out).begin(), rewrite.readers(out).end())) {
+  for (const int reader :
+       std::vector<int>(rewrite.readers(out).begin(), rewrite.readers(out).end())) {
     std::vector<ValueId> in = rewrite.node(reader).in;
     std::ranges::replace(in, out, lower);
     rewrite.set_inputs(reader, std::move(in));

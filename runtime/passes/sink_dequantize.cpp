@@ -7,7 +7,8 @@
 //   a, b of one quantization -> Dequantize -> Concat -> y
 //   becomes     a, b -> Concat -> Dequantize -> y
 //
-// Not over Transposes, which move down over Dequantize; of constants, Transposes and Reshapes alone.
+// Not over Transposes, which move down over Dequantize; of constants, Transposes and Reshapes
+// alone.
 #include <algorithm>
 
 #include "runtime/int8_ops.h"

@@ -111,7 +111,10 @@ std::optional<Sunk> sink(const Reshape& op, const Site& site) {
   return Sunk{std::move(up.op), std::move(up.perm)};
 }
 
+// Quantized uint8 is what users see of int8: nothing but a Convert is to work on it.
 std::optional<Sunk> sink(const Convert& op, const Site& site) {
+  const Value& out = site.rewrite.value(site.node.out[0]);
+  if (out.type == DType::u8 && out.quant) return std::nullopt;
   return Sunk{op, site.perm};
 }
 

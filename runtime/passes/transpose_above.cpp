@@ -38,11 +38,12 @@ bool can_see_through(const Rewrite& rewrite, ValueId id, const Perm& perm) {
 }
 
 Result<ValueId> see_through(Rewrite& rewrite, ValueId id, const Perm& perm) {
-  if (is_single(rewrite.shape(id), perm.size())) return id;
   if (const auto above = transpose_above(rewrite, id); above && above->perm == perm)
     return above->source;
+  if (is_single(rewrite.shape(id), perm.size())) return id;
   const Perm back = inverse(perm);
-  if (!is_constant_like(rewrite, id)) return reshaped(rewrite, id, permuted(rewrite.shape(id), back));
+  if (!is_constant_like(rewrite, id))
+    return reshaped(rewrite, id, permuted(rewrite.shape(id), back));
 
   const int rank = static_cast<int>(perm.size());
   const bool had_rank = rewrite.shape(id).rank == rank;

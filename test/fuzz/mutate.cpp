@@ -38,15 +38,25 @@ constexpr const char* kUsage =
     "  --count N    files to try (1000)\n"
     "  --first N    the first one's number (0)\n"
     "  --seed S     another S, other files (1)\n"
-    "  --format F   onnx, firn or both (both)\n"
+    "  --format F   onnx, tflite, ncnn, firn or all (all)\n"
     "  --only N     file N alone\n"
     "  --dump FILE  writes what was tried last there, before it is tried\n"
     "  --seconds T  longest load, in processor seconds (2)\n";
 constexpr unsigned kHangSeconds = 120;
 
+struct Format {
+  const char* name;
+  std::vector<std::string> Seeds::*seeds;
+  std::string (*mutate)(std::string file, const std::string& other, Random& random);
+};
+constexpr std::array<Format, 4> kFormats{{{"onnx", &Seeds::onnx, mutate_onnx},
+                                          {"tflite", &Seeds::tflite, mutate_tflite},
+                                          {"ncnn", &Seeds::ncnn, mutate_ncnn},
+                                          {"firn", &Seeds::firn, mutate_firn}}};
+
 struct Options {
   uint64_t count = 1000, first = 0, seed = 1;
-  std::string format = "both", dump;
+  std::string format = "all", dump;
   Limits limits;
   std::vector<std::string> files;
 };
@@ -81,8 +91,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
       return std::nullopt;
     }
   }
-  const bool known =
-      options.format == "onnx" || options.format == "firn" || options.format == "both";
+  const bool known = options.format == "all" || std::ranges::any_of(kFormats, [&](const Format& f) {
+                       return options.format == f.name;
+                     });
   return known ? std::optional(options) : std::nullopt;
 }
 
@@ -110,11 +121,13 @@ void watch_for_death() {
 }
 
 std::string make_file(const Seeds& seeds, const Options& options, Random& random) {
-  const bool onnx = options.format == "onnx" || (options.format == "both" && random.one_in(2));
-  const std::vector<std::string>& kind = onnx ? seeds.onnx : seeds.firn;
+  const Format* format = &kFormats[random.below(kFormats.size())];
+  for (const Format& f : kFormats)
+    if (options.format == f.name) format = &f;
+  const std::vector<std::string>& kind = seeds.*format->seeds;
   const std::string& file = kind[random.below(kind.size())];
   const std::string& other = kind[random.below(kind.size())];
-  return onnx ? mutate_onnx(file, other, random) : mutate_firn(file, other, random);
+  return format->mutate(file, other, random);
 }
 
 struct Totals {
@@ -152,11 +165,13 @@ int fuzz_all(const Options& options, const Seeds& seeds) {
                 static_cast<unsigned long long>(i), trial.complaint.c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu files from %zu onnx and %zu firn seeds: %llu loaded, %llu ran, %llu failed\n",
-              static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.firn.size(),
-              static_cast<unsigned long long>(totals.loaded),
-              static_cast<unsigned long long>(totals.ran),
-              static_cast<unsigned long long>(totals.failures));
+  std::printf(
+      "%llu files from %zu onnx, %zu tflite, %zu ncnn and %zu firn seeds: "
+      "%llu loaded, %llu ran, %llu failed\n",
+      static_cast<unsigned long long>(options.count), seeds.onnx.size(), seeds.tflite.size(),
+      seeds.ncnn.size(), seeds.firn.size(), static_cast<unsigned long long>(totals.loaded),
+      static_cast<unsigned long long>(totals.ran),
+      static_cast<unsigned long long>(totals.failures));
   std::printf("slowest load %.3f s, slowest run %.3f s, largest load %zu MiB\n",
               totals.slowest_load, totals.slowest_run, totals.largest_load >> 20);
   return totals.failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

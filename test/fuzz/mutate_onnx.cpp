@@ -177,7 +177,7 @@ void edit(Message& model, Message& other, Random& random) {
 
 }  // namespace
 
-std::string mutate_onnx(const std::string& file, const std::string& other, Random& random) {
+std::string mutate_onnx(std::string file, const std::string& other, Random& random) {
   if (random.one_in(8)) return mutate_bytes(file, other, random);
   std::optional<Message> model = take_apart(file, 0), donor = take_apart(other, 0);
   if (!model || !donor) return mutate_bytes(file, other, random);

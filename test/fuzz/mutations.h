@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damage to model files: of their bytes, of ONNX's protobuf fields, of .firn's regions.
+// Damage to model files: of their bytes, of ONNX's protobuf fields, of TensorFlow
+// Lite's tables, of .firn's regions.
 #ifndef FIRN_TEST_FUZZ_MUTATIONS_H_
 #define FIRN_TEST_FUZZ_MUTATIONS_H_
 
@@ -14,7 +15,14 @@ namespace firn::fuzz {
 std::string mutate_bytes(std::string file, const std::string& other, Random& random);
 
 // Fields of the protobuf messages, mostly with lengths that agree, so that the damage is read.
-std::string mutate_onnx(const std::string& file, const std::string& other, Random& random);
+std::string mutate_onnx(std::string file, const std::string& other, Random& random);
+
+// Numbers in a TensorFlow Lite file's tables and vectors, in place, so that it still verifies.
+std::string mutate_tflite(std::string file, const std::string& other, Random& random);
+
+// Numbers, words and lines of the .param, or its binary form; bytes of the .bin. Both are pairs as
+// in ncnn_pair.h.
+std::string mutate_ncnn(const std::string& file, const std::string& other, Random& random);
 
 // Words of the header, the graph and the data; sealed with the right checksum in half of the cases.
 std::string mutate_firn(std::string file, const std::string& other, Random& random);

@@ -260,6 +260,34 @@ std::string reductions() {
       .end();
 }
 
+// Operators on quantized tensors and bare integers, and pairs that fold into int8 layers.
+std::string quantized_operators() {
+  return Chain({"batch", 2, 5, 5})
+      .with(onnx_floats("s", {}, {0.05f}))
+      .with(onnx_tensor<uint8_t>("z", kUint8, {}, {128}))
+      .with(onnx_tensor<int8_t>("w", kInt8, {3, 2, 2, 2}, std::vector<int8_t>(24, 7)))
+      .with(onnx_floats("ws", {3}, {0.01f, 0.02f, 0.03f}))
+      .with(onnx_tensor<int8_t>("wz", kInt8, {3}, {0, 0, 0}))
+      .with(onnx_tensor<int32_t>("b", kInt32, {3}, {100, -5, 0}))
+      .with(onnx_tensor<int8_t>("v", kInt8, {48, 4}, std::vector<int8_t>(192, -3)))
+      .with(onnx_tensor<int8_t>("vz", kInt8, {}, {1}))
+      .then("QuantizeLinear", {}, {"s", "z"})
+      .node("QLinearConv", {"QuantizeLinear1", "s", "z", "w", "ws", "wz", "s", "z", "b"}, {"c"})
+      .then("DequantizeLinear", {}, {"s", "z"})
+      .then("Relu")
+      .then("Flatten")
+      .node("QuantizeLinear", {"Flatten4", "s", "z"}, {"f"})
+      .node("DequantizeLinear", {"v", "s", "vz"}, {"vf"})
+      .node("DequantizeLinear", {"f", "s", "z"}, {"ff"})
+      .node("MatMul", {"ff", "vf"}, {"m"})
+      .node("DynamicQuantizeLinear", {"m"}, {"q", "qs", "qz"})
+      .node("MatMulInteger", {"f", "v", "z", "vz"}, {"i"})
+      .node("DequantizeLinear", {"q", "qs", "qz"}, {"d"})
+      .node("Cast", {"i"}, {"r"}, {attr("to", int64_t{1})})
+      .node("Add", {"d", "r"}, {"y"})
+      .end();
+}
+
 // Lists of numbers in the messages themselves, and constants that are computed at load.
 std::string constants() {
   std::string packed, halves;
@@ -286,8 +314,8 @@ std::string constants() {
 }  // namespace
 
 std::vector<std::string> built_in_onnx() {
-  return {classifier(),  convolutions(), quantized(), shapes(),     resizes(),
-          transformer(), elementwise(),  binaries(),  reductions(), constants()};
+  return {classifier(),  convolutions(), quantized(), quantized_operators(), shapes(),   resizes(),
+          transformer(), elementwise(),  binaries(),  reductions(),          constants()};
 }
 
 }  // namespace firn::fuzz

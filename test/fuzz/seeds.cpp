@@ -2,6 +2,7 @@
 // Gathers seeds and makes .firn files of them.
 #include "test/fuzz/seeds.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -11,6 +12,7 @@
 #include "quant/quantize_graph.h"
 #include "runtime/import/native.h"
 #include "runtime/model_impl.h"
+#include "test/fuzz/ncnn_pair.h"
 
 namespace firn::fuzz {
 namespace {
@@ -29,15 +31,25 @@ Result<Graph> quantized(const Graph& graph) {
   return std::move(result.graph);
 }
 
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
 Status add(std::string file, Seeds& seeds) {
-  FIRN_ASSIGN(const Model model, Model::parse(std::as_bytes(std::span(file.data(), file.size()))));
+  const NcnnPair pair = is_ncnn_pair(file) ? split(file) : NcnnPair{};
+  FIRN_ASSIGN(const Model model, is_ncnn_pair(file)
+                                     ? Model::parse_ncnn(bytes_of(pair.param), bytes_of(pair.bin))
+                                     : Model::parse(bytes_of(file)));
   const ModelImpl& impl = model.impl();
   FIRN_TRY(add_native(impl.graph, seeds.firn));
   FIRN_TRY(add_native(impl.optimised, seeds.firn));
   if (const auto int8 = quantized(impl.optimised); int8.ok()) {
     FIRN_TRY(add_native(*int8, seeds.firn));
   }
-  std::vector<std::string>& kind = impl.format == "onnx" ? seeds.onnx : seeds.firn;
+  std::vector<std::string>& kind = impl.format == "onnx"     ? seeds.onnx
+                                   : impl.format == "tflite" ? seeds.tflite
+                                   : impl.format == "ncnn"   ? seeds.ncnn
+                                                             : seeds.firn;
   kind.push_back(std::move(file));
   return {};
 }
@@ -46,11 +58,19 @@ Status add(std::string file, Seeds& seeds) {
 
 Result<Seeds> make_seeds(std::span<const std::string> paths) {
   Seeds seeds;
-  for (std::string& file : built_in_onnx()) {
-    const size_t number = seeds.onnx.size();
-    if (const Status status = add(std::move(file), seeds); !status.ok()) {
+  std::vector<std::string> files = built_in_onnx();
+  std::ranges::move(built_in_tflite(), std::back_inserter(files));
+  for (size_t number = 0; number < files.size(); ++number) {
+    if (const Status status = add(std::move(files[number]), seeds); !status.ok()) {
       return Status(status.code(),
                     "built-in model " + std::to_string(number) + ": " + status.message());
+    }
+  }
+  for (std::string& file : built_in_ncnn()) {
+    const size_t number = seeds.ncnn.size();
+    if (const Status status = add(std::move(file), seeds); !status.ok()) {
+      return Status(status.code(),
+                    "built-in ncnn model " + std::to_string(number) + ": " + status.message());
     }
   }
   for (const std::string& path : paths) {

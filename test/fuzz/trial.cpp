@@ -12,6 +12,7 @@
 
 #include "firn/session.h"
 #include "runtime/model_impl.h"
+#include "test/fuzz/ncnn_pair.h"
 
 namespace firn::fuzz {
 namespace {
@@ -93,6 +94,10 @@ std::string run(const Model& model, Random& random, bool& ran) {
   return {};
 }
 
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
 }  // namespace
 
 Trial try_file(const std::string& file, const Limits& limits, Random& random) {
@@ -100,7 +105,10 @@ Trial try_file(const std::string& file, const Limits& limits, Random& random) {
   reset_peak();
   const size_t before = resident_bytes("VmRSS:");
   const double start = processor_seconds();
-  const Result<Model> model = Model::parse(std::as_bytes(std::span(file.data(), file.size())));
+  const NcnnPair pair = is_ncnn_pair(file) ? split(file) : NcnnPair{};
+  const Result<Model> model = is_ncnn_pair(file)
+                                  ? Model::parse_ncnn(bytes_of(pair.param), bytes_of(pair.bin))
+                                  : Model::parse(bytes_of(file));
   trial.load_seconds = processor_seconds() - start;
   trial.peak_bytes = resident_bytes("VmHWM:") - std::min(before, resident_bytes("VmHWM:"));
   trial.loaded = model.ok();

@@ -70,7 +70,7 @@ struct Data {
   explicit Data(const Problem& p)
       : input(pixels(p.s.batch, p.s.in_h, p.s.in_w) * static_cast<size_t>(p.s.in_pixel_stride)),
         zero_row(static_cast<size_t>(p.s.groups) + kernels::kReadSlack),
-        weights(pixels(p.s.groups, p.s.kernel_h, p.s.kernel_w)),
+        weights(pixels(p.s.groups * p.s.repeat, p.s.kernel_h, p.s.kernel_w)),
         want(pixels(p.s.batch, p.s.out_h, p.s.out_w) * static_cast<size_t>(p.s.out_pixel_stride)),
         bias(static_cast<size_t>(p.s.groups)),
         scale(static_cast<size_t>(p.s.groups)) {
@@ -99,14 +99,16 @@ struct Data {
         for (int32_t x = 0; x < s.out_w; ++x)
           for (int32_t c = 0; c < s.groups; ++c) {
             int64_t acc = p.with_bias ? bias[static_cast<size_t>(c)] : 0;
-            for (int32_t ky = 0; ky < s.kernel_h; ++ky)
+            for (int32_t row = 0; row < s.repeat * s.kernel_h; ++row)
               for (int32_t kx = 0; kx < s.kernel_w; ++kx) {
+                const int32_t ky = row % s.kernel_h;
                 const int32_t iy = y * s.stride_h - s.pad_top + ky * s.dilation_h;
                 const int32_t ix = x * s.stride_w - s.pad_left + kx * s.dilation_w;
                 if (iy < 0 || iy >= s.in_h || ix < 0 || ix >= s.in_w) continue;
                 const int64_t in = input[at(n, s.in_h, iy, s.in_w, ix, s.in_pixel_stride, c)];
-                acc += (in - p.input_zero) *
-                       weights[static_cast<size_t>((c * s.kernel_h + ky) * s.kernel_w + kx)];
+                acc +=
+                    (in - p.input_zero) * weights[static_cast<size_t>(
+                                              (c * s.repeat * s.kernel_h + row) * s.kernel_w + kx)];
               }
             exact = exact && acc == static_cast<int32_t>(acc);
             const float real = static_cast<float>(acc) * scale[static_cast<size_t>(c)];
@@ -222,6 +224,19 @@ TEST_CASE("dwconv_s8: uneven strides, dilations and padding, batches, pixels ins
     s.out_pixel_stride = s.groups + static_cast<int32_t>(random.integer(0, 9));
     check_all({.s = s, .seed = static_cast<uint64_t>(i), .input_zero = 3});
   }
+}
+
+TEST_CASE("dwconv_s8: taps that are read several times") {
+  for (const int32_t repeat : {2, 3})
+    for (const int32_t kernel : {1, 3, 5})
+      for (const int32_t channels : {1, 19, 64, 130}) {
+        ConvShape s = shape(channels, 7, 6, kernel, kernel, 1, 1, kernel / 2);
+        s.repeat = repeat;
+        check_all({.s = s, .input_zero = 11});
+      }
+  ConvShape s = shape(40, 12, 13, 11, 12, 1, 1, 5);
+  s.repeat = 2;
+  check_all({.s = s, .input_zero = -5});
 }
 
 TEST_CASE("dwconv_s8: more taps than any table of pointers holds") {

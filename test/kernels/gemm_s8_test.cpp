@@ -81,8 +81,8 @@ struct Problem {
       : c(from),
         input(pixels_in(c.shape) * c.shape.in_pixel_stride),
         zero_row(size_t(c.shape.groups) * c.shape.in_c + kReadSlack),
-        weights(size_t(c.shape.groups) * c.shape.out_c * c.shape.kernel_h * c.shape.kernel_w *
-                c.shape.in_c),
+        weights(size_t(c.shape.groups) * c.shape.out_c * c.shape.repeat * c.shape.kernel_h *
+                c.shape.kernel_w * c.shape.in_c),
         bias(size_t(c.shape.groups) * c.shape.out_c),
         scale(bias.size()) {
     fill(input.span(), c.fill, c.seed);
@@ -108,7 +108,8 @@ struct Problem {
   int32_t cell(int b, int oy, int ox, int n) const {
     const ConvShape& s = c.shape;
     int32_t sum = c.bias ? bias[n] : 0;
-    for (int ky = 0; ky < s.kernel_h; ++ky) {
+    for (int row = 0; row < s.repeat * s.kernel_h; ++row) {
+      const int ky = row % s.kernel_h;
       for (int kx = 0; kx < s.kernel_w; ++kx) {
         const int y = oy * s.stride_h - s.pad_top + ky * s.dilation_h;
         const int x = ox * s.stride_w - s.pad_left + kx * s.dilation_w;
@@ -117,7 +118,7 @@ struct Problem {
                           ((size_t(b) * s.in_h + y) * s.in_w + x) * s.in_pixel_stride +
                           n / s.out_c * s.in_c;
         const int8_t* w =
-            weights.data() + ((size_t(n) * s.kernel_h + ky) * s.kernel_w + kx) * s.in_c;
+            weights.data() + ((size_t(n) * s.repeat * s.kernel_h + row) * s.kernel_w + kx) * s.in_c;
         for (int k = 0; k < s.in_c; ++k) sum += (a[k] - c.input_zero) * w[k];
       }
     }
@@ -302,6 +303,18 @@ TEST_CASE("gemm_s8: sides that differ, several images, groups, slices of wider p
   p.out_pixel_stride = 90;
   check({.shape = p});
   check({.shape = convolution(15, 24, 40, 1, 2, 0)});
+}
+
+TEST_CASE("gemm_s8: taps that are read several times") {
+  for (const int repeat : {2, 3}) {
+    for (ConvShape s : {product(49, 19, 33), product(7, 64, 17), convolution(11, 3, 18, 3, 2, 1),
+                        convolution(9, 24, 40, 3, 1, 1), convolution(7, 5, 20, 1, 2, 0),
+                        convolution(9, 2, 17, 5, 1, 2), convolution(33, 2, 17, 31, 1, 3)}) {
+      s.repeat = repeat;
+      check({.shape = s, .input_zero = -9, .clamp = {4}});
+      check({.shape = s, .fill = Fill::lowest, .input_zero = 3, .to_float = true});
+    }
+  }
 }
 
 TEST_CASE("gemm_s8: many taps") {

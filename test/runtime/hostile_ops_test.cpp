@@ -104,7 +104,7 @@ class Random {
       case 12:
         return Pad{kind(Pad::Mode::wrap), numbers(rank), numbers(rank), real(), below(8) == 0};
       case 13:
-        return Reshape{numbers(below(5)), coin()};
+        return Reshape{numbers(below(5)), coin(), coin()};
       case 14: {
         std::vector<int32_t> perm = numbers(rank);
         if (coin())
@@ -194,6 +194,8 @@ class Random {
       case 37:
         return TopK{number(), number(), coin()};
       case 38:
+        return DetectionOutput{number(), coin(), real(), real(), number(), number()};
+      case 39:
         return LayerNorm{real(), coin()};
       case 39:
         return DetectionOutput{number(), coin(), real(), real(), number(), number()};
@@ -259,6 +261,7 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
     in = {reals({2, 5, 4}), reals({2, 3, 5}), longs({}, {random.number()}),
           floats({1}, {random.real()}), floats({}, {random.real()})};
   }
+  if (std::holds_alternative<DetectionOutput>(op)) in = {reals({5, 4}), reals({5, 3})};
   if (std::holds_alternative<GridSample>(op)) {
     Shape grid = random.shape(4);
     grid[0] = x.rank == 4 ? x[0] : 1;

@@ -46,7 +46,7 @@ inline std::vector<Op> unusual_ops() {
       Softmax{2, true},
       Concat{-1},
       Slice{{0, 1, -3}, {INT32_MAX, INT32_MIN, 7}, {1, -1, 2}, true},
-      Reshape{{-1, 0, 24}, true},
+      Reshape{{-1, 0, 24}, true, true},
       Transpose{{0, 2, 3, 1}},
       LocalResponseNorm{3, 0.5f, 0.25f, 2},
       InstanceNorm{0.125f},

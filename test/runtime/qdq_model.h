@@ -76,8 +76,7 @@ class QdqModel : public OnnxModel {
   }
   std::vector<float> floats(size_t count, float lo = -3, float hi = 3) {
     std::vector<float> values(count);
-    for (float& v : values)
-      v = lo + (hi - lo) * static_cast<float>(random_() % 10007) / 10006.0f;
+    for (float& v : values) v = lo + (hi - lo) * static_cast<float>(random_() % 10007) / 10006.0f;
     return values;
   }
 
@@ -110,7 +109,8 @@ inline std::string float_nodes(const Graph& graph) {
     const bool moves = std::holds_alternative<Convert>(node.op) ||
                        std::holds_alternative<Transpose>(node.op) ||
                        std::holds_alternative<Reshape>(node.op);
-    if (!moves && graph.value(node.in[0]).type == DType::f32) found += (found.empty() ? "" : ", ") + describe(node);
+    if (!moves && graph.value(node.in[0]).type == DType::f32)
+      found += (found.empty() ? "" : ", ") + describe(node);
   }
   return found;
 }
@@ -150,9 +150,9 @@ inline double largest_difference(const std::vector<double>& a, const std::vector
 }
 
 // That the graph computes the same after the passes, by the reference and in a session, but for
-// `tolerance`. Returns the graph after them.
+// `tolerance`, or, of integers, `steps`. Returns the graph after them.
 inline Graph same_after_passes(const OnnxModel& model, const std::vector<Tensor>& inputs,
-                               double tolerance) {
+                               double tolerance, double steps = 1) {
   const Passed passed = optimised(model);
   const Result<std::vector<Value>> expected = reference_run(passed.before, inputs);
   REQUIRE_MESSAGE(expected.ok(), expected.status().message());
@@ -171,15 +171,16 @@ inline Graph same_after_passes(const OnnxModel& model, const std::vector<Tensor>
   for (size_t i = 0; i < expected->size(); ++i) {
     const Value& wanted = (*expected)[i];
     CAPTURE(wanted.name);
+    const double most = wanted.type == DType::f32 ? tolerance : steps;
     CHECK((*got)[i].type == wanted.type);
     CHECK((*got)[i].shape == wanted.shape);
-    CHECK(largest_difference(numbers((*got)[i]), numbers(wanted)) <= tolerance);
+    CHECK(largest_difference(numbers((*got)[i]), numbers(wanted)) <= most);
     const Tensor tensor = outputs[wanted.name];
     REQUIRE(tensor.type == wanted.type);
     const std::span bytes(static_cast<const std::byte*>(tensor.data), tensor.bytes());
     Value ran_value = wanted;
     ran_value.constant = std::make_shared<const Buffer>(nullptr, bytes);
-    CHECK(largest_difference(numbers(ran_value), numbers(wanted)) <= tolerance);
+    CHECK(largest_difference(numbers(ran_value), numbers(wanted)) <= most);
   }
   return passed.after;
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operators that look for elements: positions, the largest, running sums.
+#include <limits>
+
+#include "runtime/import/tflite_ops.h"
+
+namespace firn::tflite {
+namespace {
+
+Status gather_nd(Context& c) {
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(const ValueId indices, c.input(1));
+  return c.bind(c.move("", GatherNd{0}, {x, indices}));
+}
+
+// The k largest of the innermost dimension, and where they are.
+Status top_k(Context& c) {
+  FIRN_ASSIGN(const ValueId x, c.number(0));
+  FIRN_ASSIGN(const std::vector<int64_t> k, c.ints(1));
+  if (k.size() != 1 || k[0] < 0 || k[0] > std::numeric_limits<int32_t>::max()) {
+    return c.malformed("k is not one number from 0");
+  }
+  FIRN_ASSIGN(const std::vector<ValueId> out,
+              c.emit_all("", TopK{-1, static_cast<int32_t>(k[0]), true}, {x}, 2));
+  FIRN_TRY(c.bind(out[0], 0));
+  return c.bind(out[1], 1);
+}
+
+Status cumsum(Context& c) {
+  FIRN_ASSIGN(const auto* const options,
+              c.optional_options<wire::CumsumOptions>(wire::BuiltinOptions::Cumsum));
+  FIRN_ASSIGN(const ValueId x, c.number(0));
+  FIRN_ASSIGN(const int32_t axis, c.axis_input(1, c.rank(x)));
+  const bool exclusive = options != nullptr && options->exclusive();
+  const bool reverse = options != nullptr && options->reverse();
+  return c.bind(c.emit("", CumSum{axis, exclusive, reverse}, {x}));
+}
+
+// The positions of what is not zero, one a row.
+Status where(Context& c) {
+  FIRN_ASSIGN(const ValueId x, c.number(0));
+  FIRN_ASSIGN(const ValueId columns, c.emit("columns", NonZero{}, {x}));
+  return c.bind(c.transpose("", columns, {1, 0}));
+}
+
+constexpr Operator kOperators[] = {
+    {wire::BuiltinOperator::CUMSUM, cumsum},
+    {wire::BuiltinOperator::GATHER_ND, gather_nd},
+    {wire::BuiltinOperator::TOPK_V2, top_k},
+    {wire::BuiltinOperator::WHERE, where},
+};
+
+}  // namespace
+
+std::span<const Operator> search_operators() {
+  return kOperators;
+}
+
+}  // namespace firn::tflite
