@@ -61,6 +61,17 @@ int64_t window_output(int64_t in, const Window& window, int axis, bool ceil) {
   return out;
 }
 
+WindowTaps window_taps(const Window& window, int axis, int64_t out, int64_t in) {
+  const size_t a = static_cast<size_t>(axis);
+  const int64_t dilation = window.dilation[a], kernel = window.kernel[a];
+  const int64_t first = out * window.stride[a] - window.pad[a];
+  const auto taps_before = [&](int64_t position) {  // taps at less than `position`
+    const int64_t room = std::max<int64_t>(position - first, 0);
+    return std::min(kernel, (room + dilation - 1) / dilation);
+  };
+  return {first, taps_before(0), taps_before(in), taps_before(in + window.pad[a + 2])};
+}
+
 int64_t transposed_output(int64_t in, const ConvTranspose2d& op, int axis) {
   const size_t a = static_cast<size_t>(axis);
   const Window& w = op.window;

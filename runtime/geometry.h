@@ -34,6 +34,13 @@ Strides broadcast_strides(const Shape& from, const Shape& to);
 // Output size of a window along rows (axis 0) or columns (1) of `in`; below 1 where it does not
 // fit.
 int64_t window_output(int64_t in, const Window& window, int axis, bool ceil);
+// The taps of a pool's window along one axis, for output row or column `out`: tap k is at input
+// first + k * dilation; [begin, end) are inside the input, `counted` of all before the end of the
+// padding. What a rounded-up output reads behind that never counts.
+struct WindowTaps {
+  int64_t first = 0, begin = 0, end = 0, counted = 0;
+};
+WindowTaps window_taps(const Window& window, int axis, int64_t out, int64_t in);
 // Output size of a transposed convolution along rows or columns.
 int64_t transposed_output(int64_t in, const ConvTranspose2d& op, int axis);
 

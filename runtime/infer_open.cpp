@@ -153,6 +153,20 @@ Status expect_present(const InferContext& c) {
   return {};
 }
 
+// What is known of the dimensions all the same: enough for x[mask], which exporters write as
+// NonZero, Transpose, GatherND. At least one dimension stays open.
+void keep_dimensions(const InferContext& c, Shape& out) {
+  const Shape& x = c.shape(0);
+  const Op& op = c.node.op;
+  if (std::holds_alternative<NonZero>(op)) out[0] = x.rank;
+  if (const auto* transpose = std::get_if<Transpose>(&op)) {
+    for (size_t i = 0; i < transpose->perm.size() && transpose->perm.size() == out.rank; ++i)
+      if (transpose->perm[i] >= 0 && transpose->perm[i] < x.rank)
+        out[static_cast<int>(i)] = x[transpose->perm[i]];
+  }
+  if (std::holds_alternative<Unary>(op) || std::holds_alternative<Convert>(op)) out = x;
+}
+
 }  // namespace
 
 bool depends_on_data(const Graph& graph, const Node& node) {
@@ -174,6 +188,7 @@ Status infer_open(Graph& graph, const Node& node) {
     Value& out = graph.value(node.out[i]);
     out.shape = Shape{};
     for (int d = rank_of_output(node.op, i, rank); d > 0; --d) out.shape[out.shape.rank++] = -1;
+    if (i == 0) keep_dimensions(c, out.shape);
     if (!out.quant) out.type = type_of(c, i);
   }
   return {};

@@ -10,26 +10,10 @@
 namespace firn {
 namespace {
 
-// The taps of a pool's window along one axis: [begin, end) are inside the input, `counted` of them
-// before the end of the padding. What a rounded-up output reads behind that never counts.
-struct Taps {
-  int64_t first = 0;  // the input position of tap 0
-  int64_t begin = 0, end = 0, counted = 0;
-};
-
-Taps taps_at(const Window& window, size_t axis, int64_t out, int64_t size) {
-  const int64_t dilation = window.dilation[axis], kernel = window.kernel[axis];
-  const int64_t first = out * window.stride[axis] - window.pad[axis];
-  const auto taps_before = [&](int64_t position) {  // taps at less than `position`
-    const int64_t room = std::max<int64_t>(position - first, 0);
-    return std::min(kernel, (room + dilation - 1) / dilation);
-  };
-  return {first, taps_before(0), taps_before(size), taps_before(size + window.pad[axis + 2])};
-}
-
 double pool(const Pool2d& op, const Shape& xs, const float* image, int64_t oy, int64_t ox,
             int64_t channel) {
-  const Taps rows = taps_at(op.window, 0, oy, xs[1]), columns = taps_at(op.window, 1, ox, xs[2]);
+  const WindowTaps rows = window_taps(op.window, 0, oy, xs[1]);
+  const WindowTaps columns = window_taps(op.window, 1, ox, xs[2]);
   double sum = 0, largest = -std::numeric_limits<double>::infinity();
   for (int64_t ky = rows.begin; ky < rows.end; ++ky)
     for (int64_t kx = columns.begin; kx < columns.end; ++kx) {

@@ -103,7 +103,6 @@ Status info(const Options& options) {
     std::fputs(operators_text().c_str(), stdout);
     return {};
   }
-  if (options.model.empty()) return {Code::invalid_argument, "a model is needed, or --operators"};
   FIRN_ASSIGN(const Model model, open_model(options.model, options.run));
   const ModelInfo info = model.info();
   if (options.json) {
@@ -125,8 +124,11 @@ void add_info(CLI::App& app, Action& action) {
   add_random_weights_option(*command, options->run);
   command->add_flag("--operators", options->operators,
                     "list the operators that are read of each model format");
-  command->footer("Examples:\n  firn info mobilenet_v2.onnx\n  firn info --operators");
-  command->callback([options, &action] { action = [options] { return info(*options); }; });
+  command->footer("Example:\n  firn info mobilenet_v2.onnx\n  firn info --operators");
+  command->callback([options, &action] {
+    if (options->model.empty() && !options->operators) throw CLI::RequiredError("MODEL");
+    action = [options] { return info(*options); };
+  });
 }
 
 }  // namespace firn::tool

@@ -160,11 +160,11 @@ Status qlinear_pool(Context& c, bool global) {
   return bind_quantized(c, channels_back(c, y, last != 0), 3);
 }
 
-// Of the domain com.microsoft, all but the first two.
 constexpr Operator kOperators[] = {
     {"QLinearConv", qlinear_conv},
     {"QLinearMatMul", qlinear_matmul},
 };
+// Of the domain com.microsoft.
 constexpr Operator kContribOperators[] = {
     {"QGemm", qgemm},
     {"QLinearAdd", [](Context& c) { return qlinear_binary(c, Binary::Kind::add); }},

@@ -253,9 +253,8 @@ Result<ValueId> dequantized(Context& c, std::string_view suffix, ValueId x, cons
     FIRN_ASSIGN(const ValueId zero, c.convert(part(suffix, "zero_real"), with.zero, DType::f32));
     FIRN_ASSIGN(centred, c.binary(part(suffix, "centred"), Kind::sub, with.x, zero));
   }
-  const std::string_view main = by.block == 0 ? suffix : std::string_view();
-  FIRN_ASSIGN(const ValueId y, c.binary(by.block == 0 ? std::string(main) : part(suffix, "scaled"),
-                                        Kind::mul, centred, with.scale));
+  const std::string product = by.block == 0 ? std::string(suffix) : part(suffix, "scaled");
+  FIRN_ASSIGN(const ValueId y, c.binary(product, Kind::mul, centred, with.scale));
   return joined(c, suffix, y, x, by);
 }
 

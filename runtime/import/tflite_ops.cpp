@@ -37,6 +37,7 @@ std::vector<std::string> tflite_operators() {
     for (const tflite::Operator& op : group)
       names.emplace_back(tflite::wire::EnumNameBuiltinOperator(op.code));
   }
+  for (const tflite::CustomOperator& op : tflite::custom_operators()) names.emplace_back(op.name);
   std::ranges::sort(names);
   return names;
 }

@@ -35,6 +35,8 @@ struct CustomOperator {
   Status (*translate)(Context&);
 };
 
+std::span<const CustomOperator> custom_operators();
+
 // Null where there is none.
 const Operator* find_operator(wire::BuiltinOperator code);
 const CustomOperator* find_custom_operator(std::string_view name);

@@ -50,6 +50,10 @@ constexpr CustomOperator kOperators[] = {
 
 }  // namespace
 
+std::span<const CustomOperator> custom_operators() {
+  return kOperators;
+}
+
 const CustomOperator* find_custom_operator(std::string_view name) {
   const auto* const found = std::ranges::find(kOperators, name, &CustomOperator::name);
   return found == std::end(kOperators) ? nullptr : found;

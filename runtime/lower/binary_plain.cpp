@@ -183,13 +183,14 @@ Lowered lower_binary_plain(const LowerContext& context, const Node& node, const 
   const Value &a = context.value(node.in[0]), &b = context.value(node.in[1]);
   const Value& y = context.value(node.out[0]);
   if (a.type != b.type || a.quant || b.quant || y.quant) return false;
+  if (y.type == DType::boolean && !op.clamp.none()) return false;
   if (a.type == DType::i32) return lower_integers<int32_t>(context, node, op, steps);
   if (a.type == DType::i64) return lower_integers<int64_t>(context, node, op, steps);
   if (a.type == DType::boolean) return lower_logic(context, node, op, steps);
   if (a.type != DType::f32) return false;
   if (y.type == DType::boolean) return lower_comparison<float>(context, node, op, steps);
   return y.type == DType::f32 && with_float_function(op.kind, [&](auto f) {
-           const auto [lo, hi] = op.clamp;
+           const float lo = op.clamp.lo, hi = op.clamp.hi;
            steps.push_back(binary_step<float, float>(context, node, [=](float p, float q) {
              const float v = f(p, q);
              return v < lo ? lo : v > hi ? hi : v;  // NaN stays

@@ -11,25 +11,9 @@
 namespace firn {
 namespace {
 
-// The taps of a window along one axis: [begin, end) are inside the input, `counted` of them before
-// the end of the padding.
-struct Taps {
-  int64_t first, begin, end, counted;
-};
-
-Taps taps_at(const Window& window, size_t axis, int64_t out, int64_t size) {
-  const int64_t dilation = window.dilation[axis], kernel = window.kernel[axis];
-  const int64_t first = out * window.stride[axis] - window.pad[axis];
-  const auto taps_before = [&](int64_t position) {
-    const int64_t room = std::max<int64_t>(position - first, 0);
-    return std::min(kernel, (room + dilation - 1) / dilation);
-  };
-  return {first, taps_before(0), taps_before(size), taps_before(size + window.pad[axis + 2])};
-}
-
 // One output pixel, all channels.
-void pool_pixel(const Pool2d& op, const Taps& rows, const Taps& columns, const float* image,
-                int64_t width, int64_t c, float* y) {
+void pool_pixel(const Pool2d& op, const WindowTaps& rows, const WindowTaps& columns,
+                const float* image, int64_t width, int64_t c, float* y) {
   const bool max = op.kind == Pool2d::Kind::max;
   std::fill_n(y, c, max ? -std::numeric_limits<float>::infinity() : 0.0f);
   for (int64_t ky = rows.begin; ky < rows.end; ++ky)
@@ -98,9 +82,9 @@ Lowered lower_pool_plain(const LowerContext& context, const Node& node, const Po
           const int64_t c = ys[3];
           const float* image = frame.at<const float>(x) + n * xs[1] * xs[2] * c;
           float* to = frame.at<float>(y) + (n * ys[1] + oy) * ys[2] * c;
-          const Taps rows = taps_at(op.window, 0, oy, xs[1]);
+          const WindowTaps rows = window_taps(op.window, 0, oy, xs[1]);
           for (int64_t ox = 0; ox < ys[2]; ++ox, to += c)
-            pool_pixel(op, rows, taps_at(op.window, 1, ox, xs[2]), image, xs[2], c, to);
+            pool_pixel(op, rows, window_taps(op.window, 1, ox, xs[2]), image, xs[2], c, to);
         });
         return {};
       });

@@ -67,7 +67,7 @@ void change_line(std::vector<std::string>& lines, const std::vector<std::string>
 
 }  // namespace
 
-std::string mutate_ncnn(const std::string& file, const std::string& other, Random& random) {
+std::string mutate_ncnn(std::string file, const std::string& other, Random& random) {
   NcnnPair pair = split(file);
   const NcnnPair second = split(other);
   if (random.one_in(6)) {

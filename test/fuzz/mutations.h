@@ -22,7 +22,7 @@ std::string mutate_tflite(std::string file, const std::string& other, Random& ra
 
 // Numbers, words and lines of the .param, or its binary form; bytes of the .bin. Both are pairs as
 // in ncnn_pair.h.
-std::string mutate_ncnn(const std::string& file, const std::string& other, Random& random);
+std::string mutate_ncnn(std::string file, const std::string& other, Random& random);
 
 // Words of the header, the graph and the data; sealed with the right checksum in half of the cases.
 std::string mutate_firn(std::string file, const std::string& other, Random& random);

@@ -311,11 +311,72 @@ std::string constants() {
       .end();
 }
 
+// Recurrent layers in both directions, with lengths and states.
+std::string recurrent() {
+  return Chain({3, 2, 4})
+      .with(weights("w", {2, 12, 4}))
+      .with(weights("r", {2, 12, 3}))
+      .with(weights("b", {2, 24}))
+      .with(onnx_tensor<int32_t>("lengths", kInt32, {2}, {3, 1}))
+      .with(weights("h", {2, 2, 3}))
+      .with(weights("p", {2, 9}))
+      .node(
+          "LSTM", {"x", "w", "r", "b", "lengths", "h", "h", "p"}, {"y", "last", "cell"},
+          {attr("direction", "bidirectional"), attr("hidden_size", int64_t{3}), attr("clip", 2.0f)})
+      .with(weights("w3", {1, 9, 4}))
+      .with(weights("r3", {1, 9, 3}))
+      .node("GRU", {"x", "w3", "r3"}, {"gru"},
+            {attr("direction", "reverse"), attr("linear_before_reset", int64_t{1})})
+      .node("Einsum", {"y", "gru"}, {"joined"}, {attr("equation", "tdbh,tebh->bde")})
+      .then("CumSum", {attr("exclusive", int64_t{1})}, {"axis"})
+      .with(onnx_ints("axis", {-1}))
+      .end();
+}
+
+// Positions and numbers of elements that follow from data.
+std::string positions() {
+  return Chain({2, 3, 4})
+      .with(onnx_ints("k", {2}))
+      .node("TopK", {"x", "k"}, {"top", "order"}, {attr("axis", int64_t{-1})})
+      .node("GatherElements", {"x", "order"}, {"again"}, {attr("axis", int64_t{2})})
+      .node("ScatterElements", {"x", "order", "again"}, {"scattered"},
+            {attr("axis", int64_t{2}), attr("reduction", "add")})
+      .node("NonZero", {"scattered"}, {"found"})
+      .node("Transpose", {"found"}, {"rows"})
+      .node("Shape", {"rows"}, {"size"})
+      .with(onnx_ints("place", {0, 1, 2}))
+      .node("GatherND", {"scattered", "place"}, {"element"})
+      .node("ScatterND", {"scattered", "place", "element"}, {"same"})
+      .node("ReduceSum", {"size"}, {"total"})
+      .node("Slice", {"same", "k", "total", "k"}, {"part"})
+      .end();
+}
+
+// Every way of a Resize, a volume's pool, a grid.
+std::string samples() {
+  return Chain({1, 1, 4, 4}, 20)
+      .with(onnx_floats("roi", {4}, {0, 0.25f, 1, 0.75f}))
+      .with(onnx_floats("scales", {2}, {1.5f, 0.5f}))
+      .node("Resize", {"x", "roi", "scales"}, {"crop"},
+            {attr("axes", Ints{3, 2}), attr("mode", "cubic"),
+             attr("coordinate_transformation_mode", "tf_crop_and_resize")})
+      .node("Resize", {"crop", "", "scales"}, {"small"},
+            {attr("axes", Ints{2, 3}), attr("mode", "linear"), attr("antialias", int64_t{1})})
+      .with(weights("grid", {1, 2, 2, 2}))
+      .node("GridSample", {"small", "grid"}, {"sampled"}, {attr("padding_mode", "reflection")})
+      .with(onnx_ints("volume", {1, 1, 2, 2, 1}))
+      .node("Reshape", {"sampled", "volume"}, {"deep"})
+      .node("MaxPool", {"deep"}, {"pooled"}, {attr("kernel_shape", Ints{2, 1, 1})})
+      .end();
+}
+
 }  // namespace
 
 std::vector<std::string> built_in_onnx() {
-  return {classifier(),  convolutions(), quantized(), quantized_operators(), shapes(),   resizes(),
-          transformer(), elementwise(),  binaries(),  reductions(),          constants()};
+  return {classifier(), convolutions(), quantized(),   quantized_operators(),
+          shapes(),     resizes(),      transformer(), elementwise(),
+          binaries(),   reductions(),   constants(),   recurrent(),
+          positions(),  samples()};
 }
 
 }  // namespace firn::fuzz

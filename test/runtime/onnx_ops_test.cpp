@@ -87,6 +87,17 @@ TEST_CASE("onnx: NonZero and Compress give as much as the data hold") {
                              .output("y");
   CHECK(floats_of(run_session(kept, {{{3, 2}, {1, 2, 3, 4, 5, 6}}, {{3}, {1, 0, 1}}})) ==
         Floats{1, 2, 5, 6});
+  // x[mask], as PyTorch exports it.
+  const OnnxModel masked =
+      OnnxModel()
+          .input("a", {2, 2})
+          .input("b", {2, 2})
+          .node("NonZero", {"b"}, {"n"})
+          .node("Transpose", {"n"}, {"t"}, {attr("perm", std::vector<int64_t>{1, 0})})
+          .node("GatherND", {"a", "t"}, {"y"})
+          .output("y");
+  CHECK(floats_of(run_session(masked, {{{2, 2}, {1, 2, 3, 4}}, {{2, 2}, {1, 0, 1, 1}}})) ==
+        Floats{1, 3, 4});
 }
 
 TEST_CASE("onnx: fusions of com.microsoft") {
