@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 constexpr double kBudgetMs = 150;
 constexpr int kFewestRounds = 3, kMostRounds = 100;
 // Caches remember a shorter run's data, which other programs have displaced since its last turn.
-constexpr double kWarmUpBelowMs = 20;
+constexpr double kWarmUpBelowMs = 5;
 // A network that takes longer would hold a freeze up for many seconds.
 constexpr double kTooLongMs = 500;
 
@@ -154,9 +154,9 @@ Status keep_faster(const SessionImpl& impl, const std::shared_ptr<const Graph>& 
   report.ms_float = programs[0].times().total_ms;
   report.ms_int8 = programs[1].times().total_ms;
   if (report.ms_int8 > kClearlyFaster * report.ms_float)
-    return {Code::refused, "freeze refused: a run takes " + ms_text(report.ms_int8) +
-                               " in int8 and " + ms_text(report.ms_float) +
-                               " in fp32 (FreezeOptions::timed)"};
+    return {Code::refused, "freeze refused: int8 is slower here, " + ms_text(report.ms_int8) +
+                               " a run, fp32 " + ms_text(report.ms_float) +
+                               " (FreezeOptions::timed)"};
   for (size_t i = 0; i < all.size(); ++i) {
     LayerReport& layer = quantized.layers[i];
     const auto ms = [&](const Times& times) {
