@@ -110,7 +110,8 @@ Trial try_file(const std::string& file, const Limits& limits, Random& random) {
                                   ? Model::parse_ncnn(bytes_of(pair.param), bytes_of(pair.bin))
                                   : Model::parse(bytes_of(file));
   trial.load_seconds = processor_seconds() - start;
-  trial.peak_bytes = resident_bytes("VmHWM:") - std::min(before, resident_bytes("VmHWM:"));
+  const size_t peak = resident_bytes("VmHWM:");  // once: reading it may raise it
+  trial.peak_bytes = peak - std::min(before, peak);
   trial.loaded = model.ok();
   if (trial.load_seconds > limits.seconds) {
     trial.complaint = "loading took " + std::to_string(trial.load_seconds) + " s";
