@@ -9,6 +9,7 @@
 #include "quant/quantize_graph.h"
 #include "quant/session_calibration.h"
 #include "quant/table.h"
+#include "quant/timing.h"
 #include "quant/verify.h"
 
 namespace firn {
@@ -86,6 +87,13 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
 
   Frozen frozen;
+  if (options.timed) {
+    const Requantize requantize = [&](const std::map<std::string, std::string>& float_layers) {
+      quantize.float_layers = float_layers;
+      return quantize_graph(*graph, ranges, quantize);
+    };
+    FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
+  }
   frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
   frozen.report.layers = std::move(quantized.layers);
   FIRN_TRY(verify(impl, graph, frozen.graph, data.held, frozen.report));

@@ -65,19 +65,6 @@ Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& t
                                       ", got " + dtype_name(from.type)};
 }
 
-// Zeros for every input; they must stay until the run has ended.
-Result<std::vector<std::shared_ptr<const Buffer>>> bind_zeros(Program& program) {
-  std::vector<std::shared_ptr<const Buffer>> zeros;
-  const Graph& g = program.graph();
-  for (size_t i = 0; i < g.inputs.size(); ++i) {
-    const Value& input = g.value(g.inputs[i]);
-    FIRN_ASSIGN(auto zero, Buffer::allocate(input.shape.elements() * dtype_bytes(input.type)));
-    zeros.push_back(zero.first);
-    program.bind_input(i, zero.second.data());
-  }
-  return zeros;
-}
-
 }  // namespace
 
 bool has_int8_weights(const Graph& graph) {
@@ -93,6 +80,18 @@ std::vector<Shape> input_shapes(const Graph& graph) {
   std::vector<Shape> shapes;
   for (const ValueId id : graph.inputs) shapes.push_back(graph.value(id).shape);
   return shapes;
+}
+
+Result<std::vector<std::shared_ptr<const Buffer>>> bind_zeros(Program& program) {
+  std::vector<std::shared_ptr<const Buffer>> zeros;
+  const Graph& g = program.graph();
+  for (size_t i = 0; i < g.inputs.size(); ++i) {
+    const Value& input = g.value(g.inputs[i]);
+    FIRN_ASSIGN(auto zero, Buffer::allocate(input.shape.elements() * dtype_bytes(input.type)));
+    zeros.push_back(zero.first);
+    program.bind_input(i, zero.second.data());
+  }
+  return zeros;
 }
 
 void Outputs::bind(const std::string& name, const Tensor& tensor) {

@@ -87,6 +87,9 @@ bool has_int8_weights(const Graph& graph);
 // The shapes of a graph's inputs, in order.
 std::vector<Shape> input_shapes(const Graph& graph);
 
+// Zeros for every input; they must stay until the run has ended.
+Result<std::vector<std::shared_ptr<const Buffer>>> bind_zeros(Program& program);
+
 }  // namespace firn
 
 #endif  // FIRN_RUNTIME_SESSION_IMPL_H_

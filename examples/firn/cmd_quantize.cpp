@@ -31,6 +31,7 @@ std::string as_json(const Options& options, const FreezeReport& report,
   json.member("verified_frames", report.verified_frames);
   json.member("layers_int8", report.layers_int8).member("layers_float", report.layers_float);
   json.member("bytes_before", report.bytes_before).member("bytes_after", report.bytes_after);
+  json.member("ms_float", report.ms_float).member("ms_int8", report.ms_int8);
   json.member("seconds", report.seconds);
   json.open("outputs", '[');
   for (const OutputReport& output : report.outputs) {
@@ -43,7 +44,7 @@ std::string as_json(const Options& options, const FreezeReport& report,
     json.member("precision", precision_name(layer.precision)).member("why", layer.why);
     json.member("sqnr_db", layer.sqnr_db);
     json.member("bytes_before", layer.bytes_before).member("bytes_after", layer.bytes_after);
-    json.close();
+    json.member("ms_float", layer.ms_float).member("ms_int8", layer.ms_int8).close();
   }
   json.close().open("warnings", '[');
   for (const std::string& warning : report.warnings) json.value(warning);
@@ -60,16 +61,23 @@ std::string float_layers_text(const FreezeReport& report) {
   return rows.empty() ? "" : "\nlayers in float\n" + rows;
 }
 
+std::string ms_text(double ms) {
+  return ms > 0 ? format("%.4f", ms) : "";
+}
+
 std::string worst_layers_text(const FreezeReport& report) {
   std::vector<LayerReport> layers = report.layers;
   std::stable_sort(layers.begin(), layers.end(), [](const LayerReport& a, const LayerReport& b) {
     return a.sqnr_db < b.sqnr_db;
   });
-  Table table("lllrrr");
+  Table table("lllrrrrr");
+  if (report.ms_float > 0) {
+    table.row({"layer", "op", "type", "SQNR", "before", "after", "ms float", "ms int8"});
+  }
   for (const LayerReport& layer : layers) {
     table.row({one_line(layer.name), layer.op, precision_name(layer.precision),
                decibel_text(layer.sqnr_db), bytes_text(layer.bytes_before),
-               bytes_text(layer.bytes_after)});
+               bytes_text(layer.bytes_after), ms_text(layer.ms_float), ms_text(layer.ms_int8)});
   }
   return "\nSQNR of the layers, the worst first\n" + table.text(2);
 }
@@ -81,6 +89,10 @@ std::string as_text(const Options& options, const FreezeReport& report,
   text += format("layers: %d int8, %d float\n", report.layers_int8, report.layers_float);
   text += "weights: " + bytes_text(report.bytes_before) + " to " + bytes_text(report.bytes_after) +
           "\n";
+  if (report.ms_float > 0) {
+    text +=
+        format("a run here: %.4f ms in float, %.4f ms in int8\n", report.ms_float, report.ms_int8);
+  }
   for (const OutputReport& output : report.outputs) {
     if (report.verified_frames == 0) break;
     text += format("output %s: %s, largest error %.3g\n", one_line(output.name).c_str(),
@@ -131,6 +143,7 @@ Status quantize(const Options& options) {
 
 void add_quantize(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
+  options->freeze.timed = false;
   CLI::App* command = app.add_subcommand("quantize", "Writes the int8 model and reports its error");
   add_model_option(*command, options->model);
   command->add_option("-o,--output", options->output, "the model to write")
@@ -150,6 +163,10 @@ void add_quantize(CLI::App& app, Action& action) {
       ->add_option("--min-sqnr", options->freeze.min_sqnr_db,
                    "refuse where an output keeps less than this against float")
       ->type_name("DB");
+  command->add_flag("--timing,!--no-timing", options->freeze.timed,
+                    "keep in float what int8 does not make faster on this machine with this "
+                    "--threads and --isa, and refuse where it is slower on the whole; off by "
+                    "default, as the model may be for another machine");
   command->add_flag("--verbose", options->verbose, "list every layer, the worst first");
   command->add_flag("--json", options->json, "print the report as one JSON object");
   add_data_options(*command, options->data);

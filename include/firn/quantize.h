@@ -40,6 +40,10 @@ struct FreezeOptions {
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.
   std::optional<double> min_sqnr_db{};
+  // Whether int8 is timed against fp32 on this device, with the session's threads and instruction
+  // set. Layers that it does not make faster, conversions counted, then stay in float, and where
+  // the whole is slower freeze is refused. Which layers are int8 then depends on the machine.
+  bool timed = true;
   // Whether the session keeps what thaw() and a later freeze() need.
   bool keep_float_weights = true;
 };
@@ -80,6 +84,8 @@ struct LayerReport {
   std::string why;     // of a float layer: "kept by pattern conv1*", "Softmax runs in float"
   double sqnr_db = 0;  // its output against fp32 on held-back frames; +inf where equal
   size_t bytes_before = 0, bytes_after = 0;  // of its constants
+  // How long it takes in each; 0 where that was not timed, or where it takes no step of its own.
+  double ms_float = 0, ms_int8 = 0;
 };
 
 struct OutputReport {
@@ -94,6 +100,7 @@ struct FreezeReport {
   size_t verified_frames = 0;
   size_t bytes_before = 0, bytes_after = 0;  // of all constants
   int layers_int8 = 0, layers_float = 0;     // every layer of the report, by precision
+  double ms_float = 0, ms_int8 = 0;  // a run before and after; 0 where not timed
   double seconds = 0;
   std::vector<std::string> warnings;  // calibrated on few frames, ranges still moving, ...
 };

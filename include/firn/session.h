@@ -100,9 +100,10 @@ class FIRN_API Session {
   // to verify the freeze. malformed names the line.
   Status load_table(const std::string& path);
 
-  // Quantizes what was observed, verifies on the held-back frames and switches to int8.
-  // failed_precondition before calibrate() or without frames; refused, with the numbers, where
-  // FreezeOptions::min_sqnr_db does not hold. The session then goes on as before.
+  // Quantizes what was observed, leaves in float what is faster so, verifies on the held-back
+  // frames and switches to int8. failed_precondition before calibrate() or without frames; refused,
+  // with the numbers, where FreezeOptions::min_sqnr_db does not hold or int8 is slower than fp32
+  // (FreezeOptions::timed). The session then goes on as before.
   Result<FreezeReport> freeze(const FreezeOptions& options = {});
   // Back to fp32. failed_precondition where the float weights are gone or nothing was frozen.
   Status thaw();

@@ -57,7 +57,7 @@ TEST_CASE("answers stay fp32 while calibrating, and are near them once frozen") 
   CHECK(status.held_back == 5);
   CHECK(status.rejected == 0);
 
-  const FreezeReport report = must(session.freeze());
+  const FreezeReport report = must(session.freeze({.timed = false}));
   CHECK(session.state() == State::frozen);
   CHECK(report.verified_frames == 5);
   CHECK(report.layers_int8 > 10);
@@ -83,7 +83,7 @@ TEST_CASE("answers stay fp32 while calibrating, and are near them once frozen") 
 
 TEST_CASE("every instruction set gives the same bytes") {
   Session session = calibrated(small_model());
-  must(session.freeze());
+  must(session.freeze({.timed = false}));
   const std::string path = temporary("rungs.firn");
   must(session.save(path));
   const Model frozen = must(Model::load(path));
@@ -102,7 +102,7 @@ TEST_CASE("every instruction set gives the same bytes") {
 
 TEST_CASE("a frozen model loads as int8 and answers alike, also for other batches") {
   Session session = calibrated(small_model());
-  must(session.freeze());
+  must(session.freeze({.timed = false}));
   const std::string path = temporary("frozen.firn");
   must(session.save(path));
   const Model model = must(Model::load(path));
@@ -130,21 +130,21 @@ TEST_CASE("thaw brings fp32 back, and the calibration is still good") {
   const Model model = small_model();
   Session session = calibrated(model);
   const auto before = run_all(session, frame(1));
-  const FreezeReport first = must(session.freeze());
+  const FreezeReport first = must(session.freeze({.timed = false}));
   const auto frozen = run_all(session, frame(1));
   CHECK(frozen != before);
   must(session.thaw());
   CHECK(session.state() == State::fp32);
   CHECK(run_all(session, frame(1)) == before);
   CHECK(session.thaw().code() == Code::failed_precondition);
-  const FreezeReport again = must(session.freeze());
+  const FreezeReport again = must(session.freeze({.timed = false}));
   CHECK(again.layers_int8 == first.layers_int8);
   CHECK(run_all(session, frame(1)) == frozen);
 }
 
 TEST_CASE("without float weights there is no way back") {
   Session session = calibrated(small_model());
-  must(session.freeze({.keep_float_weights = false}));
+  must(session.freeze({.timed = false, .keep_float_weights = false}));
   run_all(session, frame(1));
   CHECK(session.thaw().message() == "thaw: the float weights were not kept");
   CHECK(session.calibrate().code() == Code::failed_precondition);
@@ -154,12 +154,13 @@ TEST_CASE("without float weights there is no way back") {
 
 TEST_CASE("layers are kept in float by name, pattern and type") {
   Session session = calibrated(small_model());
-  FreezeReport report = must(session.freeze({.keep_float = {"st?m", "type:Softmax"}}));
+  FreezeReport report =
+      must(session.freeze({.keep_float = {"st?m", "type:Softmax"}, .timed = false}));
   CHECK(layer(report, "stem").precision == Precision::f32);
   CHECK(layer(report, "stem").why.find("st?m") != std::string::npos);
   CHECK(layer(report, "expand").precision == Precision::i8);
   must(session.thaw());
-  report = must(session.freeze({.keep_float = {"type:Conv2d"}}));
+  report = must(session.freeze({.keep_float = {"type:Conv2d"}, .timed = false}));
   for (const LayerReport& l : report.layers)
     if (l.op == "Conv2d") CHECK(l.precision == Precision::f32);
   must(session.thaw());
@@ -172,12 +173,12 @@ TEST_CASE("layers are kept in float by name, pattern and type") {
 TEST_CASE("a freeze over the error limit is refused, and calibrating goes on") {
   Session session = calibrated(small_model());
   const auto before = run_all(session, frame(1));
-  const Status status = session.freeze({.min_sqnr_db = 200}).status();
+  const Status status = session.freeze({.min_sqnr_db = 200, .timed = false}).status();
   CHECK(status.code() == Code::refused);
   CHECK(status.message().find("the limit is 200.0 dB") != std::string::npos);
   CHECK(session.state() == State::calibrating);
   CHECK(run_all(session, frame(1)) == before);
-  CHECK(must(session.freeze({.min_sqnr_db = 10})).layers_int8 > 0);
+  CHECK(must(session.freeze({.min_sqnr_db = 10, .timed = false})).layers_int8 > 0);
 }
 
 TEST_CASE("freezing takes a calibration with frames") {
@@ -186,7 +187,7 @@ TEST_CASE("freezing takes a calibration with frames") {
   must(session.calibrate());
   CHECK(session.freeze().status().message() == "freeze: no frames were observed since calibrate()");
   observe(session, 3);
-  const FreezeReport report = must(session.freeze());
+  const FreezeReport report = must(session.freeze({.timed = false}));
   CHECK(report.verified_frames == 0);
   bool few = false, unverified = false;
   for (const std::string& w : report.warnings) {
@@ -217,8 +218,8 @@ TEST_CASE("frames with NaN or infinities are counted and left out") {
   CHECK(dirty.calibration().rejected == 6);
   CHECK(dirty.calibration().last_rejected == "image");
   CHECK(dirty.calibration().frames == reference.calibration().frames);
-  const FreezeReport report = must(dirty.freeze());
-  must(reference.freeze());
+  const FreezeReport report = must(dirty.freeze({.timed = false}));
+  must(reference.freeze({.timed = false}));
   CHECK(run_all(dirty, frame(1)) == run_all(reference, frame(1)));
   CHECK(std::ranges::any_of(report.warnings, [](const std::string& w) {
     return w.find("6 frames with NaN") != std::string::npos;
@@ -235,7 +236,7 @@ TEST_CASE("constant and zero frames freeze too") {
   Session session = must(Session::create(small_model()));
   must(session.calibrate());
   for (int i = 0; i < 20; ++i) run_all(session, std::vector<float>(small_shape().elements(), 0.0f));
-  must(session.freeze());
+  must(session.freeze({.timed = false}));
   for (const float v : run_all(session, frame(1))) CHECK(std::isfinite(v));
 }
 
@@ -246,7 +247,7 @@ TEST_CASE("ranges stay good when the batch changes while calibrating") {
     run_all(session, frame(i));
     run_all(session, frame(50 + i, small_shape(2)), small_shape(2));
   }
-  const FreezeReport report = must(session.freeze());
+  const FreezeReport report = must(session.freeze({.timed = false}));
   CHECK(report.layers_int8 > 10);
   CHECK(run_all(session, frame(3, small_shape(3)), small_shape(3)).size() == 60);
 }
@@ -257,7 +258,7 @@ TEST_CASE("a table carries a calibration to another session") {
   must(session.save_table(path));
   Session other = must(Session::create(small_model()));
   must(other.load_table(path));
-  must(other.freeze());
+  must(other.freeze({.timed = false}));
   Session fp32 = must(Session::create(small_model()));
   CHECK(logits_sqnr(fp32, other) > 20);
   const Status status = other.load_table(path);
@@ -276,10 +277,61 @@ TEST_CASE("more threads give the same frozen bytes") {
     Session session = must(Session::create(model, {.threads = threads}));
     must(session.calibrate({.method = Method::minmax}));
     observe(session, 20);
-    must(session.freeze());
+    must(session.freeze({.timed = false}));
     answers.push_back(run_all(session, frame(1)));
   }
   CHECK(largest_difference(answers[0], answers[1]) < 0.05);
+}
+
+// Whether int8 wins is the machine's business: what freeze says of it is not.
+TEST_CASE("a timed freeze gives the faster program, or refuses with the numbers") {
+  const Model model = small_model();
+  Session untimed = calibrated(model);
+  const FreezeReport plain = must(untimed.freeze({.timed = false}));
+  CHECK(plain.ms_float == 0);
+  CHECK(plain.ms_int8 == 0);
+  for (const LayerReport& l : plain.layers) {
+    CHECK(l.ms_float == 0);
+    CHECK(l.ms_int8 == 0);
+    CHECK(l.why.find("faster") == std::string::npos);
+  }
+
+  for (const int threads : {1, 2}) {
+    Session session = must(Session::create(model, {.threads = threads}));
+    must(session.calibrate());
+    observe(session, 40);
+    const Result<FreezeReport> timed = session.freeze();
+    if (!timed.ok()) {
+      CHECK(timed.status().code() == Code::refused);
+      CHECK(timed.status().message().find("int8 is slower here") != std::string::npos);
+      CHECK(session.state() == State::calibrating);
+      continue;
+    }
+    CHECK(timed->ms_float > 0);
+    CHECK(timed->ms_int8 > 0);
+    CHECK(timed->ms_int8 <= 1.05 * timed->ms_float);
+    REQUIRE(timed->layers.size() == plain.layers.size());
+    CHECK(layer(*timed, "expand").ms_float > 0);
+    CHECK(layer(*timed, "expand").ms_int8 > 0);
+    CHECK(layer(*timed, "prob").ms_int8 == 0);
+    bool same = true;
+    for (size_t i = 0; i < plain.layers.size(); ++i) {
+      const LayerReport& l = timed->layers[i];
+      same = same && l.precision == plain.layers[i].precision;
+      if (l.precision == Precision::f32) CHECK(!l.why.empty());
+    }
+    // The times choose layers; they change nothing else.
+    if (same) CHECK(run_all(session, frame(1)) == run_all(untimed, frame(1)));
+  }
+}
+
+TEST_CASE("with nothing in int8 there is nothing to time") {
+  Session session = calibrated(small_model());
+  const auto before = run_all(session, frame(1));
+  const FreezeReport report = must(session.freeze({.keep_float = {"*"}}));
+  CHECK(report.layers_int8 == 0);
+  CHECK(report.ms_float == 0);
+  CHECK(run_all(session, frame(1)) == before);
 }
 
 }  // namespace

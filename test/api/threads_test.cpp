@@ -72,6 +72,7 @@ TEST_CASE("a session that freezes itself under load answers every frame") {
   std::optional<Status> outcome;
   CalibrateOptions options;
   options.automatic_freeze = true;
+  options.freeze.timed = false;
   options.min_frames = 16;
   options.tolerance = 0.05;
   options.on_freeze = [&](const Result<FreezeReport>& report) {
@@ -128,7 +129,7 @@ TEST_CASE("calibrate, freeze, thaw and save from one thread while another runs f
     if (!session.calibrate().ok()) ++failures;
     const int from = frames;
     while (frames < from + 12) std::this_thread::yield();
-    if (!session.freeze().ok()) ++failures;
+    if (!session.freeze({.timed = false}).ok()) ++failures;
     if (!session.save(path).ok()) ++failures;
     if (session.calibration().frames == 0) ++failures;
     if (session.memory().arena_bytes == 0 || session.inputs().empty()) ++failures;

@@ -53,7 +53,7 @@ firn::Status freeze(const std::string& path, int& exit_status) {
     std::array<float, kIn> x = frame(n);
     FIRN_TRY(session.run({{"x", firn::view({1, kIn}, x.data())}}, outputs));
   }
-  FIRN_ASSIGN(const firn::FreezeReport report, session.freeze());
+  FIRN_ASSIGN(const firn::FreezeReport report, session.freeze({.timed = false}));
   if (report.layers_int8 != 1) return {firn::Code::internal, "the layer is not in int8"};
   exit_status = print_run(session);
   return session.save(path);

@@ -177,6 +177,15 @@ TEST_CASE("quantize obeys patterns and limits") {
       output_of(quantize + "--keep-float 'Convolution2*' --method minmax --verbose");
   CHECK(contains(text, "kept by pattern Convolution2*"));
   CHECK(json_number(output_of("info " + out + " --json"), "layers_int8") == 2);
+  CHECK(json_number(output_of(quantize + "--json"), "ms_float") == 0);
+  // The machine decides which is faster.
+  const Outcome timed = firn(quantize + "--timing --json");
+  if (timed.status == 0) {
+    CHECK(json_number(timed.out, "ms_float") > 0);
+    CHECK(json_number(timed.out, "ms_int8") > 0);
+  } else {
+    CHECK(failed_with(timed, "int8 is slower here"));
+  }
   CHECK(failed_with(firn("quantize " + kModel + " -o " + out), "--data"));
   CHECK(failed_with(firn("quantize " + kModel + " -o " + out + " --table " +
                          folder.write("bad.table", "nonsense\n")),
