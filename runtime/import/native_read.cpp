@@ -74,6 +74,14 @@ class Reader {
     FIRN_ASSIGN(graph.outputs, ids(wire->outputs()));
     graph.states = wire->states();
     FIRN_TRY(check(graph));
+    for (const Node& node : graph.nodes) {
+      for (const ValueId id : node.out) {
+        if (graph.is_constant(id)) {
+          return malformed(describe(node) + ": output " + graph.value(id).name +
+                           " is also a constant");
+        }
+      }
+    }
     return graph;
   }
 

@@ -62,9 +62,14 @@ class Writer {
  private:
   void finish_graph() {
     std::vector<Offset<wire::Value>> values;
-    for (const Value& value : graph_.values) values.push_back(pack(value));
+    // What a node makes is no constant, though inference may know it for the shapes of the moment.
+    std::vector<bool> made(graph_.values.size());
     std::vector<Offset<wire::Node>> nodes;
-    for (const Node& node : graph_.nodes) nodes.push_back(pack(node));
+    for (const Node& node : graph_.nodes) {
+      nodes.push_back(pack(node));
+      for (const ValueId id : node.out) made[index(id)] = true;
+    }
+    for (size_t v = 0; v < made.size(); ++v) values.push_back(pack(graph_.values[v], !made[v]));
     const auto producer = builder_.CreateString("firn " FIRN_VERSION);
     const auto all_values = builder_.CreateVector(values);
     const auto all_nodes = builder_.CreateVector(nodes);
@@ -75,14 +80,15 @@ class Writer {
                                     static_cast<uint32_t>(graph_.states)));
   }
 
-  Offset<wire::Value> pack(const Value& value) {
+  Offset<wire::Value> pack(const Value& value, bool with_constant) {
     const auto name = builder_.CreateString(value.name);
     const auto shape = builder_.CreateVector(value.shape.dim.data(), value.shape.rank);
     const auto quant = value.quant ? pack(*value.quant) : Offset<wire::Quant>();
     wire::Constant constant;
-    if (value.constant) constant = layout_.place(value.constant->bytes());
+    with_constant = with_constant && value.constant != nullptr;
+    if (with_constant) constant = layout_.place(value.constant->bytes());
     return wire::CreateValue(builder_, name, DTypes::pack(value.type), shape, quant,
-                             value.constant ? &constant : nullptr);
+                             with_constant ? &constant : nullptr);
   }
 
   Offset<wire::Quant> pack(const Quant& quant) {
