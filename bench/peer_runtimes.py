@@ -5,8 +5,8 @@
     python3 bench/peer_runtimes.py --runtime ort --threads 1 --input noise.npy MODEL
 
 Says `ready` and the runtime's version, then answers each line SECONDS on its standard input with the
-median and least milliseconds of one inference over about that time, and `output FILE.npy` by writing the
-first output. Between orders it waits in a read, so that it takes nothing from the others.
+milliseconds of one inference over about that time (median, least, mean of the processor's time), and
+`output FILE.npy` by writing the first output. Between orders it waits in a read, so that it takes nothing from the others.
 """
 import argparse
 import json
@@ -136,18 +136,18 @@ RUNTIMES = {"ort": OnnxRuntime, "ncnn": Ncnn, "mnn": Mnn, "mnn_int8": MnnInt8, "
 
 
 def milliseconds(runtime, seconds):
-    """Median and least over about `seconds`, after a tenth of that to wake caches and threads."""
-    times, deadline = [], None
+    """Of one inference, after a tenth of the time to wake caches and threads."""
     warm_until = time.perf_counter() + seconds / 10
-    while deadline is None or len(times) < 3 or time.perf_counter() < deadline:
+    runtime.run()
+    while time.perf_counter() < warm_until:
+        runtime.run()
+    times, spent, deadline = [], time.process_time(), time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < deadline:
         start = time.perf_counter()
         runtime.run()
-        end = time.perf_counter()
-        if deadline is not None:
-            times.append(1000 * (end - start))
-        elif end >= warm_until:
-            deadline = end + seconds
-    return {"median": statistics.median(times), "min": min(times)}
+        times.append(1000 * (time.perf_counter() - start))
+    spent = 1000 * (time.process_time() - spent)
+    return {"median": statistics.median(times), "min": min(times), "cpu": spent / len(times)}
 
 
 def main():

@@ -26,6 +26,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,7 @@ import time
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
+PICKS = {"median": "median", "min": "least", "cpu": "mean processor time"}
 KINDS = {"fp32": "fp32", "int8": "int8", "tflite": "TensorFlow Lite files as they are"}
 
 
@@ -88,15 +90,23 @@ class Firn:
     def __init__(self, tool, model, threads):
         self.tool, self.model, self.threads = tool, model, threads
         self.version = run(tool, "--version").strip()
-        self.estimate = self.bench(3)
+        self.estimate = self.bench(5)[0]["min"]
 
     def bench(self, runs):
+        """Wall times of one inference, and the processor time of the whole process."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         out = run(self.tool, "bench", self.model, "--threads", self.threads, "--runs", runs, "--json")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         result = json.loads(out)
-        return {"median": result["median_ms"], "min": result["min_ms"]}
+        return {"median": result["median_ms"], "min": result["min_ms"]}, 1000 * spent
 
     def milliseconds(self, seconds):
-        return self.bench(max(3, round(1000 * seconds / self.estimate["median"])))
+        few, more = 3, 3 + max(6, round(1000 * seconds / self.estimate))
+        result, spent = self.bench(more)
+        # What loading and warming up took is in both processes, and cancels out.
+        result["cpu"] = (spent - self.bench(few)[1]) / (more - few)
+        return result
 
     def output(self, data, folder):
         out = folder / "firn_output"
@@ -309,8 +319,9 @@ def main():
     parser.add_argument("--threads", default="1,2", help="numbers of threads, as in 1,2")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of a contender in a round")
-    parser.add_argument("--pick", choices=("median", "min"), default="median",
-                        help="of a round's inferences; min says more on a machine that others use")
+    parser.add_argument("--pick", choices=PICKS, default="median",
+                        help="of a round's inferences; cpu: processor time instead of wall time, "
+                             "for one thread on a machine that others use")
     parser.add_argument("--work", type=pathlib.Path, help="folder for the converted models")
     parser.add_argument("--only", default="", metavar="NAME,...",
                         help="contenders whose runtime is one of these (firn always takes part)")
@@ -343,7 +354,7 @@ def main():
                 f"{c.name} {c.kind} {statistics.median(t):.2f}" for c, t in times.items()), "ms")
     print(", ".join(version if name == "firn" else f"{name} {version}"
                     for name, version in versions.items()))
-    print(f"Medians over {options.rounds} rounds of each round's {options.pick} in "
+    print(f"Medians over {options.rounds} rounds of each round's {PICKS[options.pick]} in "
           f"{options.seconds} s; load average {before} at the start, {load()} at the end, "
           f"{os.cpu_count()} processors")
     for kind in KINDS:
