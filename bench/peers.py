@@ -173,15 +173,20 @@ class Files:
         noise = np.random.default_rng(7).standard_normal((9, *shape[1:])).astype(np.float32)
         np.save(self.sample, noise[:1])
         np.save(self.calibration, noise[1:])
-        self.plain = source if source.suffix == ".tflite" else self.make("single", ".onnx", source)
+        self.plain = source
+        if source.suffix != ".tflite":
+            try:
+                self.plain = self.make("single", ".onnx", source)
+            except RuntimeError as error:
+                say(f"{source.stem}: as it is, without quant_pre_process: {error}")
 
-    def make(self, route, suffix, source=None):
+    def make(self, route, suffix):
         if route in self.failures:
             raise self.failures[route]
         target = self.folder / f"{route}{suffix}"
         if target.exists() and target.stat().st_mtime > self.source.stat().st_mtime:
             return target
-        source = source or self.plain
+        source = self.plain
         try:
             if route == "firn_int8":
                 run(self.options.firn, "quantize", source, "--data", self.calibration, "-o", target)
@@ -212,20 +217,33 @@ def start(contender, files, threads):
 def measure(files, threads, taking_part, with_errors, versions):
     """Milliseconds of every round and, if asked for, the answers, both by contender."""
     running, times, answers = {}, {}, {}
-    for contender in taking_part:
+
+    def attempt(contender, action):
         try:
-            running[contender] = start(contender, files, threads)
-            versions[contender.runtime.removesuffix("_int8")] = running[contender].version
+            action(contender)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             say(f"{files.source.stem}: no {contender.name} {contender.kind}: {error}")
-    if with_errors:
-        for contender, candidate in running.items():
-            answers[contender] = candidate.output(files.sample, files.folder).astype(float).ravel()
+            times.pop(contender, None)
+            if contender in running:
+                running.pop(contender).close()
+
+    def begin(contender):
+        running[contender] = start(contender, files, threads)
+        versions[contender.runtime.removesuffix("_int8")] = running[contender].version
+        if with_errors:
+            answer = running[contender].output(files.sample, files.folder)
+            answers[contender] = answer.astype(float).ravel()
+
+    def take(contender):
+        time.sleep(0.05)  # whoever still spins goes to sleep
+        result = running[contender].milliseconds(files.options.seconds)
+        times.setdefault(contender, []).append(result[files.options.pick])
+
+    for contender in taking_part:
+        attempt(contender, begin)
     for _ in range(files.options.rounds):
-        for contender, candidate in running.items():
-            time.sleep(0.05)  # whoever still spins goes to sleep
-            times.setdefault(contender, []).append(
-                candidate.milliseconds(files.options.seconds)[files.options.pick])
+        for contender in list(running):
+            attempt(contender, take)
     for candidate in running.values():
         candidate.close()
     return times, answers
