@@ -169,7 +169,7 @@ Status fold_node(Graph& graph, const Node& node, FoldLimit limit) {
   std::vector<std::shared_ptr<const Buffer>> memory;
   for (ValueId id : node.out) {
     const Value& value = graph.value(id);
-    Tensor& tensor = out.emplace_back(value.type, value.shape, nullptr);
+    Tensor& tensor = out.emplace_back(Tensor{value.type, value.shape, nullptr});
     if (limit == FoldLimit::load && tensor.bytes() > kMaxFoldedBytes)
       return fail(node, Code::refused,
                   "its constant result " + to_string(value.shape) + " passes " +

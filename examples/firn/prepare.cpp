@@ -162,8 +162,11 @@ Status Preparation::check_uniform() const {
 }
 
 Result<Array> Preparation::apply(Array sample, const std::string& name) const {
+  // What is the input as it stands is no picture to make one of.
+  const bool is_input = sample.type == input_.type && !normalizes_ && !reorders_ &&
+                        fitted_shape(sample.shape, input_.shape).has_value();
   const std::optional<Pictures> pictures = pictures_in(sample);
-  if (is_picture_ && pictures && (input_.type == DType::f32 || is_8_bit(input_.type))) {
+  if (!is_input && is_picture_ && pictures && (input_.type == DType::f32 || is_8_bit(input_.type))) {
     return from_pictures(sample, *pictures, name);
   }
   return from_array(std::move(sample), name);

@@ -15,10 +15,18 @@ struct Neon {
   static constexpr size_t kLanes = 4, kRows = 4, kVectors = 2;  // half as many registers
 #endif
 
-  static Float load(const float* p) { return vld1q_f32(p); }
-  static void store(float* p, Float x) { vst1q_f32(p, x); }
-  static Float set(float x) { return vdupq_n_f32(x); }
-  static Float add(Float a, Float b) { return vaddq_f32(a, b); }
+  static Float load(const float* p) {
+    return vld1q_f32(p);
+  }
+  static void store(float* p, Float x) {
+    vst1q_f32(p, x);
+  }
+  static Float set(float x) {
+    return vdupq_n_f32(x);
+  }
+  static Float add(Float a, Float b) {
+    return vaddq_f32(a, b);
+  }
   static Float multiply_add(Float a, Float b, Float c) {
 #if defined(__ARM_FEATURE_FMA)
     return vfmaq_f32(c, a, b);
@@ -27,8 +35,12 @@ struct Neon {
 #endif
   }
   // The second operand where one is NaN, as other machines have it.
-  static Float min(Float a, Float b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-  static Float max(Float a, Float b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  static Float min(Float a, Float b) {
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+  }
+  static Float max(Float a, Float b) {
+    return vbslq_f32(vcgtq_f32(a, b), a, b);
+  }
 };
 
 }  // namespace

@@ -12,17 +12,10 @@ constexpr int kRows = 4;  // 16 accumulators of 32 registers
 constexpr int kRows = 2;  // 8 of 16
 #endif
 
-// R rows by one panel.
 template <int R>
-struct Tile {
-  int32x4_t acc[R][4];
-
-  FIRN_INLINE explicit Tile(const int32_t* bias) {
-    FIRN_UNROLL for (int c = 0; c < 4; ++c) {
-      const int32x4_t v = vld1q_s32(bias + 4 * c);
-      FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = v;
-    }
-  }
+struct Tile : Accumulators<R> {
+  using Accumulators<R>::Accumulators;
+  using Accumulators<R>::acc;
 
   // 16 columns of one k times lane kLane of each row.
   template <int kLane>
@@ -66,20 +59,6 @@ struct Tile {
   }
 };
 
-template <int R>
-void rows(const GemmS8Block& b, const GemmS8Tile& t, int begin, int panel) {
-  Tile<R> tile(b.bias + panel * kPanel);
-  const int8_t* w = b.weights + panel * b.panel_bytes;
-  for (int tap = 0; tap < b.taps; ++tap) {
-    const int8_t* a[R];
-    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
-    w = tile.tap(a, w, b.steps);
-  }
-  const Store16 store(b, panel * kPanel);
-  FIRN_UNROLL for (int r = 0; r < R; ++r)
-      store.row(b.output, (t.first_row + begin + r) * b.out_stride + panel * kPanel, tile.acc[r]);
-}
-
 }  // namespace
 
 // A panel's weights stay in the first cache while all rows of the block pass.
@@ -88,8 +67,8 @@ void gemm_s8_tiles_neon(const GemmS8Block& b) {
     for (int i = 0; i < b.tile_count; ++i) {
       const GemmS8Tile& t = b.tiles[i];
       int r = 0;
-      for (; r + kRows <= t.count; r += kRows) rows<kRows>(b, t, r, panel);
-      for (; r < t.count; ++r) rows<1>(b, t, r, panel);
+      for (; r + kRows <= t.count; r += kRows) gemm_rows<Tile, kRows>(b, t, r, panel);
+      for (; r < t.count; ++r) gemm_rows<Tile, 1>(b, t, r, panel);
     }
   }
 }

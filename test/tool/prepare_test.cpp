@@ -56,6 +56,14 @@ TEST_CASE("pictures take the model's layout") {
   CHECK(floats(prepared({}, input({1, 2, 1, 3}), column)) == Floats{10, 20, 30, 40, 50, 60});
 }
 
+TEST_CASE("an array that is the input as it stands is no picture") {
+  const Array four = array<uint8_t>({3, 1, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  const Result<Array> same = prepared({}, input({3, 1, 4}, DType::u8), four);
+  REQUIRE(same.ok());
+  CHECK(same->shape == four.shape);
+  CHECK(same->data == four.data);
+}
+
 TEST_CASE("mean, std and norm apply in the order of the model's channels") {
   CHECK(floats(prepared({.mean = "10,20,30", .std_dev = "2,4,5"}, input({1, 3, 1, 2}),
                         two_pixels())) == Floats{0, 15, 0, 7.5, 0, 6});
