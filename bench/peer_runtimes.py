@@ -6,7 +6,8 @@
 
 Says `ready` and the runtime's version, then answers each line SECONDS on its standard input with the
 milliseconds of one inference over about that time (median, least, mean of the processor's time), and
-`output FILE.npy` by writing the first output. Between orders it waits in a read, so that it takes nothing from the others.
+`output FILE.npy` by writing the first output. Between orders it waits in a read, so that it takes
+nothing from the others.
 """
 import argparse
 import json
