@@ -76,7 +76,7 @@ class Net:
         """Squeeze and excitation."""
         pooled = self.op("GlobalAveragePool", x)
         inner = self.conv(pooled, squeezed, 1, act=act, gain=1.4)
-        return self.op("Mul", x, self.conv(inner, self.channels[x], 1, act=gate, gain=1.4))
+        return self.op("Mul", x, self.conv(inner, self.channels[x], 1, act=gate, gain=0.5))
 
     def dense(self, x, out, gain=1.0):
         weight = self.normal(out, self.channels[x], std=gain / math.sqrt(self.channels[x]))
@@ -100,8 +100,8 @@ class Net:
 
 
 RELU = math.sqrt(2)  # gain behind Relu
-SMOOTH = 1.65        # behind SiLU and hard-swish
-GATED = 1.9          # times that, behind a sigmoid gate
+SMOOTH = 1.5         # behind SiLU and hard-swish
+GATED = 1.7          # times that, behind a sigmoid gate
 
 
 def resnet(name, depths, bottleneck):
