@@ -176,7 +176,7 @@ class Files:
         self.plain = source
         if source.suffix != ".tflite":
             try:
-                self.plain = self.make("single", ".onnx", source)
+                self.plain = self.make("single", ".onnx")
             except RuntimeError as error:
                 say(f"{source.stem}: as it is, without quant_pre_process: {error}")
 
