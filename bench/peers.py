@@ -66,6 +66,10 @@ CONTENDERS = (
 )
 
 
+def family(contender):
+    return contender.runtime.removesuffix("_int8")
+
+
 def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
@@ -229,7 +233,7 @@ def measure(files, threads, taking_part, with_errors, versions):
 
     def begin(contender):
         running[contender] = start(contender, files, threads)
-        versions[contender.runtime.removesuffix("_int8")] = running[contender].version
+        versions[family(contender)] = running[contender].version
         if with_errors:
             answer = running[contender].output(files.sample, files.folder)
             answers[contender] = answer.astype(float).ravel()
@@ -304,7 +308,10 @@ def plot(results, target):
         from matplotlib import pyplot
     except ImportError as error:
         return say(f"no plot: {error}")
-    panels = sorted({(threads, c.kind) for (_, threads), times in results.items() for c in times})
+    panels = sorted({(threads, c.kind) for (_, threads), times in results.items() for c in times
+                     if c.runtime != "firn"})
+    if not panels:
+        return say("no plot: no peer took part")
     figure, axes = pyplot.subplots(len(panels), 1, figsize=(10, 2.8 * len(panels)), squeeze=False)
     for axis, (threads, kind) in zip(axes[:, 0], panels):
         cases = [(m, t) for (m, count), t in results.items() if count == threads]
@@ -353,7 +360,7 @@ def main():
     for model in options.models:
         kinds = ("tflite",) if model.suffix == ".tflite" else ("fp32", "int8")
         taking_part = [c for c in CONTENDERS if c.kind in kinds
-                       and (not only or c.runtime == "firn" or c.runtime in only)]
+                       and (not only or c.runtime == "firn" or family(c) in only)]
         try:
             files = Files(model, options)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
