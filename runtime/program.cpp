@@ -151,7 +151,7 @@ void Program::read_float(ValueId id, std::span<float> out) const {
   };
   const bool quantized = value.quant.has_value() && value.quant->per_tensor();
   const double scale = quantized ? value.quant->scale[0] : 1;
-  const int32_t zero = quantized && !value.quant->zero.empty() ? value.quant->zero[0] : 0;
+  const int32_t zero = quantized ? value.quant->zero[0] : 0;
   const void* from = data(id);
   switch (value.type) {
     case DType::f32:

@@ -49,7 +49,7 @@ Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& t
   }
   if (plain_numbers(to.type) && from.type == DType::f32 && info.quant.has_value()) {
     const bool is_signed = to.type == DType::i8;
-    const int32_t zero = info.quant->zero.empty() ? 0 : info.quant->zero[0];
+    const int32_t zero = info.quant->zero[0];
     // uint8 is int8 with everything 128 higher.
     const kernels::Clamp8 clamp{is_signed ? zero : zero - 128};
     const float inverse = kernels::rescale(1.0 / info.quant->scale[0]);
@@ -224,7 +224,7 @@ Status SessionImpl::run_tail(std::span<const Tensor> bound) {
   return tail->run(in);
 }
 
-std::pair<Tensor, std::optional<Quant>> SessionImpl::output(size_t i) const {
+SessionImpl::Output SessionImpl::output(size_t i) const {
   const Source& source = cut->outputs[i];
   if (source.from == Source::From::tail) {
     const Value& value = tail->output(source.index);
@@ -242,20 +242,20 @@ void SessionImpl::reset_states() {
   for (size_t i = 0; i < states.size(); ++i) {
     const Tensor tensor{states[i].type, states[i].shape, nullptr};
     const std::optional<Quant>& quant = states[i].quant;
-    const int zero = quant && !quant->zero.empty() ? quant->zero[0] : 0;
+    const int zero = quant ? quant->zero[0] : 0;
     carried[i].assign(tensor.bytes(), static_cast<std::byte>(zero));
   }
 }
 
 void SessionImpl::carry_states() {
   for (size_t i = 0; i < states.size(); ++i)
-    std::memcpy(carried[i].data(), output(outputs.size() + i).first.data, carried[i].size());
+    std::memcpy(carried[i].data(), output(outputs.size() + i).tensor.data, carried[i].size());
 }
 
 Status SessionImpl::hand_out(Outputs& given) const {
   given.tensors_.resize(outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i)
-    given.tensors_[i] = {outputs[i].name, output(i).first};
+    given.tensors_[i] = {outputs[i].name, output(i).tensor};
   for (const NamedTensor& bound : given.bound_) {
     const auto out = std::find_if(given.tensors_.begin(), given.tensors_.end(),
                                   [&](const NamedTensor& t) { return t.name == bound.name; });

@@ -76,7 +76,11 @@ struct SessionImpl {
   Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
   Status run_tail(std::span<const Tensor> bound);
   // An output of the model after a run, and how it is quantized.
-  std::pair<Tensor, std::optional<Quant>> output(size_t i) const;
+  struct Output {
+    Tensor tensor;
+    const std::optional<Quant>& quant;
+  };
+  Output output(size_t i) const;
   void carry_states();
   Status hand_out(Outputs& outputs) const;
 };

@@ -130,6 +130,12 @@ Graph join_tail(const Graph& body, const Cut& cut) {
   return whole;
 }
 
+TailRun::TailRun(const Cut& cut) : graph_(cut.tail), passing_(graph_.inputs) {
+  for (const Node& node : graph_.nodes)
+    for (const ValueId id : node.out)
+      if (!graph_.is_output(id)) passing_.push_back(id);
+}
+
 Status TailRun::run(std::span<const Tensor> inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     Value& value = graph_.value(graph_.inputs[i]);
@@ -138,8 +144,11 @@ Status TailRun::run(std::span<const Tensor> inputs) {
     value.shape = inputs[i].shape;
     value.constant = std::make_shared<const Buffer>(nullptr, std::span(bytes, inputs[i].bytes()));
   }
-  for (const Node& node : graph_.nodes) FIRN_TRY(fold_node(graph_, node, FoldLimit::none));
-  return {};
+  Status status;
+  for (size_t n = 0; n < graph_.nodes.size() && status.ok(); ++n)
+    status = fold_node(graph_, graph_.nodes[n], FoldLimit::none);
+  for (const ValueId id : passing_) graph_.value(id).constant = nullptr;
+  return status;
 }
 
 }  // namespace firn

@@ -39,7 +39,7 @@ Graph join_tail(const Graph& body, const Cut& cut);
 // Runs a tail. Not thread-safe.
 class TailRun {
  public:
-  explicit TailRun(const Cut& cut) : graph_(cut.tail) {}
+  explicit TailRun(const Cut& cut);
   // `inputs` in the order of the tail's; read until run() returns. invalid_argument where the data
   // make no sense (an index past an end).
   Status run(std::span<const Tensor> inputs);
@@ -48,6 +48,7 @@ class TailRun {
 
  private:
   Graph graph_;
+  std::vector<ValueId> passing_;  // what nobody reads after a run: inputs, values in between
 };
 
 }  // namespace firn

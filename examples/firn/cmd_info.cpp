@@ -23,7 +23,7 @@ struct Options {
 std::string quant_text(const std::optional<Quant>& quant) {
   if (!quant) return "";
   if (quant->scale.size() != 1) return format("%zu scales", quant->scale.size());
-  const int zero = quant->zero.empty() ? 0 : quant->zero[0];
+  const int zero = quant->zero[0];
   return format("scale %g zero %d", static_cast<double>(quant->scale[0]), zero);
 }
 

@@ -52,7 +52,7 @@ FIRN_API std::string to_string(const Shape& shape);
 FIRN_API Result<size_t> checked_elements(const Shape& shape);
 
 // real = scale * (q - zero). One scale: per tensor. As many as dim[axis]: per channel. block > 0:
-// blocks of that many elements along the innermost dimension share a scale.
+// blocks of that many elements along the innermost dimension share a scale. One zero point a scale.
 struct Quant {
   int8_t axis = -1;
   uint8_t bits = 8;

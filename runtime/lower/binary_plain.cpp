@@ -44,8 +44,7 @@ LoweredStep binary_step(const LowerContext& context, const Node& node, F f) {
   return lowered;
 }
 
-// Calls f with the function of two floats; false where XNNPACK has the kind with
-// all there is to it, or it is of integers.
+// Calls f with the function of two floats; false where XNNPACK has it, or it is of integers.
 template <typename F>
 bool with_float_function(Binary::Kind kind, F&& f) {
   switch (kind) {

@@ -87,7 +87,7 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   const Value& x = context.value(o.x);
   const Value& w = context.value(o.w);
   const Value& y = context.value(o.y);
-  const int32_t zero = x.quant->zero.empty() ? 0 : x.quant->zero[0];
+  const int32_t zero = x.quant->zero[0];
   Packed packed;
 
   FIRN_ASSIGN(auto weights, Buffer::allocate(kernel.packed_bytes(s)));

@@ -9,10 +9,6 @@
 namespace firn {
 namespace {
 
-int32_t zero_of(const Quant& q) {
-  return q.zero.empty() ? 0 : q.zero[0];
-}
-
 // Kernels may read past the end of their input. The last elements are therefore taken from a copy,
 // so that the input may be the caller's own memory.
 constexpr size_t kTail = kernels::kReadSlack;
@@ -49,7 +45,7 @@ LoweredStep dequantize_step(const LowerContext& context, const Node& node) {
   const kernels::VecS8& vec = context.vec();
   return describe_step(context, node,
                        make_step([=, dequantize = vec.dequantize, scale = q.scale[0],
-                                  zero = zero_of(q)](const Frame& frame) -> Status {
+                                  zero = q.zero[0]](const Frame& frame) -> Status {
                          const auto* from = frame.at<const int8_t>(x);
                          auto* to = frame.at<float>(y);
                          parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {

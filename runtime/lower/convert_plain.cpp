@@ -84,17 +84,13 @@ LoweredStep convert_step(const LowerContext& context, const Node& node, F all) {
   return lowered;
 }
 
-int32_t zero_of(const Quant& q) {
-  return q.zero.empty() ? 0 : q.zero[0];
-}
-
 // u8 as i8 is a shift by 128 where both stand for the same numbers.
 bool shifts(const Value& unsigned_value, const Value& signed_value) {
   return unsigned_value.quant && signed_value.quant && unsigned_value.quant->per_tensor() &&
          signed_value.quant->per_tensor() && unsigned_value.quant->bits == 8 &&
          signed_value.quant->bits == 8 &&
          unsigned_value.quant->scale[0] == signed_value.quant->scale[0] &&
-         zero_of(*unsigned_value.quant) - 128 == zero_of(*signed_value.quant);
+         unsigned_value.quant->zero[0] - 128 == signed_value.quant->zero[0];
 }
 
 }  // namespace
@@ -115,7 +111,7 @@ Lowered lower_convert_plain(const LowerContext& context, const Node& node,
   }
   if (x.type == DType::u8 && x.quant && x.quant->per_tensor() && is_plain(y, DType::f32)) {
     const float scale = x.quant->scale[0];
-    const int32_t zero = zero_of(*x.quant);
+    const int32_t zero = x.quant->zero[0];
     steps.push_back(
         convert_step<uint8_t, float>(context, node, [=](size_t n, const uint8_t* from, float* to) {
           for (size_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i] - zero) * scale;

@@ -10,10 +10,6 @@ namespace {
 
 using kernels::XnnOp;
 
-int32_t zero_of(const Value& v) {
-  return v.quant->zero.empty() ? 0 : v.quant->zero[0];
-}
-
 std::optional<XnnOp::Binary> xnn_kind(Binary::Kind kind) {
   switch (kind) {
     case Binary::Kind::add:
@@ -189,11 +185,13 @@ Lowered lower_binary(const LowerContext& context, const Node& node, const Binary
   const kernels::Clamp8 clamp = clamp8(op.clamp, *y.quant);
   std::unique_ptr<Step> step;
   if (op.kind == Binary::Kind::add || op.kind == Binary::Kind::sub) {
-    const kernels::AddS8 params{zero_of(va), zero_of(vb), kernels::rescale(a_sign * sa / sy),
+    const kernels::AddS8 params{va.quant->zero[0], vb.quant->zero[0],
+                                kernels::rescale(a_sign * sa / sy),
                                 kernels::rescale(b_sign * sb / sy), clamp};
     step = binary_step(a, b, node.out[0], r, params, vec.add, vec.add_row);
   } else if (op.kind == Binary::Kind::mul) {
-    const kernels::MulS8 params{zero_of(va), zero_of(vb), kernels::rescale(sa * sb / sy), clamp};
+    const kernels::MulS8 params{va.quant->zero[0], vb.quant->zero[0],
+                                kernels::rescale(sa * sb / sy), clamp};
     step = binary_step(a, b, node.out[0], r, params, vec.mul, vec.mul_row);
   } else {
     return false;

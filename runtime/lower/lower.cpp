@@ -222,7 +222,7 @@ std::pair<int32_t, int32_t> pad_bottom_right(const kernels::ConvShape& s) {
 }
 
 kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant) {
-  const int32_t zero = quant.zero.empty() ? 0 : quant.zero[0];
+  const int32_t zero = quant.zero[0];
   const auto bound = [&](float x) {
     const double q = std::nearbyint(double{x} / quant.scale[0]) + zero;
     return static_cast<int32_t>(std::clamp(q, -128.0, 127.0));
@@ -234,7 +234,7 @@ kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant) {
 
 Table8 make_table(const Quant& in, const Quant& out, const std::function<double(double)>& f) {
   Table8 table;
-  const int32_t in_zero = in.zero.empty() ? 0 : in.zero[0];
+  const int32_t in_zero = in.zero[0];
   const kernels::Clamp8 bounds = clamp8(Clamp{}, out);
   for (int q = -128; q < 128; ++q) {
     const double y = f((q - in_zero) * double{in.scale[0]}) / out.scale[0];

@@ -8,10 +8,6 @@ namespace {
 
 using kernels::XnnOp;
 
-int32_t zero_of(const Value& v) {
-  return v.quant->zero.empty() ? 0 : v.quant->zero[0];
-}
-
 // Sets the geometry of a window that slides over single channels.
 kernels::ConvShape pool_shape(const LowerContext& context, const Window& window, ValueId x,
                               ValueId y) {
@@ -27,7 +23,7 @@ Lowered lower_pool_s8(const LowerContext& context, const Node& node, const Pool2
   const bool max = op.kind == Pool2d::Kind::max;
   kernels::PoolS8 pool;
   pool.shape = pool_shape(context, op.window, x, y);
-  pool.in_zero = zero_of(in);
+  pool.in_zero = in.quant->zero[0];
   pool.count_pad = op.count_pad;
   pool.clamp = clamp8(Clamp{}, *out.quant);
   std::vector<float> scale;
@@ -93,7 +89,7 @@ Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce
                                        (double{out.quant->scale[0]} * static_cast<double>(pixels)));
   steps.push_back(
       describe_step(context, node,
-                    make_step([=, mean = vec.mean, zero = zero_of(in),
+                    make_step([=, mean = vec.mean, zero = in.quant->zero[0],
                                clamp = clamp8(Clamp{}, *out.quant)](const Frame& frame) -> Status {
                       for (size_t n = 0; n < batch; ++n)
                         mean(pixels, c, c, frame.at<const int8_t>(x) + n * pixels * c,

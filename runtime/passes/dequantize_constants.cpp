@@ -8,18 +8,11 @@ namespace firn {
 namespace {
 
 Result<bool> dequantize(Rewrite& rewrite, int n) {
-  const Node node = rewrite.node(n);
+  const Node& node = rewrite.node(n);
   if (!std::holds_alternative<Convert>(node.op)) return false;
   const ValueId source = dequantized_from(rewrite, node.out[0]);
   if (source == ValueId::none || !rewrite.is_constant(source)) return false;
-  const Status folded = fold_node(rewrite.graph(), node);
-  if (folded.code() == Code::refused) {
-    rewrite.note(n, folded.message());
-    return false;
-  }
-  FIRN_TRY(folded);
-  rewrite.drop(n);
-  return true;
+  return rewrite.fold(n);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ size_t bytes_of(const Value& value) {
 }
 
 Result<bool> fold(Rewrite& rewrite, int n) {
-  const Node node = rewrite.node(n);
+  const Node& node = rewrite.node(n);
   const bool shape_of = std::holds_alternative<ShapeOf>(node.op);
   size_t in_bytes = 0;
   bool quantized = rewrite.value(node.out[0]).quant.has_value();
@@ -41,14 +41,7 @@ Result<bool> fold(Rewrite& rewrite, int n) {
       return false;
     }
   }
-  const Status folded = fold_node(rewrite.graph(), node);
-  if (folded.code() == Code::refused) {
-    rewrite.note(n, folded.message());
-    return false;
-  }
-  FIRN_TRY(folded);
-  rewrite.drop(n);
-  return true;
+  return rewrite.fold(n);
 }
 
 }  // namespace

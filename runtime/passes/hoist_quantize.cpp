@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pass: quantizes before elements are moved, right behind what computes them.
 //
-//   x -> Reshape, Slice, max pool, ... -> Quantize -> y   becomes   x -> Quantize -> Reshape, ...
-//   -> y a, b -> Concat -> Quantize -> y                       becomes   Quantize both, Concat -> y
+//   x -> op -> Quantize -> y             becomes     x -> Quantize -> op -> y
+//   a, b -> Concat -> Quantize -> y      becomes     a, b, each -> Quantize, -> Concat -> y
 //
+// where op is a Reshape, a Slice, a max pool and the like.
 // Transposes move down over Quantize by themselves.
 #include <algorithm>
 

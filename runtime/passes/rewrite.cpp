@@ -196,6 +196,17 @@ void Rewrite::drop(int n) {
   release(n);
 }
 
+Result<bool> Rewrite::fold(int n) {
+  const Status folded = fold_node(graph_, node(n));
+  if (folded.code() == Code::refused) {
+    note(n, folded.message());
+    return false;
+  }
+  FIRN_TRY(folded);
+  drop(n);
+  return true;
+}
+
 bool Rewrite::forward(ValueId from, ValueId to) {
   const int old = producer(from);
   if (!is_output_[index(from)]) {

@@ -77,6 +77,9 @@ class Rewrite {
   void make(int n, ValueId id);
   // Node n dies: all it makes is constant by now.
   void drop(int n);
+  // Computes node n, whose inputs are constant, and drops it; false, with a note, where the result
+  // is refused.
+  Result<bool> fold(int n);
   // Everybody reads `to` for `from`, equal in every respect but its name. False where both must
   // live on, as `from` is an output of the graph and `to` an output, an input or a constant.
   bool forward(ValueId from, ValueId to);

@@ -12,14 +12,6 @@ using namespace firn::test;
 using Floats = std::vector<float>;
 using Longs = std::vector<int64_t>;
 
-namespace {
-
-Value matrix() {
-  return floats({2, 3}, {1, 2, 3, 4, 5, 6});
-}
-
-}  // namespace
-
 TEST_CASE("GatherElements: along an axis, from the end, out of range") {
   CHECK(run(GatherElements{1}, {matrix(), longs({2, 2}, {0, -1, 2, 1})}) == Floats{1, 3, 6, 5});
   CHECK(run(GatherElements{-2}, {matrix(), ints({1, 3}, {1, 0, -1})}) == Floats{4, 2, 6});

@@ -14,10 +14,6 @@ using Longs = std::vector<int64_t>;
 
 namespace {
 
-Value matrix() {
-  return floats({2, 3}, {1, 2, 3, 4, 5, 6});
-}
-
 // A value of a quantized type for evaluate() to fill.
 Value result(DType type, Quant quant) {
   Value y = open("y", {}, type);

@@ -26,6 +26,10 @@ Value constant(const Shape& shape, const std::vector<T>& data) {
 inline Value floats(const Shape& shape, const std::vector<float>& data) {
   return constant<float>(shape, data);
 }
+// 1 2 3 over 4 5 6.
+inline Value matrix() {
+  return floats({2, 3}, {1, 2, 3, 4, 5, 6});
+}
 inline Value longs(const Shape& shape, const std::vector<int64_t>& data) {
   return constant<int64_t>(shape, data);
 }
