@@ -1,44 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed of the 8-bit depthwise, elementwise, pool and convert kernels, every variant of this
-// machine: MAC/s or bytes/s (read and written), one thread.
-#include <benchmark/benchmark.h>
-
-#include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <string>
+// Speed of the 8-bit elementwise, pool and convert kernels, every variant of this machine, one
+// thread: bytes/s (read and written), and the share of what copying as many bytes in the rung's
+// vectors does.
 #include <vector>
 
-#include "kernels/dwconv_s8.h"
+#include "bench/kernels_bench.h"
 #include "kernels/vec_s8.h"
 
-namespace firn {
+namespace firn::bench {
 namespace {
 
 using kernels::AddS8;
-using kernels::ConvS8Args;
 using kernels::ConvShape;
-using kernels::DwConvS8;
 using kernels::MulS8;
 using kernels::VecS8;
-
-bool runs_here(kernels::Isa isa) {
-  return (kernels::supported_isas() & bit(isa)) != 0;
-}
-
-struct FreeDelete {
-  void operator()(void* p) const { std::free(p); }
-};
-template <typename T>
-using Aligned = std::unique_ptr<T[], FreeDelete>;
-
-template <typename T>
-Aligned<T> filled(size_t n) {
-  const size_t bytes = (n * sizeof(T) + 2 * kernels::kReadSlack) / 64 * 64;
-  Aligned<T> out(static_cast<T*>(std::aligned_alloc(64, bytes)));
-  for (size_t i = 0; i < bytes / sizeof(T); ++i) out[i] = static_cast<T>(i * 37 % 251);
-  return out;
-}
 
 ConvShape window(int32_t size, int32_t channels, int32_t kernel, int32_t stride) {
   ConvShape s;
@@ -49,51 +24,6 @@ ConvShape window(int32_t size, int32_t channels, int32_t kernel, int32_t stride)
   s.pad_top = s.pad_left = kernel / 2;
   s.out_h = s.out_w = (size - 1) / stride + 1;
   return s;
-}
-
-void dwconv(benchmark::State& state, const DwConvS8& kernel, const ConvShape& s) {
-  const auto channels = static_cast<size_t>(s.groups);
-  const auto in = static_cast<size_t>(s.in_h * s.in_w),
-             out = static_cast<size_t>(s.out_h * s.out_w);
-  const auto taps = static_cast<size_t>(s.kernel_h * s.kernel_w);
-  const auto input = filled<int8_t>(in * channels), weights = filled<int8_t>(taps * channels);
-  const auto zero_row = filled<int8_t>(channels), output = filled<int8_t>(out * channels);
-  const auto packed = filled<int8_t>(kernel.packed_bytes(s));
-  const std::vector<float> scale(channels, 1e-3f);
-  kernel.pack(s, weights.get(), nullptr, 3, packed.get());
-  const ConvS8Args args = {.input = input.get(),
-                           .zero_row = zero_row.get(),
-                           .packed = packed.get(),
-                           .scale = scale.data(),
-                           .clamp = {.zero = 1},
-                           .output = output.get()};
-  for (auto _ : state) {
-    kernel.run(s, args, 0, kernel.units(s));
-    benchmark::ClobberMemory();
-  }
-  state.counters["MAC/s"] = benchmark::Counter(static_cast<double>(out * channels * taps),
-                                               benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void register_dwconv() {
-  struct Case {
-    int32_t size, channels, kernel, stride;
-  };
-  constexpr Case kCases[] = {{112, 32, 3, 1}, {112, 96, 3, 2}, {56, 144, 3, 1}, {56, 144, 3, 2},
-                             {28, 192, 3, 1}, {14, 576, 3, 1}, {14, 576, 3, 2}, {7, 960, 3, 1},
-                             {56, 72, 5, 2},  {28, 120, 5, 1}, {14, 672, 5, 1}, {14, 672, 5, 2},
-                             {7, 960, 5, 1},  {28, 192, 7, 1}, {14, 384, 7, 1}};
-  for (const Case& c : kCases)
-    for (const DwConvS8& kernel : kernels::dwconv_s8_table())
-      if (runs_here(kernel.isa))
-        benchmark::RegisterBenchmark(
-            (std::to_string(c.kernel) + "x" + std::to_string(c.kernel) + "s" +
-             std::to_string(c.stride) + "/" + std::to_string(c.size) + "x" +
-             std::to_string(c.channels) + "/" + kernel.name)
-                .c_str(),
-            [&kernel, c](benchmark::State& state) {
-              dwconv(state, kernel, window(c.size, c.channels, c.kernel, c.stride));
-            });
 }
 
 // One operation of the vec_s8 family on its buffers; returns the bytes it reads and writes.
@@ -184,6 +114,15 @@ constexpr struct {
      }},
 };
 
+void count_bytes(benchmark::State& state, double bytes, kernels::Isa isa) {
+  const auto per_iteration = [](double x) {
+    return benchmark::Counter(x, benchmark::Counter::kIsIterationInvariantRate);
+  };
+  state.counters["B/s"] = per_iteration(bytes);
+  if (const double most = copy_peak(isa, static_cast<size_t>(bytes / 2)); most > 0)
+    state.counters["of_copy"] = per_iteration(bytes / most);
+}
+
 void register_vec() {
   for (const auto& c : kVecCases)
     for (const VecS8& kernel : kernels::vec_s8_table())
@@ -196,13 +135,11 @@ void register_vec() {
                                          bytes = run(kernel, buffers);
                                          benchmark::ClobberMemory();
                                        }
-                                       state.counters["B/s"] = benchmark::Counter(
-                                           static_cast<double>(bytes),
-                                           benchmark::Counter::kIsIterationInvariantRate);
+                                       count_bytes(state, static_cast<double>(bytes), kernel.isa);
                                      });
 }
 
-const bool kRegistered = (register_dwconv(), register_vec(), true);
+[[maybe_unused]] const bool registered = (register_vec(), true);
 
 }  // namespace
-}  // namespace firn
+}  // namespace firn::bench
