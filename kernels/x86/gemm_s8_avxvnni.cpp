@@ -9,9 +9,14 @@
 namespace firn::kernels {
 namespace {
 
-// acc += unsigned a * signed w. As assembly because g++ 12 spills accumulators that it may copy.
+// acc += unsigned a * signed w. As assembly for g++ 12, which spills accumulators that it may copy;
+// clang spills those of the assembly.
 FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
+#if defined(__clang__)
+  acc = _mm256_dpbusd_avx_epi32(acc, a, w);
+#else
   asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(w));
+#endif
 }
 
 // Four input values in every lane, shifted from int8 to uint8: the left side of vpdpbusd is
@@ -19,7 +24,9 @@ FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
 FIRN_INLINE __m256i broadcast(const int8_t* p) {
   int32_t x;
   memcpy(&x, p, sizeof(x));
-  return _mm256_xor_si256(_mm256_set1_epi32(x), _mm256_set1_epi8(-128));
+  __m256i all = _mm256_set1_epi32(x);
+  asm("" : "+x"(all));  // clang would flip before it broadcasts, in three steps
+  return _mm256_xor_si256(all, _mm256_set1_epi8(-128));
 }
 
 template <int R>
