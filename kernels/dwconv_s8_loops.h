@@ -34,6 +34,18 @@ struct DwConv : DwPacking<V> {
            (static_cast<ptrdiff_t>(image) * s.out_h + y) * s.out_w * s.out_pixel_stride;
   }
 
+  // Moves the window on. By recursion, because clang makes a memmove of a loop, and what that
+  // touches stays in memory.
+  template <class T, int K = 0, typename Window>
+  __attribute__((always_inline)) static void slide(Window& window) {
+    if constexpr (K + T::kStride < T::kWidth) {
+      FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+        window[K][q] = window[K + T::kStride][q];
+      }
+      slide<T, K + 1>(window);
+    }
+  }
+
   // A unit's rows, N accumulators from channel c0 on. The requantizing of a pixel comes after the
   // products of the next one, so that it need not wait for its own.
   template <class T, int N>
@@ -155,11 +167,7 @@ struct DwConv : DwPacking<V> {
             output.template store<T::kRows>(acc, out);
           }
           if (x < s.out_w) {
-            FIRN_UNROLL for (int k = 0; k < KW - S; ++k) {
-              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-                window[k][q] = window[k + S][q];
-              }
-            }
+            slide<T>(window);
             FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
               load(window[k]);
             }
