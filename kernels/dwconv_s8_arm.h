@@ -41,7 +41,7 @@ struct NeonOutput {
   }
 
   template <int R>
-  void store(const int32x4_t (&acc)[R][N], int8_t* const (&out)[R]) const {
+  void store(const int32x4_t (&acc)[R][N], int8_t* const* out) const {
     FIRN_UNROLL for (int j = 0; j < R; ++j) {
       int8x8_t bytes[N / 2];
       FIRN_UNROLL for (int v = 0; v < N; v += 2) {

@@ -9,9 +9,11 @@
 namespace firn::kernels {
 namespace {
 
-// Whether rows are addressed by their distance.
-template <bool kAffine>
-struct DwAffine {
+// How a unit's output rows are made: so many at once, input rows addressed by their distance or
+// not.
+template <int kRows, bool kAffine>
+struct DwRows {
+  static constexpr int count = kRows;
   static constexpr bool affine = kAffine;
 };
 
@@ -75,9 +77,6 @@ struct DwConv : DwPacking<V> {
     }
     // Whether a pixel is requantized after the products of the next one, so that nothing waits.
     constexpr bool kAhead = V::kManyRegisters && KH != 5;
-    // Whether it gains to address the input rows, if none is padding, by their distance: there are
-    // more of them than registers.
-    constexpr bool kAffine = V::kManyRegisters && T::kInputs > 4;
     const typename V::Interleave interleave;
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
     const int8_t* zero = args.zero_row + c0;
@@ -101,12 +100,14 @@ struct DwConv : DwPacking<V> {
       }
 
       const auto columns = [&](auto rows) __attribute__((always_inline)) {
+        constexpr int R = rows.count;
         const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.in_w) * s.in_pixel_stride;
         const int8_t* top = in[0];
         int32_t column = -s.pad_left;
         const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
           if (column >= 0 && column < s.in_w) {
             FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+              if (!T::needs(R, q)) continue;
               const int8_t* p[4];
               FIRN_UNROLL for (int i = 0; i < 4; ++i) {
                 const int r = q * T::kRowStep + min_of(i, T::kUsed - 1);
@@ -130,17 +131,17 @@ struct DwConv : DwPacking<V> {
         };
 
         Quad window[KW][T::kVertical];
-        typename V::Acc acc[T::kRows][N], done[T::kRows][N];
+        typename V::Acc acc[R][N], done[R][N];
         const auto multiply = [&]() __attribute__((always_inline)) {
           FIRN_UNROLL for (int v = 0; v < N; ++v) {
             acc[0][v] = bias(v);
-            FIRN_UNROLL for (int j = 1; j < T::kRows; ++j) {
+            FIRN_UNROLL for (int j = 1; j < R; ++j) {
               acc[j][v] = acc[0][v];
             }
           }
           FIRN_UNROLL for (int k = 0; k < KW; ++k) {
             FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-              FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+              FIRN_UNROLL for (int j = 0; j < R; ++j) {
                 if (!T::uses(j, q)) continue;
                 const int quad = T::packed_quad(j, q, k);
                 FIRN_UNROLL for (int v = 0; v < N; ++v) {
@@ -158,13 +159,13 @@ struct DwConv : DwPacking<V> {
         multiply();
         for (int32_t x = 1;; ++x) {
           if constexpr (kAhead) {
-            FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+            FIRN_UNROLL for (int j = 0; j < R; ++j) {
               FIRN_UNROLL for (int v = 0; v < N; ++v) {
                 done[j][v] = acc[j][v];
               }
             }
           } else {
-            output.template store<T::kRows>(acc, out);
+            output.template store<R>(acc, out);
           }
           if (x < s.out_w) {
             slide<T>(window);
@@ -173,17 +174,22 @@ struct DwConv : DwPacking<V> {
             }
             multiply();
           }
-          if constexpr (kAhead) output.template store<T::kRows>(done, out);
-          FIRN_UNROLL for (int j = 0; j < T::kRows; ++j) {
+          if constexpr (kAhead) output.template store<R>(done, out);
+          FIRN_UNROLL for (int j = 0; j < R; ++j) {
             out[j] += out_steps[j];
           }
           if (x >= s.out_w) break;
         }
       };
-      if (kAffine && y * S >= s.pad_top && y * S - s.pad_top + T::kInputs <= s.in_h) {
-        columns(DwAffine<kAffine>());
+      // The last rows are made by half as many at once where these are enough. Where no row is
+      // padding, their distance addresses them: there are more of them than registers.
+      constexpr int kHalf = T::kRows > 1 ? T::kRows / 2 : 1;
+      if (kHalf < T::kRows && unit.y_end - y <= kHalf) {
+        columns(DwRows<kHalf, false>());
+      } else if (y * S >= s.pad_top && y * S - s.pad_top + T::kInputs <= s.in_h) {
+        columns(DwRows<T::kRows, true>());
       } else {
-        columns(DwAffine<false>());
+        columns(DwRows<T::kRows, false>());
       }
     }
   }
@@ -209,7 +215,8 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  // Pointers to taps [first, first + n) of the window at (y, x), at channel 0; whole quads.
+  // Pointers to taps [first, first + n) of the window at (y, x), at channel 0, and three more that
+  // complete a quad.
   static void flat_taps(const ConvShape& s, const ConvS8Args& args, int32_t image, int32_t y,
                         int32_t x, int32_t first, int32_t n, const int8_t** taps) {
     int32_t ky = first / s.kernel_w % s.kernel_h, kx = first % s.kernel_w;
@@ -223,7 +230,7 @@ struct DwConv : DwPacking<V> {
       kx = 0;
       if (++ky == s.kernel_h) ky = 0;
     }
-    for (int32_t t = n; t % 4 != 0; ++t) taps[t] = args.zero_row;
+    taps[n] = taps[n + 1] = taps[n + 2] = args.zero_row;
   }
 
   // One pixel, N accumulators from channel c0 on.
@@ -263,7 +270,7 @@ struct DwConv : DwPacking<V> {
     const DwPlan p = P::plan(s);
     const int32_t taps = taps_of(s);
     const size_t block_bytes = P::block_bytes(p);
-    const int8_t* tap[kFlatTaps];
+    const int8_t* tap[kFlatTaps + 3];
     for (size_t index = begin; index < end; ++index) {
       const typename P::Unit unit(s, p, index);
       int8_t* out = output_row(s, args, unit.image, unit.y);

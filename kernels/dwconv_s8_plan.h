@@ -82,6 +82,12 @@ struct DwTile {
   static constexpr bool uses(int j, int q) {
     return kOwnQuads ? j == q : j * S < kRowStep * q + 4 && j * S + KH > kRowStep * q;
   }
+  // Whether any of the first `rows` output rows has.
+  static constexpr bool needs(int rows, int q) {
+    for (int j = 0; j < rows; ++j)
+      if (uses(j, q)) return true;
+    return false;
+  }
   static bool fits(const ConvShape& s) {
     return s.kernel_h == KH && s.kernel_w == KW && s.stride_h == S && s.stride_w == S &&
            s.dilation_h == 1 && s.dilation_w == 1 && s.repeat == 1;

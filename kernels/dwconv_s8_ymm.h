@@ -50,7 +50,7 @@ struct YmmOutput {
   }
 
   template <int R>
-  void store(const __m256i (&acc)[R][N], int8_t* const (&out)[R]) const {
+  void store(const __m256i (&acc)[R][N], int8_t* const* out) const {
     FIRN_UNROLL
     for (int j = 0; j < R; ++j) {
       const __m256i first = words(acc[j], 0), second = words(acc[j], N - 2);

@@ -11,7 +11,7 @@ namespace {
 struct Avx2 {
   static constexpr int kVecs = 2, kMaxVecs = 2, kLanes = 8;
   static constexpr bool kManyRegisters = false;
-  static constexpr int kMaxTile = 3;
+  static constexpr int kMaxTile = 7;
   static constexpr int32_t kOffset = 0;
   using Tap = int16_t;
   template <int N>
@@ -51,7 +51,9 @@ struct Avx2 {
   static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
     const __m256i first = _mm256_madd_epi16(quad.first[v], w.first);
     const __m256i second = _mm256_madd_epi16(quad.second[v], w.second);
-    return _mm256_add_epi32(_mm256_add_epi32(acc, first), second);
+    acc = _mm256_add_epi32(acc, _mm256_add_epi32(first, second));
+    asm("" : "+x"(acc));  // compilers would make all products first and spill them
+    return acc;
   }
 
  private:

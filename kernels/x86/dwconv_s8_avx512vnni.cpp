@@ -91,7 +91,7 @@ struct Avx512 {
     // turns what is too small into INT32_MIN. It would do so to what is too large as well, so that
     // is limited before; but with scales below 1 no product reaches 2^31. There is no NaN.
     template <int R>
-    void store(const Acc (&acc)[R][N], int8_t* const (&out)[R]) const {
+    void store(const Acc (&acc)[R][N], int8_t* const* out) const {
       __m512 x[R * N];
       FIRN_UNROLL
       for (int i = 0; i < R * N; ++i)
@@ -120,7 +120,7 @@ struct Avx512 {
     }
     // As many rows from j on as there are in 64 bytes.
     template <int R>
-    void put(int j, __m512i bytes, int8_t* const (&out)[R]) const {
+    void put(int j, __m512i bytes, int8_t* const* out) const {
       if constexpr (N == 2) {
         put(out[j], _mm512_castsi512_si256(bytes));
         if (j + 1 < R) put(out[j + 1], _mm512_extracti64x4_epi64(bytes, 1));
