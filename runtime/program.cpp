@@ -86,12 +86,17 @@ Status Program::plan() {
     if (touched && g.values[v].constant == nullptr && !is_input(v)) reside(v);
   }
 
+  for (int i = 0; i < steps; ++i)
+    lifetimes.push_back({steps_[static_cast<size_t>(i)].scratch_bytes, i, i});
+
   const ArenaPlan arena = plan_arena(lifetimes);
   FIRN_ASSIGN(auto block, Buffer::allocate(arena.bytes));
   owned_.push_back(block.first);
   arena_ = block.second;
   slots_.assign(count, nullptr);
   for (size_t i = 0; i < resident.size(); ++i) place(resident[i], arena_.data() + arena.offset[i]);
+  for (size_t i = resident.size(); i < lifetimes.size(); ++i)
+    scratch_.push_back(arena_.data() + arena.offset[i]);
 
   // Constants are read in place, unless a kernel may read past their end.
   for (size_t v = 0; v < count; ++v) {
@@ -126,14 +131,9 @@ void Program::bind_input(size_t i, const void* data) {
 }
 
 Status Program::run(kernels::Pool& pool, const Hook* hook) {
-  const Frame frame{slots_.data(), pool};
-  if (hook == nullptr) {
-    for (LoweredStep& step : steps_) FIRN_TRY(step.step->run(frame));
-    return {};
-  }
   for (size_t i = 0; i < steps_.size(); ++i) {
-    FIRN_TRY(steps_[i].step->run(frame));
-    (*hook)(*this, i);
+    FIRN_TRY(steps_[i].step->run(Frame{slots_.data(), pool, scratch_[i]}));
+    if (hook != nullptr) (*hook)(*this, i);
   }
   return {};
 }

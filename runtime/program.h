@@ -22,6 +22,7 @@ namespace firn {
 struct Frame {
   void* const* slot;
   kernels::Pool& pool;
+  std::byte* scratch = nullptr;  // LoweredStep::scratch_bytes, aligned as the arena is
 
   template <typename T>
   T* at(ValueId id) const {
@@ -46,6 +47,7 @@ struct LoweredStep {
   // It reads no byte behind its inputs' ends, so that they may be the caller's own memory.
   bool exact_reads = false;
   size_t weight_bytes = 0;
+  size_t scratch_bytes = 0;  // what it needs while it runs, beside its inputs and outputs
 };
 
 // Where a value lies inside another one: a reshaped view, or a channel range of a concatenation.
@@ -96,6 +98,7 @@ class Program {
   std::vector<std::shared_ptr<const Buffer>> owned_;
   std::span<std::byte> arena_;
   std::vector<void*> slots_;
+  std::vector<std::byte*> scratch_;  // per step
 };
 
 }  // namespace firn

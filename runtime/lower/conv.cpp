@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #include "kernels/dwconv_s8.h"
+#include "kernels/winograd_s8.h"
 #include "kernels/xnn.h"
 #include "runtime/lower/lower.h"
 
@@ -40,14 +42,16 @@ ConvShape dense_shape(const Value& x, const Value& y) {
 }
 
 // Weights less their zero points take 9 bits: they are split into as many int8 parts as it takes,
-// which the kernels multiply one after the other. No values where there are no zero points.
+// which the kernels multiply one after the other.
 struct WeightParts {
-  std::vector<int8_t> values;  // [channels][count][the rest]
+  std::vector<int8_t> values;    // [channels][count][the rest]; none where no zero points are
+  const int8_t* data = nullptr;  // those, or else the weights themselves
   int32_t count = 1;
 };
 
 WeightParts split_weights(const Value& w) {
   WeightParts parts;
+  parts.data = w.as<int8_t>().data();
   const std::vector<int32_t>& zero = w.quant->zero;
   if (std::ranges::all_of(zero, [](int32_t z) { return z == 0; })) return parts;
   const std::span<const int8_t> all = w.as<int8_t>();
@@ -60,6 +64,7 @@ WeightParts split_weights(const Value& w) {
     for (size_t i = 0; i < filter; ++i)
       while (at(c, i) < -128 * parts.count || at(c, i) > 127 * parts.count) ++parts.count;
   parts.values.resize(all.size() * static_cast<size_t>(parts.count));
+  parts.data = parts.values.data();
   auto part = parts.values.begin();
   for (size_t c = 0; c < channels; ++c) {
     for (int32_t n = 0; n < parts.count; ++n) {
@@ -111,16 +116,34 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   return packed;
 }
 
+size_t workspace_bytes(const kernels::GemmS8&, const ConvShape&) {
+  return 0;
+}
+size_t workspace_bytes(const kernels::WinogradS8& kernel, const ConvShape& s) {
+  return kernel.workspace_bytes(s);
+}
+
+// Runs a kernel's units on the pool.
+template <typename Kernel>
+void run_units(const Kernel& kernel, const ConvShape& s, const kernels::ConvS8Args& args,
+               size_t units, size_t bytes, const Frame& frame) {
+  const auto threads = static_cast<size_t>(frame.pool.threads());
+  if constexpr (std::is_same_v<Kernel, kernels::WinogradS8>) {
+    const size_t grain = (units + threads - 1) / threads;  // a piece a thread, each with its own
+    frame.pool.parallel_for(units, grain, [&](size_t begin, size_t end) {
+      kernel.run(s, args, frame.scratch + begin / grain * bytes, begin, end);
+    });
+  } else {
+    frame.pool.parallel_for(units, std::max<size_t>(1, units / (threads * 4)),
+                            [&](size_t begin, size_t end) { kernel.run(s, args, begin, end); });
+  }
+}
+
 template <typename Kernel>
 Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel, ConvShape s,
-                  const Clamp& clamp, std::vector<LoweredStep>& steps) {
+                  const Clamp& clamp, const WeightParts& parts, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  const Value& w = context.value(o.w);
-  const WeightParts parts = split_weights(w);
-  s.repeat = parts.count;
-  FIRN_ASSIGN(Packed packed,
-              pack(context, kernel, s, o,
-                   parts.values.empty() ? w.template as<int8_t>().data() : parts.values.data()));
+  FIRN_ASSIGN(Packed packed, pack(context, kernel, s, o, parts.data));
   const Value& y = context.value(o.y);
 
   kernels::ConvS8Args args;
@@ -130,25 +153,41 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
   const size_t units = kernel.units(s);
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
+  const size_t scratch = workspace_bytes(kernel, s);
 
-  auto step =
-      make_step([=, run = kernel.run, packed = std::move(packed)](const Frame& frame) -> Status {
-        kernels::ConvS8Args now = args;
-        now.input = frame.at<const int8_t>(o.x);
-        now.output = frame.at<void>(o.y);
-        now.packed = packed.weights->bytes().data();
-        now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
-        now.scale = packed.scale.data();
-        const auto pieces = static_cast<size_t>(frame.pool.threads()) * 4;
-        frame.pool.parallel_for(units, std::max<size_t>(1, units / pieces),
-                                [&](size_t begin, size_t end) { run(s, now, begin, end); });
-        return {};
-      });
+  auto step = make_step([=, &kernel, packed = std::move(packed)](const Frame& frame) -> Status {
+    kernels::ConvS8Args now = args;
+    now.input = frame.at<const int8_t>(o.x);
+    now.output = frame.at<void>(o.y);
+    now.packed = packed.weights->bytes().data();
+    now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
+    now.scale = packed.scale.data();
+    run_units(kernel, s, now, units, scratch, frame);
+    return {};
+  });
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
   lowered.reads = {o.x};
   lowered.weight_bytes = weight_bytes;
+  lowered.scratch_bytes = scratch * std::min(units, static_cast<size_t>(context.pool.threads()));
   steps.push_back(std::move(lowered));
   return {};
+}
+
+// On the kernel of ours that fits the layer best.
+Status lower_int8(const LowerContext& context, const Node& node, ConvShape s, const Clamp& clamp,
+                  std::vector<LoweredStep>& steps) {
+  const Operands o = operands(node);
+  const WeightParts parts = split_weights(context.value(o.w));
+  s.repeat = parts.count;
+  if (context.value(o.y).type == DType::i8) {
+    if (s.in_c == 1 && s.out_c == 1 && s.groups > 1)
+      return lower_int8(context, node, kernels::pick(kernels::dwconv_s8_table(), context.isa), s,
+                        clamp, parts, steps);
+    if (const auto* winograd = kernels::pick_winograd_s8(s, parts.data, context.isa))
+      return lower_int8(context, node, *winograd, s, clamp, parts, steps);
+  }
+  return lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s, clamp,
+                    parts, steps);
 }
 
 bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
@@ -185,13 +224,7 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
                                {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
-  const bool depthwise = s.in_c == 1 && s.out_c == 1 && s.groups > 1;
-  if (depthwise && context.value(o.y).type == DType::i8)
-    FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::dwconv_s8_table(), context.isa), s,
-                        op.clamp, steps));
-  else
-    FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa),
-                        as_matrix_product(s), op.clamp, steps));
+  FIRN_TRY(lower_int8(context, node, as_matrix_product(s), op.clamp, steps));
   return true;
 }
 
@@ -208,8 +241,7 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
                               floats(context, o.bias), {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
-  FIRN_TRY(lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s,
-                      op.clamp, steps));
+  FIRN_TRY(lower_int8(context, node, s, op.clamp, steps));
   return true;
 }
 

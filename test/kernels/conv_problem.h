@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// A problem for int8 convolutions: its data, a plain reference's answer, and the comparison of a
+// variant with it.
+#ifndef FIRN_TEST_KERNELS_CONV_PROBLEM_H_
+#define FIRN_TEST_KERNELS_CONV_PROBLEM_H_
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm_s8.h"
+#include "test/kernels/fill.h"
+
+namespace firn::test {
+
+using namespace firn::kernels;
+
+inline std::string describe(const ConvShape& s) {
+  std::ostringstream out;
+  out << "batch " << s.batch << " in " << s.in_h << "x" << s.in_w << "x" << s.in_c << " out "
+      << s.out_h << "x" << s.out_w << "x" << s.out_c << " groups " << s.groups << " kernel "
+      << s.kernel_h << "x" << s.kernel_w << " stride " << s.stride_h << "x" << s.stride_w
+      << " dilation " << s.dilation_h << "x" << s.dilation_w << " pad " << s.pad_top << ","
+      << s.pad_left << " pixel strides " << s.in_pixel_stride << "," << s.out_pixel_stride;
+  return out.str();
+}
+
+inline ConvShape product(int m, int k, int n) {
+  ConvShape s;
+  s.in_w = s.out_w = m;
+  s.in_c = s.in_pixel_stride = k;
+  s.out_c = s.out_pixel_stride = n;
+  return s;
+}
+
+// A convolution over a square of `size` pixels, padded by `pad` on all sides.
+inline ConvShape convolution(int size, int in_c, int out_c, int kernel, int stride, int pad,
+                             int groups = 1, int dilation = 1) {
+  ConvShape s;
+  s.in_h = s.in_w = size;
+  s.in_c = in_c;
+  s.out_c = out_c;
+  s.groups = groups;
+  s.kernel_h = s.kernel_w = kernel;
+  s.stride_h = s.stride_w = stride;
+  s.dilation_h = s.dilation_w = dilation;
+  s.pad_top = s.pad_left = pad;
+  s.out_h = s.out_w = (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+  s.in_pixel_stride = groups * in_c;
+  s.out_pixel_stride = groups * out_c;
+  return s;
+}
+
+struct Case {
+  ConvShape shape;
+  Fill fill = Fill::random;
+  uint64_t seed = 1;
+  int32_t input_zero = 0;
+  Clamp8 clamp = {};
+  bool to_float = false;
+  bool bias = true;
+  bool huge_scale = false;  // products overflow int32: the clamp must come first
+};
+
+// One problem: its data and the reference's answer.
+struct Problem {
+  Case c;
+  Guarded<int8_t> input, zero_row, weights;
+  Guarded<int32_t> bias;
+  Guarded<float> scale;
+  std::vector<int32_t> acc;
+
+  static size_t pixels_in(const ConvShape& s) { return size_t(s.batch) * s.in_h * s.in_w; }
+  static size_t pixels_out(const ConvShape& s) { return size_t(s.batch) * s.out_h * s.out_w; }
+
+  explicit Problem(const Case& from)
+      : c(from),
+        input(pixels_in(c.shape) * c.shape.in_pixel_stride),
+        zero_row(size_t(c.shape.groups) * c.shape.in_c + kReadSlack),
+        weights(size_t(c.shape.groups) * c.shape.out_c * c.shape.repeat * c.shape.kernel_h *
+                c.shape.kernel_w * c.shape.in_c),
+        bias(size_t(c.shape.groups) * c.shape.out_c),
+        scale(bias.size()) {
+    fill(input.span(), c.fill, c.seed);
+    fill<int8_t>(weights.span(), c.fill, c.seed + 1, -127, 127);
+    fill<int32_t>(bias.span(), Fill::random, c.seed + 2, -100000, 100000);
+    // Most results within int8's range, some beyond.
+    const float spread =
+        127.0f / (74.0f * 74.0f * std::sqrt(float(weights.size()) / float(bias.size())));
+    fill(scale.span(), Fill::random, c.seed + 3, 0.2f * spread, 3.0f * spread);
+    if (c.huge_scale) std::fill_n(scale.data(), scale.size(), 1e7f);
+    std::fill_n(zero_row.data(), zero_row.size(), int8_t(c.input_zero));
+    reference();
+  }
+
+  void reference() {
+    const ConvShape& s = c.shape;
+    for (int b = 0; b < s.batch; ++b)
+      for (int oy = 0; oy < s.out_h; ++oy)
+        for (int ox = 0; ox < s.out_w; ++ox)
+          for (int n = 0; n < s.groups * s.out_c; ++n) acc.push_back(cell(b, oy, ox, n));
+  }
+
+  int32_t cell(int b, int oy, int ox, int n) const {
+    const ConvShape& s = c.shape;
+    int32_t sum = c.bias ? bias[n] : 0;
+    for (int row = 0; row < s.repeat * s.kernel_h; ++row) {
+      const int ky = row % s.kernel_h;
+      for (int kx = 0; kx < s.kernel_w; ++kx) {
+        const int y = oy * s.stride_h - s.pad_top + ky * s.dilation_h;
+        const int x = ox * s.stride_w - s.pad_left + kx * s.dilation_w;
+        if (y < 0 || y >= s.in_h || x < 0 || x >= s.in_w) continue;
+        const int8_t* a = input.data() +
+                          ((size_t(b) * s.in_h + y) * s.in_w + x) * s.in_pixel_stride +
+                          n / s.out_c * s.in_c;
+        const int8_t* w =
+            weights.data() + ((size_t(n) * s.repeat * s.kernel_h + row) * s.kernel_w + kx) * s.in_c;
+        for (int k = 0; k < s.in_c; ++k) sum += (a[k] - c.input_zero) * w[k];
+      }
+    }
+    return sum;
+  }
+
+  // The output as the variant has to leave it, gaps between pixels untouched.
+  template <typename T, typename Finish>
+  Guarded<T> want(Finish finish) const {
+    const ConvShape& s = c.shape;
+    const size_t channels = size_t(s.groups) * s.out_c;
+    Guarded<T> out(pixels_out(s) * s.out_pixel_stride);
+    for (size_t p = 0; p < pixels_out(s); ++p)
+      for (size_t n = 0; n < channels; ++n)
+        out[p * s.out_pixel_stride + n] = finish(acc[p * channels + n], scale[n]);
+    return out;
+  }
+
+  ConvS8Args args(const void* packed, void* output) const {
+    ConvS8Args a;
+    a.input = input.data();
+    a.zero_row = zero_row.data();
+    a.packed = packed;
+    a.scale = scale.data();
+    a.clamp = c.clamp;
+    a.output = output;
+    a.to_float = c.to_float;
+    a.float_lo = -20;
+    a.float_hi = 90;
+    return a;
+  }
+
+  // run(args, begin, end) computes units of the variant.
+  template <typename T, typename Variant, typename Run>
+  void compare(const Variant& variant, const Guarded<T>& want, Run run) const {
+    const ConvShape& s = c.shape;
+    Guarded<uint8_t> packed(variant.packed_bytes(s));
+    variant.pack(s, weights.data(), c.bias ? bias.data() : nullptr, c.input_zero, packed.data());
+    REQUIRE(packed.intact());
+    const size_t units = variant.units(s);
+    REQUIRE(units > 0);
+    // All at once, one by one backwards, and in uneven pieces.
+    for (const size_t piece : {units, size_t{1}, size_t{3}}) {
+      Guarded<T> got(want.size());
+      for (size_t end = units; end > 0; end -= std::min(end, piece))
+        run(args(packed.data(), got.data()), end - std::min(end, piece), end);
+      CHECK(difference<T>(got.span(), want.span(), s.out_pixel_stride) == "");
+      CHECK(got.intact());
+      if (units == 1) break;
+    }
+  }
+
+  template <typename Variant, typename Run>
+  void check(const Variant& variant, Run run) const {
+    INFO(describe(c.shape), " fill ", fill_name(c.fill), " seed ", c.seed, " input zero ",
+         c.input_zero, " clamp ", c.clamp.zero, " [", c.clamp.lo, ", ", c.clamp.hi, "] float ",
+         c.to_float, " ", variant.name);
+    if (c.to_float) {
+      const auto as_float = [](int32_t a, float m) {
+        return std::min(std::max(static_cast<float>(a) * m, -20.0f), 90.0f);
+      };
+      compare(variant, want<float>(as_float), run);
+    } else {
+      const auto as_int8 = [this](int32_t a, float m) { return requantize(a, m, c.clamp); };
+      compare(variant, want<int8_t>(as_int8), run);
+    }
+  }
+};
+
+}  // namespace firn::test
+
+#endif  // FIRN_TEST_KERNELS_CONV_PROBLEM_H_
