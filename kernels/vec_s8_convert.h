@@ -39,13 +39,22 @@ struct VecConvert {
     }
   }
 
-  // Up to four planes, kBytes pixels: pixels[i] holds kFloats pixels of four bytes in their order
-  // (the order that packs leave is what unpacks turn into it).
-  static void interleave(const float* const (&planes)[4], size_t count, Float scale,
+  // n <= kBytes pixels of kCount planes, at most four: pixels[i] holds kFloats pixels of four bytes
+  // in their order (the order that packs leave is what unpacks turn into it).
+  template <size_t kCount>
+  static void interleave(const float* x, size_t plane_stride, size_t n, Float scale,
                          const Narrow& narrow, Int (&pixels)[4]) {
-    Int p[4];
-    for (size_t i = 0; i < 4; ++i)
-      p[i] = i < count ? quantize_block(planes[i], scale, narrow) : V::set8(0);
+    Int p[4] = {V::set8(0), V::set8(0), V::set8(0), V::set8(0)};
+    if (n == kBytes) {
+      for (size_t j = 0; j < kCount; ++j)
+        p[j] = quantize_block(x + j * plane_stride, scale, narrow);
+    } else {
+      for (size_t j = 0; j < kCount; ++j) {
+        float rest[kBytes] = {};
+        memcpy(rest, x + j * plane_stride, n * sizeof(float));
+        p[j] = quantize_block(rest, scale, narrow);
+      }
+    }
     const Int a = V::unpacklo8(p[0], p[1]), b = V::unpacklo8(p[2], p[3]);
     const Int c = V::unpackhi8(p[0], p[1]), d = V::unpackhi8(p[2], p[3]);
     pixels[0] = V::unpacklo16(a, b);
@@ -54,15 +63,30 @@ struct VecConvert {
     pixels[3] = V::unpackhi16(c, d);
   }
 
-  // `count` channels of n pixels to y, pixels c bytes apart.
-  static void scatter(const Int (&pixels)[4], size_t n, size_t count, size_t c, int8_t* y) {
+  // kCount channels of n pixels to y, pixels c bytes apart.
+  template <size_t kCount>
+  static void scatter(const Int (&pixels)[4], size_t n, size_t c, int8_t* y) {
     int8_t all[4 * kBytes];
     for (size_t i = 0; i < 4; ++i) V::store(all + i * kBytes, pixels[i]);
-    for (size_t i = 0; i < n; ++i, y += c) {
-      if (count == 4) {
-        memcpy(y, all + 4 * i, 4);
+    for (size_t i = 0; i < n; ++i, y += c) memcpy(y, all + 4 * i, kCount);
+  }
+
+  // kCount planes of c, to channels of y.
+  template <size_t kCount>
+  __attribute__((noinline)) static void planes(size_t c, size_t pixels, size_t plane_stride,
+                                               const float* x, int8_t* y, Float scale,
+                                               const Narrow& limits) {
+    const Narrow narrow = limits;
+    for (size_t i = 0; i < pixels; i += kBytes, x += kBytes, y += kBytes * c) {
+      const size_t n = pixels - i < kBytes ? pixels - i : kBytes;
+      Int out[4];
+      interleave<kCount>(x, plane_stride, n, scale, narrow, out);
+      if (kCount == 4 && c == 4 && n == kBytes) {
+        for (size_t j = 0; j < 4; ++j) V::store(y + j * kBytes, out[j]);
+      } else if (kCount == 3 && c == 3 && n == kBytes) {
+        V::store_threes(y, out);
       } else {
-        for (size_t j = 0; j < count; ++j) y[j] = all[4 * i + j];
+        scatter<kCount>(out, n, c, y);
       }
     }
   }
@@ -72,28 +96,24 @@ struct VecConvert {
     if (c == 1) return quantize(pixels, x, y, inverse_scale, clamp);
     const Narrow narrow(clamp);
     const Float scale = V::set(inverse_scale);
-    for (size_t i = 0; i < pixels; i += kBytes) {
-      const size_t n = pixels - i < kBytes ? pixels - i : kBytes;
+    constexpr size_t kTogether = 16 * kBytes;  // so that the output stays in cache
+    for (size_t i = 0; i < pixels; i += kTogether) {
+      const size_t n = pixels - i < kTogether ? pixels - i : kTogether;
       for (size_t first = 0; first < c; first += 4) {
-        const size_t count = c - first < 4 ? c - first : 4;
-        const float* planes[4] = {};
-        float rest[4][kBytes];
-        for (size_t j = 0; j < count; ++j) {
-          planes[j] = x + (first + j) * plane_stride + i;
-          if (n == kBytes) continue;
-          memset(rest[j], 0, sizeof(rest[j]));
-          memcpy(rest[j], planes[j], n * sizeof(float));
-          planes[j] = rest[j];
-        }
-        Int out[4];
-        interleave(planes, count, scale, narrow, out);
+        const float* from = x + first * plane_stride + i;
         int8_t* to = y + i * c + first;
-        if (n == kBytes && c == 4) {
-          for (size_t j = 0; j < 4; ++j) V::store(to + j * kBytes, out[j]);
-        } else if (n == kBytes && c == 3) {
-          V::store_threes(to, out);
-        } else {
-          scatter(out, n, count, c, to);
+        switch (c - first) {
+          case 1:
+            planes<1>(c, n, plane_stride, from, to, scale, narrow);
+            break;
+          case 2:
+            planes<2>(c, n, plane_stride, from, to, scale, narrow);
+            break;
+          case 3:
+            planes<3>(c, n, plane_stride, from, to, scale, narrow);
+            break;
+          default:
+            planes<4>(c, n, plane_stride, from, to, scale, narrow);
         }
       }
     }

@@ -62,6 +62,9 @@ struct Q {
   static Int adds16(Int a, Int b) { return s8(vqaddq_s16(s16(a), s16(b))); }
   static Int min8(Int a, Int b) { return vminq_s8(a, b); }
   static Int max8(Int a, Int b) { return vmaxq_s8(a, b); }
+  // Sums of bytes of the lower and upper half.
+  static Int sumlo8(Int a, Int b) { return s8(vaddl_s8(vget_low_s8(a), vget_low_s8(b))); }
+  static Int sumhi8(Int a, Int b) { return s8(vaddl_s8(vget_high_s8(a), vget_high_s8(b))); }
   static Int flip(Int x) { return veorq_s8(x, set8(-128)); }
   static Int packs32(Int a, Int b) {
     return s8(vcombine_s16(vqmovn_s32(s32(a)), vqmovn_s32(s32(b))));

@@ -54,6 +54,9 @@ struct Ymm {
   static Int adds16(Int a, Int b) { return _mm256_adds_epi16(a, b); }
   static Int min8(Int a, Int b) { return _mm256_min_epi8(a, b); }
   static Int max8(Int a, Int b) { return _mm256_max_epi8(a, b); }
+  // Sums of bytes of the lower and upper halves of 128 bits.
+  static Int sumlo8(Int a, Int b) { return _mm256_maddubs_epi16(set8(1), unpacklo8(a, b)); }
+  static Int sumhi8(Int a, Int b) { return _mm256_maddubs_epi16(set8(1), unpackhi8(a, b)); }
   static Int flip(Int x) { return _mm256_xor_si256(x, set8(-128)); }
   static Int packs32(Int a, Int b) { return _mm256_packs_epi32(a, b); }
   static Int packs16(Int a, Int b) { return _mm256_packs_epi16(a, b); }
