@@ -176,7 +176,7 @@ Status Builder::quantize_weighted(const Node& node, Node& made) {
       const QuantizedWeights quantized,
       quantize_weights(node.name, channels, weights.as<float>(),
                        biased ? old_.value(node.in[2]).as<float>() : std::span<const float>(),
-                       input_scale, options_.weight_scale, means));
+                       input_scale, options_.weight_scale, means, options_.per_channel));
 
   const std::vector<int32_t> zeros(channels);
   FIRN_ASSIGN(made.in[1],

@@ -37,6 +37,7 @@ struct QuantizeOptions {
   // More of them, by name, with what to report as the reason.
   std::map<std::string, std::string> float_layers;
   WeightScale weight_scale = WeightScale::max_abs;
+  bool per_channel = true;  // as in FreezeOptions
   // By value: means of the innermost dimension's channels. Layers that read one of these values
   // have their biases corrected.
   std::map<std::string, std::vector<double>> channel_means;

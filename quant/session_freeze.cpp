@@ -82,6 +82,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   const auto started = std::chrono::steady_clock::now();
   QuantizeOptions quantize;
   quantize.keep_float = options.keep_float;
+  quantize.per_channel = options.per_channel;
   const auto ranges = pick_ranges(data, options.method.value_or(calibrated.method));
   quantize.channel_means = means_of(data);
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));

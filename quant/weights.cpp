@@ -71,18 +71,22 @@ Status check_input(const std::string& name, std::span<const float> values, const
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
-                                          WeightScale method, const InputMeans& means) {
+                                          WeightScale method, const InputMeans& means,
+                                          bool per_channel) {
   FIRN_TRY(check_input(name, weights, "weight"));
   FIRN_TRY(check_input(name, bias, "bias"));
   const size_t row = weights.size() / channels;
+  const float of_all = per_channel ? 0 : weight_scale(weights, method);
   QuantizedWeights out;
   for (size_t c = 0; c < channels; ++c) {
     const std::span<const float> values = weights.subspan(c * row, row);
-    const float scale =
-        safe_scale(weight_scale(values, method), values, bias.empty() ? 0 : bias[c], input_scale);
-    out.scale.push_back(scale);
-    for (float w : values) out.weights.push_back(round_weight(w, 1 / scale));
+    out.scale.push_back(safe_scale(per_channel ? weight_scale(values, method) : of_all, values,
+                                   bias.empty() ? 0 : bias[c], input_scale));
   }
+  if (!per_channel) out.scale.assign(channels, std::ranges::max(out.scale));
+  for (size_t c = 0; c < channels; ++c)
+    for (float w : weights.subspan(c * row, row))
+      out.weights.push_back(round_weight(w, 1 / out.scale[c]));
   std::vector<double> shift(channels);
   if (!means.mean.empty())
     shift = expected_shift(weights, out.weights, out.scale, means.mean, means.groups);

@@ -36,11 +36,13 @@ struct InputMeans {
 
 // `weights` holds channels * row values, row <= kLongestRow, `bias` channels or none. A channel's
 // scale is raised where its bias would pass 2^30 or its sums int32, and chosen by its bias where
-// its weights are all zero. malformed, with the layer's name: a weight or bias is NaN or infinite.
+// its weights are all zero. Unless `per_channel`, all channels have the scale that suits all of
+// them. malformed, with the layer's name: a weight or bias is NaN or infinite.
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
-                                          WeightScale method, const InputMeans& means = {});
+                                          WeightScale method, const InputMeans& means = {},
+                                          bool per_channel = true);
 
 }  // namespace firn
 

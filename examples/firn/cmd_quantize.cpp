@@ -163,6 +163,8 @@ void add_quantize(CLI::App& app, Action& action) {
       ->add_option("--min-sqnr", options->freeze.min_sqnr_db,
                    "refuse where an output keeps less than this against float")
       ->type_name("DB");
+  command->add_flag("--per-channel,!--per-tensor", options->freeze.per_channel,
+                    "a weight scale for each output channel (default), or one a layer");
   command->add_flag("--timing,!--no-timing", options->freeze.timed,
                     "keep in float what int8 does not make faster on this machine with this "
                     "--threads and --isa, and refuse where it is slower on the whole; off by "

@@ -40,6 +40,9 @@ struct FreezeOptions {
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.
   std::optional<double> min_sqnr_db{};
+  // Whether each output channel's weights have a scale of their own; otherwise a layer's share one,
+  // for accelerators that know no other.
+  bool per_channel = true;
   // Whether int8 is timed against fp32 on this device, with the session's threads and instruction
   // set. Layers that it does not make faster, conversions counted, then stay in float, and where
   // the whole is slower freeze is refused. Which layers are int8 then depends on the machine.

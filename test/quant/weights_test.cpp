@@ -27,8 +27,10 @@ std::vector<float> gaussian(size_t n, float sigma, uint32_t seed) {
 
 QuantizedWeights quantize(size_t channels, const std::vector<float>& weights,
                           const std::vector<float>& bias, float input_scale,
-                          WeightScale method = WeightScale::max_abs, const InputMeans& means = {}) {
-  auto result = quantize_weights("layer", channels, weights, bias, input_scale, method, means);
+                          WeightScale method = WeightScale::max_abs, const InputMeans& means = {},
+                          bool per_channel = true) {
+  auto result =
+      quantize_weights("layer", channels, weights, bias, input_scale, method, means, per_channel);
   REQUIRE_MESSAGE(result.ok(), result.status().message());
   return *std::move(result);
 }
@@ -47,6 +49,18 @@ TEST_CASE("weights: each channel uses its own full scale") {
   CHECK(q.scale[0] == doctest::Approx(1 / 127.0));
   CHECK(q.scale[1] == doctest::Approx(100 / 127.0));
   CHECK(q.bias.empty());
+}
+
+TEST_CASE("weights: channels that share a scale have the largest one's") {
+  const QuantizedWeights q =
+      quantize(2, {1, -0.5f, 100, 25}, {}, 1, WeightScale::max_abs, {}, false);
+  CHECK(q.weights == std::vector<int8_t>{1, -1, 127, 32});
+  CHECK(q.scale == std::vector<float>(2, 100.0f / 127));
+  // The bias of one channel raises the scale of all.
+  const QuantizedWeights raised =
+      quantize(2, {1, 1, 1, 1}, {1e9f, 0}, 1e-3f, WeightScale::max_abs, {}, false);
+  CHECK(raised.scale[0] > 900);
+  CHECK(raised.scale[1] == raised.scale[0]);
 }
 
 TEST_CASE("weights: rounding errors stay within half a step") {
