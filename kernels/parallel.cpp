@@ -1,62 +1,174 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool of threads: the one door to pthreadpool.
+// The pool of threads, and the one door to pthreadpool, which XNNPACK wants.
 #include "kernels/parallel.h"
 
 #include <pthreadpool.h>
 
 #include <algorithm>
+#include <chrono>
 #include <new>
-
-// pthreadpool is not built with ThreadSanitizer, which therefore does not see that it orders a
-// task's hand-over and its end: said here in its place.
-#if defined(__SANITIZE_THREAD__)
-extern "C" void __tsan_acquire(void* address);
-extern "C" void __tsan_release(void* address);
-#define FIRN_ACQUIRE(address) __tsan_acquire(address)
-#define FIRN_RELEASE(address) __tsan_release(address)
-#else
-#define FIRN_ACQUIRE(address)
-#define FIRN_RELEASE(address)
-#endif
 
 namespace firn::kernels {
 namespace {
 
-struct Task {
-  void (*fn)(void*, size_t, size_t);
-  void* context;
-};
+// How long a thread looks out for another one before it blocks. The system takes about as long to
+// wake it up.
+constexpr std::chrono::nanoseconds kLookOut(50'000);
+// Handing work over and waiting for it takes two threads some hundred nanoseconds.
+constexpr double kPieceNs = 2000;
+constexpr double kPiecesPerThread = 32;
 
-void call(Task* task, size_t begin, size_t size) {
-  FIRN_ACQUIRE(task);
-  task->fn(task->context, begin, begin + size);
-  FIRN_RELEASE(task);
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// False where it did not become true for as long as is worth spinning.
+template <typename Condition>
+bool look_out_for(const Condition& condition) {
+  constexpr int kPauses = 64;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < kPauses; ++i) {
+      if (condition()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() - start < kLookOut);
+  return false;
 }
 
 }  // namespace
 
 std::unique_ptr<Pool> Pool::create(int threads) {
-  pthreadpool* pool = nullptr;
-  if (threads > 1) {
-    pool = pthreadpool_create(static_cast<size_t>(threads));
-    if (pool == nullptr) return nullptr;
+  std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::max(threads, 1)));
+  if (pool == nullptr || !pool->start()) return nullptr;
+  return pool;
+}
+
+// pthread_create and not std::thread, which throws where there are no more threads to be had.
+bool Pool::start() {
+  workers_.reserve(static_cast<size_t>(threads_ - 1));  // they stay in place
+  for (int i = 1; i < threads_; ++i) {
+    Worker& worker = workers_.emplace_back(Worker{this, static_cast<size_t>(i), {}});
+    const auto main = [](void* argument) -> void* {
+      const auto* self = static_cast<const Worker*>(argument);
+      self->pool->work(self->number);
+      return nullptr;
+    };
+    if (pthread_create(&worker.thread, nullptr, main, &worker) != 0) {
+      workers_.pop_back();
+      return false;
+    }
   }
-  return std::unique_ptr<Pool>(new (std::nothrow) Pool(pool, std::max(threads, 1)));
+  return true;
 }
 
 Pool::~Pool() {
-  pthreadpool_destroy(pool_);
+  quit_.store(true, std::memory_order_relaxed);
+  tell();
+  for (const Worker& worker : workers_) pthread_join(worker.thread, nullptr);
+  pthreadpool_destroy(xnn_);
 }
 
-void Pool::run(size_t n, size_t grain, void (*fn)(void*, size_t, size_t), void* context) {
+size_t Pool::grain_for(size_t n, double ns, int threads) {
+  if (threads == 1 || ns < kWorthSharingNs) return std::max<size_t>(n, 1);
+  const double pieces = std::min(ns / kPieceNs, kPiecesPerThread * threads);
+  return std::max<size_t>(static_cast<size_t>(static_cast<double>(n) / pieces), 1);
+}
+
+void Pool::run(size_t n, size_t grain, Function fn, void* context) {
   if (n == 0) return;
-  if (pool_ == nullptr || n <= grain) return fn(context, 0, n);
-  Task task{fn, context};
-  FIRN_RELEASE(&task);
-  pthreadpool_parallelize_1d_tile_1d(pool_, reinterpret_cast<pthreadpool_task_1d_tile_1d_t>(call),
-                                     &task, n, std::max<size_t>(grain, 1),
-                                     PTHREADPOOL_FLAG_YIELD_WORKERS);
-  FIRN_ACQUIRE(&task);
+  if (workers_.empty() || n <= grain) return fn(context, 0, n, 0);
+  grain = std::max({grain, size_t{1}, (n - 1) / Pieces::kMost + 1});
+  together([&] { share({fn, context, n, grain}, (n - 1) / grain + 1); });
+}
+
+bool Pool::is_together() const {
+  return caller_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+}
+
+void Pool::begin() {
+  one_caller_.lock();
+  caller_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  more_.store(true, std::memory_order_relaxed);
+  tell();
+}
+
+void Pool::tell() {
+  news_.fetch_add(1, std::memory_order_release);
+  news_.notify_all();
+}
+
+void Pool::end() {
+  more_.store(false, std::memory_order_relaxed);
+  caller_.store({}, std::memory_order_relaxed);
+  one_caller_.unlock();
+}
+
+void Pool::Task::run(size_t piece, size_t thread) const {
+  const size_t begin = piece * grain;
+  fn(context, begin, std::min(begin + grain, n), thread);
+}
+
+// The caller takes from the front and workers from the back: with two threads each keeps to its
+// half, whose data are in its cache from the layer before.
+bool Pool::take(bool from_front, size_t& piece) {
+  Pieces left = pieces_.load(std::memory_order_acquire);
+  while (left.front < left.back) {
+    Pieces then = left;
+    piece = from_front ? then.front++ : --then.back;
+    if (pieces_.compare_exchange_weak(left, then, std::memory_order_acq_rel,
+                                      std::memory_order_acquire))
+      return true;
+  }
+  return false;
+}
+
+void Pool::share(const Task& task, size_t pieces) {
+  // Nobody reads these: all pieces of the task before were done.
+  task_ = task;
+  done_.store(0, std::memory_order_relaxed);
+  const uint32_t number = pieces_.load(std::memory_order_relaxed).task + 1;
+  pieces_.store({number, 0, static_cast<uint16_t>(pieces)}, std::memory_order_release);
+  tell();
+  auto others = static_cast<uint32_t>(pieces);
+  for (size_t piece; take(true, piece); --others) task.run(piece, 0);
+  const auto all_done = [&] { return done_.load(std::memory_order_acquire) == others; };
+  if (look_out_for(all_done)) return;
+  for (uint32_t done; (done = done_.load(std::memory_order_acquire)) != others;)
+    done_.wait(done, std::memory_order_acquire);
+}
+
+void Pool::work(size_t thread) {
+  while (true) {
+    const uint32_t news = news_.load(std::memory_order_acquire);
+    for (size_t piece; take(false, piece);) {
+      task_.run(piece, thread);
+      done_.fetch_add(1, std::memory_order_release);
+      done_.notify_one();
+    }
+    if (quit_.load(std::memory_order_relaxed)) return;
+    const auto any_news = [&] { return news_.load(std::memory_order_acquire) != news; };
+    const auto more_to_come = [&] { return more_.load(std::memory_order_relaxed); };
+    if (!look_out_for([&] { return any_news() || !more_to_come(); }) || !any_news())
+      news_.wait(news, std::memory_order_acquire);
+  }
+}
+
+pthreadpool* Pool::xnn() const {
+  if (threads_ == 1) return nullptr;
+  const std::lock_guard lock(xnn_mutex_);
+  if (xnn_ == nullptr) xnn_ = pthreadpool_create(static_cast<size_t>(threads_));
+  return xnn_;
+}
+
+void Pool::rest() const {
+  pthreadpool_parallelize_1d(
+      xnn(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_),
+      PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
 }  // namespace firn::kernels

@@ -13,6 +13,11 @@ namespace {
 
 constexpr uint32_t kNone = XNN_INVALID_VALUE_ID;
 
+// Threads gain nothing on less.
+constexpr double kWorthThreadsNs = 8000;
+// Of one thread, roughly.
+constexpr double kMacsPerNs = 60, kElementsPerNs = 4;
+
 size_t sz(int32_t v) {
   return static_cast<size_t>(v);
 }
@@ -28,13 +33,45 @@ std::array<size_t, 4> out_dims(const ConvShape& s) {
   return {sz(s.batch), sz(s.out_h), sz(s.out_w), sz(s.groups) * sz(s.out_c)};
 }
 
+double elements_ns(std::span<const size_t> dims, double per_ns = kElementsPerNs) {
+  double ns = 1 / per_ns;
+  for (const size_t n : dims) ns *= static_cast<double>(n);
+  return ns;
+}
+
+double elements_ns(std::initializer_list<size_t> dims) {
+  return elements_ns(std::span(dims.begin(), dims.size()));
+}
+
+// A window of simple work for each element of the output.
+double window_ns(const ConvShape& s) {
+  return elements_ns(out_dims(s)) * s.kernel_h * s.kernel_w;
+}
+
+double product_ns(double rows, double k, double n) {
+  return rows * k * n / kMacsPerNs;
+}
+
+double conv_ns(const ConvShape& s) {
+  if (s.in_c == 1 && s.groups > 1) return window_ns(s);
+  const double pixels = double{1} * s.batch * s.out_h * s.out_w * s.groups;
+  return product_ns(pixels, double{1} * s.kernel_h * s.kernel_w * s.in_c, s.out_c);
+}
+
+double conv_transpose_ns(const ConvShape& s) {
+  const double pixels = double{1} * s.batch * s.in_h * s.in_w * s.groups;
+  return product_ns(pixels, double{1} * s.kernel_h * s.kernel_w * s.in_c, s.out_c);
+}
+
 }  // namespace
 
 // A subgraph of one node: inputs are external values 0, 1, ..., the output is the last external
 // one.
 class XnnOp::Builder {
  public:
-  Builder(uint32_t inputs, const Pool& pool) : inputs_(inputs), pool_(pool) {
+  // `ns`: what it takes one thread, roughly.
+  Builder(uint32_t inputs, double ns, const Pool& pool)
+      : inputs_(inputs), pool_(ns < kWorthThreadsNs ? nullptr : pool.xnn()) {
     if (xnn_initialize(nullptr) != xnn_status_success) return;
     op_.reset(new (std::nothrow) XnnOp());
     if (op_ != nullptr) keep(xnn_create_subgraph(inputs + 1, 0, &graph_));
@@ -59,7 +96,9 @@ class XnnOp::Builder {
 
   std::unique_ptr<XnnOp> finish() {
     if (!ok()) return nullptr;
-    keep(xnn_create_runtime_v2(graph_, pool_.handle(), XNN_FLAG_YIELD_WORKERS, &op_->runtime_));
+    // Workers spin until the next operator, or Pool::rest().
+    keep(xnn_create_runtime_v2(graph_, pool_, 0, &op_->runtime_));
+    op_->threads_ = pool_ != nullptr;
     return ok_ ? std::move(op_) : nullptr;
   }
 
@@ -74,7 +113,7 @@ class XnnOp::Builder {
   }
 
   uint32_t inputs_;
-  const Pool& pool_;
+  pthreadpool* pool_;
   std::unique_ptr<XnnOp> op_;
   xnn_subgraph_t graph_ = nullptr;
   bool ok_ = true;
@@ -101,7 +140,7 @@ bool XnnOp::run(std::span<const float* const> in, float* out) {
 std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int32_t pad_right,
                                      const float* weights, const float* bias, Range clamp,
                                      const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, conv_ns(s), pool);
   if (!b.ok()) return nullptr;
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
@@ -140,7 +179,7 @@ std::unique_ptr<XnnOp> XnnOp::conv_transpose2d(const ConvShape& s, int32_t pad_b
                                                int32_t pad_right, int32_t adjust_h,
                                                int32_t adjust_w, const float* weights,
                                                const float* bias, Range clamp, const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, conv_transpose_ns(s), pool);
   if (!b.ok()) return nullptr;
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
@@ -159,7 +198,7 @@ std::unique_ptr<XnnOp> XnnOp::conv_transpose2d(const ConvShape& s, int32_t pad_b
 
 std::unique_ptr<XnnOp> XnnOp::dense(size_t rows, size_t k, size_t n, const float* weights,
                                     const float* bias, Range clamp, const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, elements_ns(std::array{rows, k, n}, kMacsPerNs), pool);
   if (!b.ok()) return nullptr;
   b.input(0, std::array{rows, k});
   const uint32_t out = b.output(std::array{rows, n});
@@ -172,7 +211,7 @@ std::unique_ptr<XnnOp> XnnOp::dense(size_t rows, size_t k, size_t n, const float
 
 std::unique_ptr<XnnOp> XnnOp::max_pool(const ConvShape& s, int32_t pad_bottom, int32_t pad_right,
                                        const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, window_ns(s), pool);
   if (!b.ok()) return nullptr;
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
@@ -186,7 +225,7 @@ std::unique_ptr<XnnOp> XnnOp::max_pool(const ConvShape& s, int32_t pad_bottom, i
 
 std::unique_ptr<XnnOp> XnnOp::average_pool(const ConvShape& s, int32_t pad_bottom,
                                            int32_t pad_right, const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, window_ns(s), pool);
   if (!b.ok()) return nullptr;
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
@@ -200,7 +239,7 @@ std::unique_ptr<XnnOp> XnnOp::average_pool(const ConvShape& s, int32_t pad_botto
 
 std::unique_ptr<XnnOp> XnnOp::global_average_pool(size_t batch, size_t pixels, size_t c,
                                                   const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, elements_ns({batch, pixels, c}), pool);
   if (!b.ok()) return nullptr;
   b.input(0, std::array{batch, pixels, size_t{1}, c});
   const uint32_t out = b.output(std::array{batch, size_t{1}, size_t{1}, c});
@@ -213,7 +252,7 @@ std::unique_ptr<XnnOp> XnnOp::binary(Binary kind, std::span<const size_t> a_dims
                                      std::span<const size_t> b_dims,
                                      std::span<const size_t> out_dims, Range clamp,
                                      const Pool& pool) {
-  Builder b(2, pool);
+  Builder b(2, elements_ns(out_dims), pool);
   if (!b.ok()) return nullptr;
   b.input(0, a_dims);
   b.input(1, b_dims);
@@ -247,7 +286,7 @@ std::unique_ptr<XnnOp> XnnOp::binary(Binary kind, std::span<const size_t> a_dims
 
 std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range clamp,
                                     const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, elements_ns({n}), pool);
   if (!b.ok()) return nullptr;
   const std::array<size_t, 2> dims{n, 1};
   b.input(0, dims);
@@ -296,7 +335,7 @@ std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range cla
 }
 
 std::unique_ptr<XnnOp> XnnOp::softmax(size_t rows, size_t c, const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, elements_ns({rows, c}), pool);
   if (!b.ok()) return nullptr;
   const std::array<size_t, 2> dims{rows, c};
   b.input(0, dims);
@@ -307,7 +346,7 @@ std::unique_ptr<XnnOp> XnnOp::softmax(size_t rows, size_t c, const Pool& pool) {
 
 std::unique_ptr<XnnOp> XnnOp::resize_bilinear(const ConvShape& s, bool align_corners,
                                               const Pool& pool) {
-  Builder b(1, pool);
+  Builder b(1, window_ns(s), pool);
   if (!b.ok()) return nullptr;
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));

@@ -82,6 +82,9 @@ class XnnOp {
   XnnOp(const XnnOp&) = delete;
   XnnOp& operator=(const XnnOp&) = delete;
 
+  // Whether its work is worth more than the calling thread: see Pool::rest().
+  bool uses_threads() const { return threads_; }
+
   // False where XNNPACK reports an error. Not reentrant; one pool, one operator at a time.
   bool run(std::span<const float* const> in, float* out);
 
@@ -90,6 +93,7 @@ class XnnOp {
   XnnOp() = default;
 
   xnn_runtime* runtime_ = nullptr;
+  bool threads_ = false;
   std::vector<float> scratch_;  // weights in the order XNNPACK wants, where that is not ours
   std::array<const void*, 3> bound_{};  // inputs and output of the last set-up
 };

@@ -29,7 +29,31 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   const LowerContext context{g, uses, program->placement_, options.isa, pool};
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
   FIRN_TRY(program->plan());
+  program->alone_ = kernels::Pool::create(1);
+  if (program->alone_ == nullptr) return Status(Code::out_of_memory, "a program's pool");
+  program->find_stretches();
   return program;
+}
+
+void Program::find_stretches() {
+  constexpr double kWorthWakingNs = 30'000;
+  const auto needs_pool = [](const LoweredStep& s) {
+    return s.shared_ns >= kernels::Pool::kWorthSharingNs;
+  };
+  for (size_t i = 0; i < steps_.size();) {
+    Stretch stretch{i, i, false, false};
+    double shared_ns = 0;
+    for (bool pool = false; i < steps_.size(); ++i) {
+      const LoweredStep& step = steps_[i];
+      if (step.xnn_threads ? pool : needs_pool(step) && stretch.xnn_threads) break;
+      stretch.xnn_threads |= step.xnn_threads;
+      pool |= needs_pool(step);
+      shared_ns += step.shared_ns;
+    }
+    stretch.end = i;
+    stretch.shared = !stretch.xnn_threads && shared_ns >= kWorthWakingNs;
+    stretches_.push_back(stretch);
+  }
 }
 
 Status Program::plan() {
@@ -130,10 +154,24 @@ void Program::bind_input(size_t i, const void* data) {
   }
 }
 
-Status Program::run(kernels::Pool& pool, const Hook* hook) {
-  for (size_t i = 0; i < steps_.size(); ++i) {
-    FIRN_TRY(steps_[i].step->run(Frame{slots_.data(), pool, scratch_[i]}));
+Status Program::run(const Stretch& stretch, kernels::Pool& pool, const Hook* hook) {
+  for (size_t i = stretch.begin; i < stretch.end; ++i) {
+    FIRN_TRY(steps_[i].step->run({slots_.data(), pool, scratch_[i]}));
     if (hook != nullptr) (*hook)(*this, i);
+  }
+  return {};
+}
+
+Status Program::run(kernels::Pool& pool, const Hook* hook) {
+  for (const Stretch& stretch : stretches_) {
+    Status status;
+    if (stretch.shared) {
+      pool.together([&] { status = run(stretch, pool, hook); });
+    } else {
+      status = run(stretch, *alone_, hook);
+    }
+    if (stretch.xnn_threads) pool.rest();
+    FIRN_TRY(status);
   }
   return {};
 }

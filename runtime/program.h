@@ -48,6 +48,10 @@ struct LoweredStep {
   bool exact_reads = false;
   size_t weight_bytes = 0;
   size_t scratch_bytes = 0;  // what it needs while it runs, beside its inputs and outputs
+  // What it takes one thread, roughly, of the work that the pool's threads share.
+  double shared_ns = 0;
+  // XNNPACK shares its work between the pool's threads.
+  bool xnn_threads = false;
 };
 
 // Where a value lies inside another one: a reshaped view, or a channel range of a concatenation.
@@ -88,10 +92,21 @@ class Program {
  private:
   Program() = default;
   Status plan();
+  // Steps that run with the same threads: those of XNNPACK or the pool's, with steps between that
+  // need none.
+  struct Stretch {
+    size_t begin, end;
+    bool xnn_threads;
+    bool shared;  // there is enough work to wake the pool's workers up for
+  };
+  void find_stretches();
+  Status run(const Stretch& stretch, kernels::Pool& pool, const Hook* hook);
   void place(ValueId id, void* data);
 
   std::shared_ptr<const Graph> graph_;
   std::vector<LoweredStep> steps_;
+  std::vector<Stretch> stretches_;
+  std::unique_ptr<kernels::Pool> alone_;      // of one thread
   std::vector<Placement> placement_;          // per value
   std::vector<std::vector<ValueId>> inside_;  // per value: what is placed in it
   std::vector<bool> staged_input_;            // per graph input: copied

@@ -116,6 +116,28 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   return packed;
 }
 
+// About what a rung multiplies, to tell layers that are worth sharing from those that are not.
+double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
+  const double depthwise = s.in_c == 1 && s.groups > 1 ? 0.2 : 1;
+  switch (isa) {
+    case kernels::Isa::scalar:
+      return 1;
+    case kernels::Isa::avx2:
+      return 80 * depthwise;
+    case kernels::Isa::avxvnni:
+      return 160 * depthwise;
+    case kernels::Isa::avx512vnni:
+      return 300 * depthwise;
+    case kernels::Isa::neon:
+      return 15 * depthwise;
+    case kernels::Isa::neondot:
+      return 50 * depthwise;
+    case kernels::Isa::neoni8mm:
+      return 90 * depthwise;
+  }
+  return 1;
+}
+
 size_t workspace_bytes(const kernels::GemmS8&, const ConvShape&) {
   return 0;
 }
@@ -126,16 +148,14 @@ size_t workspace_bytes(const kernels::WinogradS8& kernel, const ConvShape& s) {
 // Runs a kernel's units on the pool.
 template <typename Kernel>
 void run_units(const Kernel& kernel, const ConvShape& s, const kernels::ConvS8Args& args,
-               size_t units, size_t bytes, const Frame& frame) {
-  const auto threads = static_cast<size_t>(frame.pool.threads());
+               size_t units, double ns, size_t bytes, const Frame& frame) {
   if constexpr (std::is_same_v<Kernel, kernels::WinogradS8>) {
-    const size_t grain = (units + threads - 1) / threads;  // a piece a thread, each with its own
-    frame.pool.parallel_for(units, grain, [&](size_t begin, size_t end) {
-      kernel.run(s, args, frame.scratch + begin / grain * bytes, begin, end);
+    frame.pool.parallel_work(units, ns, [&](size_t begin, size_t end, size_t thread) {
+      kernel.run(s, args, frame.scratch + thread * bytes, begin, end);
     });
   } else {
-    frame.pool.parallel_for(units, std::max<size_t>(1, units / (threads * 4)),
-                            [&](size_t begin, size_t end) { kernel.run(s, args, begin, end); });
+    frame.pool.parallel_work(units, ns,
+                             [&](size_t begin, size_t end) { kernel.run(s, args, begin, end); });
   }
 }
 
@@ -152,6 +172,7 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   args.float_hi = clamp.hi;
   if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
   const size_t units = kernel.units(s);
+  const double ns = static_cast<double>(macs(context.graph, node)) / macs_per_ns(kernel.isa, s);
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
   const size_t scratch = workspace_bytes(kernel, s);
 
@@ -162,13 +183,14 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
     now.packed = packed.weights->bytes().data();
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
-    run_units(kernel, s, now, units, scratch, frame);
+    run_units(kernel, s, now, units, ns, scratch, frame);
     return {};
   });
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
   lowered.reads = {o.x};
   lowered.weight_bytes = weight_bytes;
-  lowered.scratch_bytes = scratch * std::min(units, static_cast<size_t>(context.pool.threads()));
+  lowered.scratch_bytes = scratch * static_cast<size_t>(context.pool.threads());
+  lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));
   return {};
 }

@@ -147,9 +147,13 @@ std::unique_ptr<Step> binary_step(ValueId a, ValueId b, ValueId y, const Rows& r
       });
       return {};
     }
+    const size_t grain = kElementsWorthSharing / r.c + 1;
     for (size_t n = 0; n < r.batches; ++n) {
-      const size_t at = n * r.rows * r.c;
-      row(r.rows, r.c, pa + at, pb + (r.per_batch ? n * r.c : 0), py + at, params);
+      const int8_t* pb_n = pb + (r.per_batch ? n * r.c : 0);
+      frame.pool.parallel_for(r.rows, grain, [&](size_t begin, size_t end) {
+        const size_t at = (n * r.rows + begin) * r.c;
+        row(end - begin, r.c, pa + at, pb_n, py + at, params);
+      });
     }
     return {};
   });

@@ -154,11 +154,11 @@ Table8 make_table(const Quant& in, const Quant& out, const std::function<double(
 LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
                        const Table8& table);
 
-// Splits n elements over the pool in pieces that are worth a wake-up.
+// That many elements of simple work are worth another thread's while.
+inline constexpr size_t kElementsWorthSharing = size_t{1} << 15;
 template <typename F>
 void parallel_elements(kernels::Pool& pool, size_t n, F&& f) {
-  constexpr size_t kGrain = size_t{1} << 15;
-  pool.parallel_for(n, kGrain, std::forward<F>(f));
+  pool.parallel_for(n, kElementsWorthSharing, std::forward<F>(f));
 }
 
 }  // namespace firn

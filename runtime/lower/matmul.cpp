@@ -83,6 +83,7 @@ void push_product(const LowerContext& context, const Node& node, const GemmF32& 
     return {};
   });
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
+  lowered.shared_ns = static_cast<double>(macs(context.graph, node)) / 20;
   lowered.reads = std::move(reads);
   lowered.exact_reads = true;
   steps.push_back(std::move(lowered));

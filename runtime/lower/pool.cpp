@@ -31,18 +31,20 @@ Lowered lower_pool_s8(const LowerContext& context, const Node& node, const Pool2
   for (int32_t n = 1; n <= pool.shape.kernel_h * pool.shape.kernel_w; ++n)
     scale.push_back(kernels::rescale(ratio / n));
   const auto rows = static_cast<size_t>(pool.shape.batch) * static_cast<size_t>(pool.shape.out_h);
-  steps.push_back(describe_step(context, node,
-                                make_step([=, run = max ? vec.max_pool : vec.average_pool,
-                                           scale = std::move(scale)](const Frame& frame) -> Status {
-                                  kernels::PoolS8 now = pool;
-                                  now.scale = scale.data();
-                                  frame.pool.parallel_for(rows, 4, [&](size_t begin, size_t end) {
-                                    run(now, frame.at<const int8_t>(x), frame.at<int8_t>(y), begin,
-                                        end);
-                                  });
-                                  return {};
-                                }),
-                                vec.name));
+  // Every element is read once per window that it is in.
+  const size_t grain = kElementsWorthSharing / (out.shape.elements() / rows * scale.size()) + 1;
+  steps.push_back(
+      describe_step(context, node,
+                    make_step([=, run = max ? vec.max_pool : vec.average_pool,
+                               scale = std::move(scale)](const Frame& frame) -> Status {
+                      kernels::PoolS8 now = pool;
+                      now.scale = scale.data();
+                      frame.pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
+                        run(now, frame.at<const int8_t>(x), frame.at<int8_t>(y), begin, end);
+                      });
+                      return {};
+                    }),
+                    vec.name));
   return true;
 }
 
@@ -107,8 +109,10 @@ Lowered lower_softmax(const LowerContext& context, const Node& node, const Softm
   if (op.log || x.type != DType::f32 || rank == 0 || (op.axis != rank - 1 && op.axis != -1))
     return lower_softmax_plain(context, node, op, steps);
   const auto c = static_cast<size_t>(x.shape[rank - 1]);
-  return push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool),
-                  {node.in[0]}, steps);
+  if (push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool), {node.in[0]},
+               steps))
+    return true;
+  return lower_softmax_plain(context, node, op, steps);
 }
 
 Lowered lower_resize(const LowerContext& context, const Node& node, const Resize2d& op,

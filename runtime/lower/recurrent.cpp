@@ -345,6 +345,8 @@ Lowered lower_recurrent(const LowerContext& context, const Node& node, const Rec
   if (!step->prepare(context)) return false;
   const size_t weight_bytes = step->weight_bytes();
   LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
+  lowered.xnn_threads = true;
+  lowered.shared_ns = 0;
   lowered.weight_bytes = weight_bytes;
   lowered.reads.clear();
   for (const size_t i : {kX, kLengths, kH, kC})
