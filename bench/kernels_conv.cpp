@@ -3,11 +3,29 @@
 // thread: MAC/s, and the share of what the rung's dot instruction can do at most on this machine.
 #include "bench/kernels_bench.h"
 #include "kernels/dwconv_s8.h"
+#include "kernels/winograd_s8.h"
 
 namespace firn::bench {
 namespace {
 
-void run(benchmark::State& state, const kernels::GemmS8& variant, const Layer& layer) {
+// Variants differ in whether they need scratch memory.
+size_t workspace_bytes(const kernels::GemmS8&, const kernels::ConvShape&) {
+  return 0;
+}
+size_t workspace_bytes(const kernels::WinogradS8& variant, const kernels::ConvShape& s) {
+  return variant.workspace_bytes(s);
+}
+void call(const kernels::GemmS8& variant, const kernels::ConvShape& s,
+          const kernels::ConvS8Args& args, void*, size_t units) {
+  variant.run(s, args, 0, units);
+}
+void call(const kernels::WinogradS8& variant, const kernels::ConvShape& s,
+          const kernels::ConvS8Args& args, void* workspace, size_t units) {
+  variant.run(s, args, workspace, 0, units);
+}
+
+template <class Variant>
+void run(benchmark::State& state, const Variant& variant, const Layer& layer) {
   const kernels::ConvShape s = layer.shape();
   const auto in = static_cast<size_t>(s.in_h * s.in_w),
              out = static_cast<size_t>(s.out_h * s.out_w);
@@ -26,9 +44,10 @@ void run(benchmark::State& state, const kernels::GemmS8& variant, const Layer& l
                                     .scale = scale.get(),
                                     .clamp = {.zero = 1},
                                     .output = output.get()};
+  const auto workspace = filled<uint8_t>(workspace_bytes(variant, s));
   const size_t units = variant.units(s);
   for (auto _ : state) {
-    variant.run(s, args, 0, units);
+    call(variant, s, args, workspace.get(), units);
     benchmark::ClobberMemory();
   }
   count_macs(state, layer.macs(), variant.isa);
@@ -43,9 +62,18 @@ void register_table(std::span<const kernels::GemmS8> table, std::span<const Laye
             [&variant, layer](benchmark::State& state) { run(state, variant, layer); });
 }
 
+void register_winograd() {
+  for (const Layer& layer : kConvLayers)
+    for (const kernels::WinogradS8* variant : kernels::winograd_s8_table())
+      if (runs_here(variant->isa) && layer.kernel == 3 && layer.stride == 1)
+        benchmark::RegisterBenchmark(
+            (layer.name() + "/" + variant->name).c_str(),
+            [variant, layer](benchmark::State& state) { run(state, *variant, layer); });
+}
+
 [[maybe_unused]] const bool registered =
     (register_table(kernels::gemm_s8_table(), kConvLayers),
-     register_table(kernels::dwconv_s8_table(), kDepthwiseLayers), true);
+     register_table(kernels::dwconv_s8_table(), kDepthwiseLayers), register_winograd(), true);
 
 }  // namespace
 }  // namespace firn::bench

@@ -90,6 +90,17 @@ void layer_norm(benchmark::State& state, const VecF32& vec) {
   count(state, "elements/s", kRows * kCount);
 }
 
+void softmax(benchmark::State& state, const VecF32& vec) {
+  constexpr size_t kRows = 64, kCount = 197;
+  const std::vector<float> x = filled(kRows * kCount);
+  std::vector<float> y(kRows * kCount);
+  for (auto _ : state) {
+    vec.softmax(kRows, kCount, x.data(), y.data());
+    benchmark::ClobberMemory();
+  }
+  count(state, "elements/s", kRows * kCount);
+}
+
 void register_vec() {
   for (const VecF32& vec : kernels::vec_f32_table()) {
     if (!runs_here(vec.isa)) continue;
@@ -106,6 +117,7 @@ void register_vec() {
     add("gelu", vec.gelu);
     add("gelu_tanh", vec.gelu_tanh);
     benchmark::RegisterBenchmark((std::string(vec.name) + "/layer_norm").c_str(), layer_norm, vec);
+    benchmark::RegisterBenchmark((std::string(vec.name) + "/softmax").c_str(), softmax, vec);
   }
 }
 

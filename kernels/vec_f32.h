@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float functions and norms that XNNPACK does not have in every release, one table entry per
-// instruction set. All entries give the same bits: the same operations in the same order, products
-// and sums never contracted, sums in sixteen parts whatever the vectors' width.
+// Float functions, norms and softmax, one table entry per instruction set: what XNNPACK does not
+// have in every release or computes to other bits on another CPU. All entries give the same bits:
+// the same operations in the same order, products and sums never contracted, sums in sixteen parts
+// whatever the vectors' width.
 #ifndef FIRN_KERNELS_VEC_F32_H_
 #define FIRN_KERNELS_VEC_F32_H_
 
@@ -39,6 +40,8 @@ struct VecF32 {
 
   // Rows of c, each less its mean and divided by its standard deviation.
   void (*layer_norm)(const LayerNormF32&, const float* x, float* y);
+  // Rows of c > 0: exp(x - largest), divided by the row's sum of it. y may be x.
+  void (*softmax)(size_t rows, size_t c, const float* x, float* y);
   float (*sum)(size_t n, const float* x);
 };
 

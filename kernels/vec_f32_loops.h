@@ -64,6 +64,33 @@ struct VecF32Loops {
     }
   }
 
+  static float largest(size_t n, const float* x) {
+    Float most = V::set(x[0]);
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      const Float v = V::load(x + i);
+      most = v > most ? v : most;
+    }
+    float result = most[0];
+    for (size_t lane = 1; lane < kLanes; ++lane)
+      if (most[lane] > result) result = most[lane];
+    for (; i < n; ++i)
+      if (x[i] > result) result = x[i];
+    return result;
+  }
+
+  static void softmax(size_t rows, size_t c, const float* x, float* y) {
+    for (size_t r = 0; r < rows; ++r, x += c, y += c) {
+      const float most = largest(c, x);
+      size_t i = 0;
+      for (; i + kLanes <= c; i += kLanes) V::store(y + i, V::exp(V::load(x + i) - most));
+      if (i < c) V::store(y + i, V::exp(V::load(x + i, c - i) - most), c - i);
+      const float factor = 1.0f / sum(c, y);
+      for (i = 0; i + kLanes <= c; i += kLanes) V::store(y + i, V::load(y + i) * factor);
+      for (; i < c; ++i) y[i] *= factor;
+    }
+  }
+
   static constexpr VecF32 entry(const char* name, Isa isa) {
     return {name,
             isa,
@@ -77,6 +104,7 @@ struct VecF32Loops {
             map<V::gelu>,
             map<V::gelu_tanh>,
             layer_norm,
+            softmax,
             sum};
   }
 };

@@ -334,16 +334,6 @@ std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range cla
   return b.finish();
 }
 
-std::unique_ptr<XnnOp> XnnOp::softmax(size_t rows, size_t c, const Pool& pool) {
-  Builder b(1, elements_ns({rows, c}), pool);
-  if (!b.ok()) return nullptr;
-  const std::array<size_t, 2> dims{rows, c};
-  b.input(0, dims);
-  const uint32_t out = b.output(dims);
-  if (b.ok()) b.keep(xnn_define_softmax(b.graph(), 0, out, 0));
-  return b.finish();
-}
-
 std::unique_ptr<XnnOp> XnnOp::resize_bilinear(const ConvShape& s, bool align_corners,
                                               const Pool& pool) {
   Builder b(1, window_ns(s), pool);

@@ -72,8 +72,6 @@ class XnnOp {
   // alpha: of elu and leaky_relu; clamp: of clamp.
   static std::unique_ptr<XnnOp> unary(Unary kind, size_t n, float alpha, Range clamp,
                                       const Pool& pool);
-  // Over the innermost of [rows, c].
-  static std::unique_ptr<XnnOp> softmax(size_t rows, size_t c, const Pool& pool);
   // align_corners, else half-pixel centres.
   static std::unique_ptr<XnnOp> resize_bilinear(const ConvShape& shape, bool align_corners,
                                                 const Pool& pool);

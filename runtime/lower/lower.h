@@ -110,8 +110,6 @@ Lowered lower_pool_plain(const LowerContext&, const Node&, const Pool2d&,
                          std::vector<LoweredStep>&);
 Lowered lower_reduce_plain(const LowerContext&, const Node&, const Reduce&,
                            std::vector<LoweredStep>&);
-Lowered lower_softmax_plain(const LowerContext&, const Node&, const Softmax&,
-                            std::vector<LoweredStep>&);
 Lowered lower_resize_nearest(const LowerContext&, const Node&, const Resize2d&,
                              std::vector<LoweredStep>&);
 Lowered lower_resize_bilinear(const LowerContext&, const Node&, const Resize2d&,

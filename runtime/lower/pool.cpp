@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pools, means, softmax and resizing.
+// Pools, means and resizing.
 #include "kernels/xnn.h"
 #include "runtime/lower/lower.h"
 
@@ -100,19 +100,6 @@ Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce
                     }),
                     vec.name));
   return true;
-}
-
-Lowered lower_softmax(const LowerContext& context, const Node& node, const Softmax& op,
-                      std::vector<LoweredStep>& steps) {
-  const Value& x = context.value(node.in[0]);
-  const int32_t rank = x.shape.rank;
-  if (op.log || x.type != DType::f32 || rank == 0 || (op.axis != rank - 1 && op.axis != -1))
-    return lower_softmax_plain(context, node, op, steps);
-  const auto c = static_cast<size_t>(x.shape[rank - 1]);
-  if (push_xnn(context, node, XnnOp::softmax(x.shape.elements() / c, c, context.pool), {node.in[0]},
-               steps))
-    return true;
-  return lower_softmax_plain(context, node, op, steps);
 }
 
 Lowered lower_resize(const LowerContext& context, const Node& node, const Resize2d& op,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax over an axis that is not the innermost one, and its logarithm over any.
+// Softmax and its logarithm over any axis.
 #include <algorithm>
 #include <cmath>
 
@@ -50,17 +50,17 @@ void log_softmax_row(const Lines& s, const kernels::VecF32& vec, const float* x,
 
 }  // namespace
 
-Lowered lower_softmax_plain(const LowerContext& context, const Node& node, const Softmax& op,
-                            std::vector<LoweredStep>& steps) {
+Lowered lower_softmax(const LowerContext& context, const Node& node, const Softmax& op,
+                      std::vector<LoweredStep>& steps) {
   const ValueId x = node.in[0], y = node.out[0];
   const Shape& shape = context.value(x).shape;
-  if (!is_plain(context.value(x), DType::f32) || !is_plain(context.value(y), DType::f32))
+  if (!is_plain(context.value(x), DType::f32) || !is_plain(context.value(y), DType::f32) ||
+      shape.rank == 0)
     return false;
   const int axis = *normalize_axis(op.axis, shape.rank);
   Lines s{1, static_cast<size_t>(shape[axis]), 1, op.log};
   for (int d = 0; d < axis; ++d) s.outer *= static_cast<size_t>(shape[d]);
   for (int d = axis + 1; d < shape.rank; ++d) s.inner *= static_cast<size_t>(shape[d]);
-  if (s.inner == 1 && !s.log) return false;
   const size_t blocks = (s.inner + kBlock - 1) / kBlock;
   const kernels::VecF32& vec = context.vec_f32();
   auto step = make_step([=, &vec](const Frame& frame) -> Status {
@@ -71,10 +71,12 @@ Lowered lower_softmax_plain(const LowerContext& context, const Node& node, const
         const size_t at = b / blocks * s.count * s.inner + first;
         const float* from = frame.at<const float>(x) + at;
         float* to = frame.at<float>(y) + at;
-        if (s.inner == 1) {
+        if (s.inner > 1) {
+          softmax_block(s, vec, std::min(kBlock, s.inner - first), from, to);
+        } else if (s.log) {
           log_softmax_row(s, vec, from, to);
         } else {
-          softmax_block(s, vec, std::min(kBlock, s.inner - first), from, to);
+          vec.softmax(1, s.count, from, to);
         }
       }
     });

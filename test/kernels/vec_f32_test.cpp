@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -150,6 +151,40 @@ TEST_CASE("layer norms: all lengths, with and without mean, scale and bias, the 
           if (std::abs(static_cast<double>(first[r * c + i]) - want) > 1e-5)
             CHECK(static_cast<double>(first[r * c + i]) == want);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("softmax: all lengths, in place, the same bits; infinity and NaN as IEEE has them") {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const size_t c : {1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 257}) {
+    std::vector<float> x = noise(4 * c, 8);
+    for (size_t i = 0; i < c; ++i) {
+      x[i] = -100 - x[i];                                                 // all negative
+      x[c + i] *= 300;                                                    // far apart
+      if (i % 3 == 1) x[2 * c + i] = -kInf;                               // counts as nothing
+      x[3 * c + i] = c > 1 && i == c / 2 ? std::nanf("") : x[3 * c + i];  // spoils its row
+    }
+    std::vector<float> first;
+    for (const VecF32* vec : variants()) {
+      std::vector<float> y = x;
+      y.push_back(77);
+      vec->softmax(4, c, y.data(), y.data());
+      CHECK(y.back() == 77);
+      if (first.empty()) first = y;
+      CHECK(std::memcmp(y.data(), first.data(), 3 * c * sizeof(float)) == 0);
+      for (size_t i = 3 * c; c > 1 && i < 4 * c; ++i) CHECK(std::isnan(y[i]));
+    }
+    for (size_t r = 0; r < 3; ++r) {
+      const float* row = x.data() + r * c;
+      const double most = static_cast<double>(*std::max_element(row, row + c));
+      double sum = 0;
+      for (size_t i = 0; i < c; ++i) sum += std::exp(static_cast<double>(row[i]) - most);
+      for (size_t i = 0; i < c; ++i) {
+        const double want = std::exp(static_cast<double>(row[i]) - most) / sum;
+        if (std::abs(static_cast<double>(first[r * c + i]) - want) > 1e-6 * want + 1e-30)
+          CHECK(static_cast<double>(first[r * c + i]) == want);
       }
     }
   }
