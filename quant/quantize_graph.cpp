@@ -172,11 +172,13 @@ Status Builder::quantize_weighted(const Node& node, Node& made) {
                                                 std::to_string(expected));
     means.mean = found->second;
   }
+  const auto rounded = options_.rounded.find(node.name);
   FIRN_ASSIGN(
       const QuantizedWeights quantized,
       quantize_weights(node.name, channels, weights.as<float>(),
                        biased ? old_.value(node.in[2]).as<float>() : std::span<const float>(),
-                       input_scale, options_.weight_scale, means, options_.per_channel));
+                       input_scale, options_.weight_scale, means, options_.per_channel,
+                       rounded == options_.rounded.end() ? nullptr : &rounded->second));
 
   const std::vector<int32_t> zeros(channels);
   FIRN_ASSIGN(made.in[1],

@@ -38,6 +38,8 @@ struct QuantizeOptions {
   std::map<std::string, std::string> float_layers;
   WeightScale weight_scale = WeightScale::max_abs;
   bool per_channel = true;  // as in FreezeOptions
+  // By layer: integers for its weights. Others are rounded to nearest.
+  std::map<std::string, RoundedWeights> rounded;
   // By value: means of the innermost dimension's channels. Layers that read one of these values
   // have their biases corrected.
   std::map<std::string, std::vector<double>> channel_means;

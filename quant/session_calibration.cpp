@@ -18,6 +18,19 @@ bool finite(const Tensor& tensor) {
   return kernels::stats_f32(tensor.shape.elements(), static_cast<const float*>(tensor.data)).finite;
 }
 
+// nullptr where memory is short.
+std::shared_ptr<const HeldFrame> copy_of(std::span<const Tensor> inputs) {
+  auto frame = std::make_shared<HeldFrame>();
+  for (const Tensor& input : inputs) {
+    auto copy = Buffer::allocate(input.bytes());
+    if (!copy.ok()) return nullptr;
+    std::memcpy(copy->second.data(), input.data, input.bytes());
+    frame->inputs.push_back(copy->first);
+    frame->shapes.push_back(input.shape);
+  }
+  return frame;
+}
+
 }  // namespace
 
 void Calibration::map_slots(const Program& program) {
@@ -70,17 +83,23 @@ void Calibration::hold_back(const Program& program, std::span<const Tensor> inpu
     if (!finite({g.value(id).type, g.value(id).shape, const_cast<void*>(program.data(id))}))
       return reject(g.value(id).name);
 
-  auto frame = std::make_shared<HeldFrame>();
-  for (const Tensor& input : inputs) {
-    auto copy = Buffer::allocate(input.bytes());
-    if (!copy.ok()) return;  // one frame less to verify on
-    std::memcpy(copy->second.data(), input.data, input.bytes());
-    frame->inputs.push_back(copy->first);
-    frame->shapes.push_back(input.shape);
-  }
+  auto frame = copy_of(inputs);
+  if (frame == nullptr) return;  // one less to verify on
   held_.push_back(std::move(frame));
   ++held_back_;
   if (held_.size() > static_cast<size_t>(options_.hold_back_max)) held_.pop_front();
+}
+
+void Calibration::keep(std::span<const Tensor> inputs) {
+  const auto most = static_cast<size_t>(std::max(options_.keep_max, 0));
+  if (most == 0 || (observer_->frames() - 1) % keep_every_ != 0) return;
+  if (kept_.size() == most) {
+    for (size_t i = 0; 2 * i < kept_.size(); ++i) kept_[i] = kept_[2 * i];
+    kept_.resize((kept_.size() + 1) / 2);
+    keep_every_ *= 2;
+    if ((observer_->frames() - 1) % keep_every_ != 0) return;
+  }
+  if (auto frame = copy_of(inputs); frame != nullptr) kept_.push_back(std::move(frame));
 }
 
 bool Calibration::end(const Program& program, std::span<const Tensor> inputs) {
@@ -89,7 +108,9 @@ bool Calibration::end(const Program& program, std::span<const Tensor> inputs) {
     hold_back(program, inputs);
     return false;
   }
-  if (!observer_.has_value() || !observer_->end_frame() || converged_) return false;
+  if (!observer_.has_value() || !observer_->end_frame()) return false;
+  keep(inputs);
+  if (converged_) return false;
   const size_t frames = observer_->frames();
   if (frames < static_cast<size_t>(std::max(options_.min_frames, 1)) ||
       frames % kConvergenceEvery != 0)
@@ -112,12 +133,14 @@ CalibrationData Calibration::data() const {
   return {observer_.has_value() ? &*observer_ : nullptr,
           ranges_,
           {held_.begin(), held_.end()},
+          kept_,
           status()};
 }
 
 void Calibration::forget() {
   observer_.reset();
   held_.clear();
+  kept_.clear();
   ranges_.clear();
   mapped_ = nullptr;
 }

@@ -17,7 +17,7 @@
 
 namespace firn {
 
-// A held-back frame: copies of all inputs, in the model's types.
+// A held-back or kept frame: copies of all inputs, in the model's types.
 struct HeldFrame {
   std::vector<Shape> shapes;
   std::vector<std::shared_ptr<const Buffer>> inputs;
@@ -28,6 +28,7 @@ struct CalibrationData {
   const Observer* observer = nullptr;      // of frames, or
   std::map<std::string, Interval> ranges;  // of a table
   std::vector<std::shared_ptr<const HeldFrame>> held;
+  std::vector<std::shared_ptr<const HeldFrame>> kept;  // of the observed ones
   CalibrationStatus status;
 };
 
@@ -59,11 +60,14 @@ class Calibration {
  private:
   void map_slots(const Program& program);
   void hold_back(const Program& program, std::span<const Tensor> inputs);
+  void keep(std::span<const Tensor> inputs);
 
   CalibrateOptions options_;
   std::optional<Observer> observer_;
   std::map<std::string, Interval> ranges_;
   std::deque<std::shared_ptr<const HeldFrame>> held_;
+  std::vector<std::shared_ptr<const HeldFrame>> kept_;
+  size_t keep_every_ = 1;  // doubles whenever there are too many
   size_t started_ = 0, held_back_ = 0, held_rejected_ = 0;
   std::string held_rejected_name_;
   bool holding_ = false;  // the frame under way is held back

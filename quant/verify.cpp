@@ -32,16 +32,18 @@ Status run(Program& program, kernels::Pool& pool, const HeldFrame& frame,
            const Program::Hook& hook) {
   for (size_t i = 0; i < frame.inputs.size(); ++i)
     program.bind_input(i, frame.inputs[i]->bytes().data());
-  return program.run(pool, &hook);
+  return program.run(pool, hook ? &hook : nullptr);
 }
 
 }  // namespace
 
-Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
+Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
+              const std::shared_ptr<const Graph>& reference,
               const std::shared_ptr<const Graph>& quantized,
               std::span<const std::shared_ptr<const HeldFrame>> frames, FreezeReport& report) {
   const auto pool = kernels::Pool::create(1);
   if (pool == nullptr) return {Code::out_of_memory, "verify: no memory"};
+  FIRN_ASSIGN(const auto original_program, impl.compile(original, *pool));
   FIRN_ASSIGN(const auto float_program, impl.compile(reference, *pool));
   FIRN_ASSIGN(const auto int8_program, impl.compile(quantized, *pool));
   const auto value_of = outputs_of_layers(*reference);
@@ -74,8 +76,10 @@ Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& refer
         error[name].add(found->second, got);
       }
     }));
+    if (original != reference) FIRN_TRY(run(*original_program, *pool, *frame, {}));
+    const Program& answers = original != reference ? *original_program : *float_program;
     for (size_t i = 0; i < output_error.size(); ++i) {
-      read(*float_program, reference->outputs[i], want);
+      read(answers, answers.graph().outputs[i], want);
       read(*int8_program, quantized->outputs[i], got);
       output_error[i].add(want, got);
       for (size_t k = 0; k < want.size(); ++k)

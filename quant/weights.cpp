@@ -42,6 +42,16 @@ float weight_scale(std::span<const float> row, WeightScale method) {
   return best;
 }
 
+std::vector<float> weight_scales(size_t channels, std::span<const float> weights,
+                                 WeightScale method, bool per_channel) {
+  if (!per_channel) return std::vector<float>(channels, weight_scale(weights, method));
+  const size_t row = weights.size() / channels;
+  std::vector<float> scales;
+  for (size_t c = 0; c < channels; ++c)
+    scales.push_back(weight_scale(weights.subspan(c * row, row), method));
+  return scales;
+}
+
 // At least `scale`, normal, finite, and such that the bias stays within its limit and the products'
 // sum within what that leaves of int32. A channel without weights has the scale that gives its bias
 // 24 bits: it needs no other precision.
@@ -68,25 +78,37 @@ Status check_input(const std::string& name, std::span<const float> values, const
 
 }  // namespace
 
+RoundedWeights nearest_weights(size_t channels, std::span<const float> weights, WeightScale method,
+                               bool per_channel) {
+  RoundedWeights made{weight_scales(channels, weights, method, per_channel), {}};
+  const size_t row = weights.size() / channels;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const float scale = made.scale[i / row];
+    made.weights.push_back(scale == 0 ? int8_t{0} : round_weight(weights[i], 1 / scale));
+  }
+  return made;
+}
+
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
                                           WeightScale method, const InputMeans& means,
-                                          bool per_channel) {
+                                          bool per_channel, const RoundedWeights* rounded) {
   FIRN_TRY(check_input(name, weights, "weight"));
   FIRN_TRY(check_input(name, bias, "bias"));
   const size_t row = weights.size() / channels;
-  const float of_all = per_channel ? 0 : weight_scale(weights, method);
   QuantizedWeights out;
-  for (size_t c = 0; c < channels; ++c) {
-    const std::span<const float> values = weights.subspan(c * row, row);
-    out.scale.push_back(safe_scale(per_channel ? weight_scale(values, method) : of_all, values,
-                                   bias.empty() ? 0 : bias[c], input_scale));
-  }
-  if (!per_channel) out.scale.assign(channels, std::ranges::max(out.scale));
+  std::vector<float> wanted_scale = weight_scales(channels, weights, method, per_channel);
   for (size_t c = 0; c < channels; ++c)
-    for (float w : weights.subspan(c * row, row))
-      out.weights.push_back(round_weight(w, 1 / out.scale[c]));
+    out.scale.push_back(safe_scale(wanted_scale[c], weights.subspan(c * row, row),
+                                   bias.empty() ? 0 : bias[c], input_scale));
+  if (!per_channel) out.scale.assign(channels, std::ranges::max(out.scale));
+  for (size_t c = 0; c < channels; ++c) {
+    const bool chosen = rounded != nullptr && rounded->scale[c] == out.scale[c];
+    for (size_t i = c * row; i < (c + 1) * row; ++i)
+      out.weights.push_back(chosen ? rounded->weights[i]
+                                   : round_weight(weights[i], 1 / out.scale[c]));
+  }
   std::vector<double> shift(channels);
   if (!means.mean.empty())
     shift = expected_shift(weights, out.weights, out.scale, means.mean, means.groups);

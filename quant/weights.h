@@ -28,6 +28,16 @@ struct QuantizedWeights {
   std::vector<int32_t> bias;  // empty where there is none and none is asked for
 };
 
+// Integers for weights, and what one of each channel stands for.
+struct RoundedWeights {
+  std::vector<float> scale;
+  std::vector<int8_t> weights;
+};
+
+// To nearest. `weights` holds channels * row finite values; a channel of zeros has the scale 0.
+RoundedWeights nearest_weights(size_t channels, std::span<const float> weights, WeightScale method,
+                               bool per_channel);
+
 // What quantizing does to the layer's mean output: see bias_correct.h.
 struct InputMeans {
   std::span<const double> mean;  // per input channel; empty: no correction
@@ -37,12 +47,15 @@ struct InputMeans {
 // `weights` holds channels * row values, row <= kLongestRow, `bias` channels or none. A channel's
 // scale is raised where its bias would pass 2^30 or its sums int32, and chosen by its bias where
 // its weights are all zero. Unless `per_channel`, all channels have the scale that suits all of
-// them. malformed, with the layer's name: a weight or bias is NaN or infinite.
+// them. `rounded` are the weights' integers where somebody has chosen them: taken for channels
+// whose scale they were made for. malformed, with the layer's name: a weight or bias is NaN or
+// infinite.
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
                                           WeightScale method, const InputMeans& means = {},
-                                          bool per_channel = true);
+                                          bool per_channel = true,
+                                          const RoundedWeights* rounded = nullptr);
 
 }  // namespace firn
 

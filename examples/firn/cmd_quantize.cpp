@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -165,6 +166,16 @@ void add_quantize(CLI::App& app, Action& action) {
       ->type_name("DB");
   command->add_flag("--per-channel,!--per-tensor", options->freeze.per_channel,
                     "a weight scale for each output channel (default), or one a layer");
+  command->add_flag("--equalize,!--no-equalize", options->freeze.equalize,
+                    "make channels alike that leave most of a tensor's range unused (default)");
+  command
+      ->add_option("--rounding", options->freeze.rounding,
+                   "of weights: nearest; fast: for the least error of a layer's output on kept "
+                   "samples (default); thorough: the same with more work")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Rounding>{{"nearest", Rounding::nearest},
+                                          {"fast", Rounding::fast},
+                                          {"thorough", Rounding::thorough}}));
   command->add_flag("--timing,!--no-timing", options->freeze.timed,
                     "keep in float what int8 does not make faster on this machine with this "
                     "--threads and --isa, and refuse where it is slower on the whole; off by "

@@ -30,6 +30,13 @@ FIRN_API const char* method_name(Method method);
 // invalid_argument lists the names there are.
 FIRN_API Result<Method> method_from_name(const std::string& name);
 
+// How weights become integers.
+enum class Rounding : uint8_t {
+  nearest,   // each by itself
+  fast,      // for the least error of the layer's output, on frames that the calibration kept
+  thorough,  // the same for longer rows, over more of the frames: for a device that is charging
+};
+
 struct FreezeReport;
 
 struct FreezeOptions {
@@ -43,6 +50,10 @@ struct FreezeOptions {
   // Whether each output channel's weights have a scale of their own; otherwise a layer's share one,
   // for accelerators that know no other.
   bool per_channel = true;
+  // Whether channels that leave most of their tensor's range unused are made larger by one layer
+  // and smaller by the next. What the network computes stays.
+  bool equalize = true;
+  Rounding rounding = Rounding::fast;
   // Whether int8 is timed against fp32 on this device, with the session's threads and instruction
   // set. Layers that it does not make faster, conversions counted, then stay in float, and where
   // the whole is slower freeze is refused. Which layers are int8 then depends on the machine.
@@ -57,6 +68,8 @@ struct CalibrateOptions {
   int hold_back_every = 8;
   // ... as long as no more than this many are kept (the newest replace the oldest).
   int hold_back_max = 8;
+  // Of so many of the observed frames, spread over all, copies are kept: for equalizing and rounding.
+  int keep_max = 16;
   // Freeze and switch, in the background, once the ranges have converged.
   bool automatic_freeze = false;
   FreezeOptions freeze{};   // of the automatic freeze

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a freeze learns from the frames a calibration kept: channels are made alike, weights rounded
+// for the inputs that they meet.
+#ifndef FIRN_QUANT_REFINE_H_
+#define FIRN_QUANT_REFINE_H_
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/quantize_graph.h"
+#include "quant/session_calibration.h"
+
+namespace firn {
+
+using Frames = std::span<const std::shared_ptr<const HeldFrame>>;
+
+// Runs a float graph on the frames whose shapes are the graph's, on the calling thread, and shows
+// every float value that its steps write, and its inputs: see(frame, graph, value, elements).
+using See = std::function<void(size_t, const Graph&, ValueId, std::span<const float>)>;
+Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
+                  const See& see);
+
+// Of the second graph's outputs against the first one's, named alike, the least; +inf without
+// frames of the graphs' shapes.
+Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                             const std::shared_ptr<const Graph>& other, Frames frames);
+
+// A float graph that computes the same with channels made alike, and what that changes.
+struct Equalized {
+  std::shared_ptr<const Graph> graph;
+  std::map<std::string, std::vector<float>> factors;  // by value
+  std::map<std::string, Interval> ranges;             // of those of them that int8 needs
+};
+
+// The graph itself where there is nothing to scale.
+Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                           Frames kept);
+
+// The integers of the weights of every layer, by layer, for QuantizeOptions::rounded.
+Result<std::map<std::string, RoundedWeights>> round_weights(
+    const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames kept,
+    Rounding rounding, const QuantizeOptions& options);
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_REFINE_H_

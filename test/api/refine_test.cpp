@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What freeze() does with kept frames: channels made alike, weights rounded for the output; with
+// one weight scale a layer as well.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "test/api/network.h"
+
+namespace firn::test {
+namespace {
+
+// Every other channel of the stem is a fiftieth of the others, and made large again behind it.
+Model uneven_model() {
+  GraphBuilder b(21);
+  const auto uneven = [&](const Shape& shape, float small, float large) {
+    std::vector<float> w = b.floats(shape.elements(), -0.5f, 0.5f);
+    const size_t row = w.size() / static_cast<size_t>(shape[0]);
+    for (size_t i = 0; i < w.size(); ++i) w[i] *= i / row % 2 == 0 ? large : small;
+    return b.constant(shape, w);
+  };
+  const ValueId x = b.input("image", {1, 3, 24, 24});
+  Conv2d stem;
+  stem.window = {{3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}};
+  const ValueId wide =
+      b.relu("act1", b.add("stem", stem, {b.to_nhwc(x), uneven({16, 3, 3, 3}, 0.02f, 1)}));
+  Conv2d deep;
+  deep.window = {{3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}};
+  deep.groups = 16;
+  const ValueId even =
+      b.relu("act2", b.add("depthwise", deep, {wide, uneven({16, 3, 3, 1}, 50, 1)}));
+  const ValueId narrow = b.relu("act3", b.conv("project", even, 24));
+  const ValueId mean = b.add("mean", Reduce{Reduce::Kind::mean, {1, 2}, false}, {narrow});
+  b.output(b.dense("logits", mean, 10));
+  return must(make_model("uneven", std::move(b.graph)));
+}
+
+double sqnr_after(const Model& model, const FreezeOptions& options) {
+  Session fp32 = must(Session::create(model)), session = must(Session::create(model));
+  must(session.calibrate());
+  observe(session, 40);
+  must(session.freeze(options));
+  double signal = 0, noise = 0;
+  for (uint32_t i = 0; i < 20; ++i) {
+    const auto want = run_all(fp32, frame(500 + i)), got = run_all(session, frame(500 + i));
+    for (size_t k = 0; k < want.size(); ++k) {
+      signal += static_cast<double>(want[k]) * want[k];
+      noise += std::pow(static_cast<double>(want[k]) - got[k], 2);
+    }
+  }
+  return 10 * std::log10(signal / noise);
+}
+
+TEST_CASE("freeze makes uneven channels alike") {
+  const Model model = uneven_model();
+  const double alike = sqnr_after(model, {.timed = false});
+  const double as_is = sqnr_after(model, {.equalize = false, .timed = false});
+  CHECK(alike > as_is + 3);
+}
+
+TEST_CASE("freeze rounds weights for the layers' outputs") {
+  const Model model = small_model();
+  const auto with = [&](Rounding rounding) {
+    return sqnr_after(model, {.equalize = false, .rounding = rounding, .timed = false});
+  };
+  const double nearest = with(Rounding::nearest), fast = with(Rounding::fast);
+  CHECK(fast > nearest + 0.5);
+}
+
+TEST_CASE("thorough rounding reaches rows that fast rounding leaves to nearest") {
+  GraphBuilder b(22);
+  const ValueId x = b.input("image", {1, 3, 24, 24});
+  const ValueId stem = b.relu("act1", b.conv("stem", b.to_nhwc(x), 192, 3, 1, 2));
+  b.output(b.conv("long", stem, 16, 3));
+  const Model model = must(make_model("long", std::move(b.graph)));
+  const auto with = [&](Rounding rounding) {
+    return sqnr_after(model, {.equalize = false, .rounding = rounding, .timed = false});
+  };
+  CHECK(with(Rounding::thorough) > with(Rounding::fast) + 0.5);
+}
+
+TEST_CASE("a calibration that keeps no frames freezes all the same") {
+  Session session = must(Session::create(small_model()));
+  must(session.calibrate({.keep_max = 0}));
+  observe(session, 20);
+  CHECK(must(session.freeze({.timed = false})).layers_int8 > 0);
+}
+
+}  // namespace
+}  // namespace firn::test
