@@ -43,6 +43,7 @@ class Builder {
   Result<Quant> quant_of(ValueId id) const;
   Status place_values();
   void convert(ValueId id);
+  void note(ValueId id);
   Result<ValueId> add_int8_constant(const Value& from);
   Status quantize_weighted(const Node& node, Node& made);
   Status rebuild(size_t n);
@@ -55,6 +56,7 @@ class Builder {
   Graph new_;  // the old one's values keep their ids
   std::vector<Use> uses_;
   std::vector<LayerReport> layers_;
+  std::vector<QuantizedTensor> tensors_;
 };
 
 void Builder::find_uses() {
@@ -139,6 +141,13 @@ void Builder::convert(ValueId id) {
     new_.add(Node{name + ".quantize", Convert{DType::i8}, {from.float_id}, {from.int8_id}});
 }
 
+void Builder::note(ValueId id) {
+  const Use& use = uses_[index(id)];
+  if (!use.made_int8 && !use.as_int8) return;
+  if (source_of(old_, view_.uses, view_.forms, id) != id) return;
+  tensors_.push_back({old_.value(id).name, *new_.value(use.int8_id).quant});
+}
+
 Result<ValueId> Builder::add_int8_constant(const Value& from) {
   const std::span<const float> values = from.as<float>();
   const auto [lo, hi] = std::ranges::minmax_element(values);
@@ -216,7 +225,10 @@ Status Builder::rebuild(size_t n) {
   }
   if (is_layer(old_, node)) layers_.push_back(report(n, made));
   new_.nodes.push_back(std::move(made));
-  for (ValueId id : node.out) convert(id);
+  for (ValueId id : node.out) {
+    convert(id);
+    note(id);
+  }
   return {};
 }
 
@@ -243,11 +255,14 @@ Result<QuantizedGraph> Builder::build() {
   share_concat_ranges();
   FIRN_TRY(place_values());
   new_.nodes.clear();
-  for (ValueId id : old_.inputs) convert(id);
+  for (ValueId id : old_.inputs) {
+    convert(id);
+    note(id);
+  }
   for (size_t n = 0; n < old_.nodes.size(); ++n) FIRN_TRY(rebuild(n));
   sweep(new_);
   FIRN_TRY(check(new_));
-  return QuantizedGraph{std::move(new_), std::move(layers_)};
+  return QuantizedGraph{std::move(new_), std::move(layers_), std::move(tensors_)};
 }
 
 }  // namespace

@@ -45,9 +45,17 @@ struct QuantizeOptions {
   std::map<std::string, std::vector<double>> channel_means;
 };
 
+// A tensor of the float graph that int8 layers make or read, and how it is quantized. Those that
+// are moved are not among them: they are quantized like what they are moved from.
+struct QuantizedTensor {
+  std::string name;
+  Quant quant;
+};
+
 struct QuantizedGraph {
   Graph graph;
-  std::vector<LayerReport> layers;  // in order; sqnr_db is left at 0
+  std::vector<LayerReport> layers;       // in order; sqnr_db is left at 0
+  std::vector<QuantizedTensor> tensors;  // in order
 };
 
 // `ranges` by value name; see tensors_to_observe() for those it may need.

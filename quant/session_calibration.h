@@ -84,6 +84,10 @@ inline Calibration* calibration_of(const SessionImpl& impl) {
   return static_cast<Calibration*>(impl.calibration.get());
 }
 
+// Observes the running float graph from here on. Returns what was there before, to be dropped
+// without locks: its thread may wait for them. The control mutex is held.
+Result<std::shared_ptr<void>> start_calibration(SessionImpl& impl, const CalibrateOptions& options);
+
 // Session::freeze for the given calibration; failed_precondition where the session has another one
 // by now, or none. Takes the control mutex.
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,

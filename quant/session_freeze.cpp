@@ -5,13 +5,16 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 #include "quant/quantize_graph.h"
 #include "quant/refine.h"
 #include "quant/session_calibration.h"
 #include "quant/table.h"
+#include "quant/tensor_report.h"
 #include "quant/timing.h"
 #include "quant/verify.h"
+#include "quant/watch.h"
 
 namespace firn {
 namespace {
@@ -76,6 +79,7 @@ struct Basis {
   std::shared_ptr<const Graph> graph;
   std::map<std::string, Interval> ranges;
   std::map<std::string, std::vector<double>> channel_means;
+  std::set<std::string> scaled;  // values that are not what was observed
 };
 
 // Whether channels made alike serve int8 better depends on the network: it is measured on all
@@ -85,7 +89,8 @@ Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
   if (data.kept.empty()) return {};
   FIRN_ASSIGN(Equalized equalized, equalize(impl, basis.graph, data.kept));
   if (equalized.factors.empty()) return {};
-  Basis alike{std::move(equalized.graph), basis.ranges, basis.channel_means};
+  Basis alike{std::move(equalized.graph), basis.ranges, basis.channel_means, {}};
+  for (const auto& [name, factors] : equalized.factors) alike.scaled.insert(name);
   for (const auto& [name, range] : equalized.ranges) alike.ranges[name] = range;
   for (const auto& [name, factors] : equalized.factors)
     if (const auto found = alike.channel_means.find(name); found != alike.channel_means.end())
@@ -119,7 +124,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   QuantizeOptions quantize;
   quantize.keep_float = options.keep_float;
   quantize.per_channel = options.per_channel;
-  Basis basis{original, pick_ranges(data, options.method.value_or(calibrated.method)), {}};
+  const Method method = options.method.value_or(calibrated.method);
+  Basis basis{original, pick_ranges(data, method), {}, {}};
   basis.channel_means = means_of(data);
   if (options.equalize) FIRN_TRY(equalize_if_better(impl, data, quantize, basis));
   const std::shared_ptr<const Graph>& graph = basis.graph;
@@ -138,6 +144,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   }
   frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
   frozen.report.layers = std::move(quantized.layers);
+  FIRN_ASSIGN(frozen.report.tensors,
+              tensor_reports(impl, graph, quantized.tensors, data, basis.scaled, method));
   FIRN_TRY(verify(impl, original, graph, frozen.graph, data.held, frozen.report));
   FIRN_TRY(check_limit(options, frozen.report));
   FIRN_ASSIGN(frozen.program, impl.compile(frozen.graph, *impl.pool));
@@ -222,10 +230,27 @@ std::shared_ptr<const Graph> running_graph(const SessionImpl& impl) {
   return impl.program->shared_graph();
 }
 
+// Has the session's watch expect what the graph gives on held-back frames; `watch` keeps it alive.
+// The tap for it, or null where nobody watches.
+Result<std::shared_ptr<Tap>> arm_watch(SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                                       std::span<const std::shared_ptr<const HeldFrame>> held,
+                                       std::shared_ptr<Watch>& watch) {
+  {
+    const std::lock_guard lock(impl.run_mutex);
+    watch = watch_of(impl);
+  }
+  if (watch == nullptr) return std::shared_ptr<Tap>();
+  FIRN_ASSIGN(WatchBaseline baseline, watch_baseline(impl, graph, held));
+  const std::lock_guard lock(impl.run_mutex);
+  watch->arm(std::move(baseline));
+  return make_watch_tap(impl, *watch);
+}
+
 }  // namespace
 
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
                                     const Calibration* expected) {
+  std::shared_ptr<Watch> watch;  // dropped after the locks
   const std::lock_guard control(impl.control_mutex);
   const Paused calibration(impl, expected);
   if (calibration.get() == nullptr)
@@ -243,11 +268,13 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
                                              " were rejected for " + data.status.last_rejected));
   const State before = impl.state.exchange(State::freezing);
   Result<Frozen> frozen = build(impl, graph, data, calibrated, options);
-  if (!frozen.ok()) {
+  Result<std::shared_ptr<Tap>> tap = frozen.ok() ? arm_watch(impl, frozen->graph, data.held, watch)
+                                                 : Result<std::shared_ptr<Tap>>(frozen.status());
+  if (!tap.ok()) {
     impl.state = before;
-    return frozen.status();
+    return tap.status();
   }
-  impl.adopt(std::move(frozen->program), std::move(frozen->graph), State::frozen);
+  impl.adopt(std::move(frozen->program), std::move(frozen->graph), State::frozen, *std::move(tap));
   if (!options.keep_float_weights) {
     const std::lock_guard lock(impl.run_mutex);
     impl.model = nullptr;
@@ -256,13 +283,18 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
   return std::move(frozen->report);
 }
 
+Result<std::shared_ptr<void>> start_calibration(SessionImpl& impl,
+                                                const CalibrateOptions& options) {
+  FIRN_TRY(check_float(impl, "calibrate"));
+  auto calibration = std::make_shared<Calibration>(options, *running_graph(impl));
+  auto tap = make_tap(impl, *calibration);
+  return replace(impl, std::move(calibration), std::move(tap), State::calibrating);
+}
+
 Status Session::calibrate(const CalibrateOptions& options) {
   std::shared_ptr<void> old;  // dropped after the locks
   const std::lock_guard control(impl_->control_mutex);
-  FIRN_TRY(check_float(*impl_, "calibrate"));
-  auto calibration = std::make_shared<Calibration>(options, *running_graph(*impl_));
-  auto tap = make_tap(*impl_, *calibration);
-  old = replace(*impl_, std::move(calibration), std::move(tap), State::calibrating);
+  FIRN_ASSIGN(old, start_calibration(*impl_, options));
   return {};
 }
 

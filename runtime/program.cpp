@@ -176,11 +176,17 @@ Status Program::run(kernels::Pool& pool, const Hook* hook) {
   return {};
 }
 
+size_t Program::pixel_stride(ValueId id) const {
+  if (const int32_t wide = placement_[index(id)].pixel_stride; wide != 0)
+    return static_cast<size_t>(wide);
+  const Shape& shape = graph_->value(id).shape;
+  return shape.rank == 0 ? 1 : static_cast<size_t>(shape[shape.rank - 1]);
+}
+
 void Program::read_float(ValueId id, std::span<float> out) const {
   const Value& value = graph_->value(id);
   const auto c = static_cast<size_t>(value.shape.rank == 0 ? 1 : value.shape[value.shape.rank - 1]);
-  const int32_t wide = placement_[index(id)].pixel_stride;
-  const size_t stride = wide == 0 ? c : static_cast<size_t>(wide);
+  const size_t stride = pixel_stride(id);
   const auto copy = [&]<typename T>(const T* from, double scale, int32_t zero) {
     for (size_t i = 0; i < out.size(); ++i) {
       const auto x = static_cast<double>(from[i / c * stride + i % c]);

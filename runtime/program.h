@@ -85,6 +85,9 @@ class Program {
   std::span<const LoweredStep> steps() const { return steps_; }
   // A value while it is alive; outputs until the next run.
   const void* data(ValueId id) const { return slots_[index(id)]; }
+  // Elements from one pixel (all of the last dimension) to the next: its size where the value is
+  // dense, more where it lies inside another one.
+  size_t pixel_stride(ValueId id) const;
   // The same as plain floats, dequantized and dense. The span has the value's element count.
   void read_float(ValueId id, std::span<float> out) const;
   MemoryUse memory() const;

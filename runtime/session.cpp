@@ -110,9 +110,12 @@ Tensor Outputs::operator[](std::string_view name) const {
 }
 
 SessionImpl::~SessionImpl() {
-  std::shared_ptr<void> last;  // its thread uses the rest, and the mutex too
-  const std::lock_guard lock(run_mutex);
-  last = std::move(calibration);
+  // Their threads use the rest, and the mutex too; the watch's replaces the calibration.
+  for (std::shared_ptr<void>* part : {&watch, &calibration}) {
+    std::shared_ptr<void> last;
+    const std::lock_guard lock(run_mutex);
+    last = std::move(*part);
+  }
 }
 
 Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Shape> shapes) const {
@@ -145,13 +148,13 @@ std::vector<Shape> SessionImpl::shapes() const {
 }
 
 void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph,
-                        State now) {
+                        State now, std::shared_ptr<Tap> next_tap) {
   std::shared_ptr<Program> dropped;  // freed after the lock
   const std::lock_guard lock(run_mutex);
   dropped = std::exchange(program, std::move(next));
   if (retired == nullptr) std::swap(retired, dropped);  // else nothing ran on `dropped`
   frozen = std::move(frozen_graph);
-  tap = nullptr;
+  tap = std::move(next_tap);
   state = now;
 }
 
@@ -349,18 +352,20 @@ Status Session::run(std::initializer_list<NamedTensor> inputs, Outputs& outputs)
   return impl_->run({inputs.begin(), inputs.size()}, outputs);
 }
 
+Status SessionImpl::thaw() {
+  if (state != State::frozen) return {Code::failed_precondition, "thaw: the session is not frozen"};
+  if (model == nullptr) return {Code::failed_precondition, "thaw: the float weights were not kept"};
+  if (has_int8_weights(model->optimised))
+    return {Code::failed_precondition, "thaw: the model was loaded in int8"};
+  FIRN_ASSIGN(auto graph, model_graph(shapes()));
+  FIRN_ASSIGN(auto next, compile(std::move(graph), *pool));
+  adopt(std::move(next), nullptr, State::fp32);
+  return {};
+}
+
 Status Session::thaw() {
   const std::lock_guard control(impl_->control_mutex);
-  if (impl_->state != State::frozen)
-    return {Code::failed_precondition, "thaw: the session is not frozen"};
-  if (impl_->model == nullptr)
-    return {Code::failed_precondition, "thaw: the float weights were not kept"};
-  if (has_int8_weights(impl_->model->optimised))
-    return {Code::failed_precondition, "thaw: the model was loaded in int8"};
-  FIRN_ASSIGN(auto graph, impl_->model_graph(impl_->shapes()));
-  FIRN_ASSIGN(auto program, impl_->compile(std::move(graph), *impl_->pool));
-  impl_->adopt(std::move(program), nullptr, State::fp32);
-  return {};
+  return impl_->thaw();
 }
 
 void Session::reset() {

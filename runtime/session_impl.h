@@ -17,7 +17,7 @@
 
 namespace firn {
 
-// What a calibration hangs onto the runs of a session. Called with the run mutex held.
+// What a calibration or a watch hangs onto the runs of a session. Called with the run mutex held.
 struct Tap {
   // Before the first step. The program may be another one than at the last run.
   std::function<void(const Program&)> begin;
@@ -28,7 +28,7 @@ struct Tap {
 
 struct SessionImpl {
   SessionImpl() = default;
-  // Waits for the thread of the quantizer.
+  // Waits for the threads of the quantizer.
   ~SessionImpl();
 
   SessionOptions options;
@@ -54,7 +54,7 @@ struct SessionImpl {
   std::vector<std::vector<std::byte>> carried;  // one per state
 
   // The quantizer's own state.
-  std::shared_ptr<void> calibration;
+  std::shared_ptr<void> calibration, watch;
 
   // The model's graph, optimised for these input shapes. The model must still be there.
   Result<std::shared_ptr<const Graph>> model_graph(std::span<const Shape> shapes) const;
@@ -63,8 +63,12 @@ struct SessionImpl {
                                            kernels::Pool& on) const;
   // The running program's input shapes. Takes the run mutex.
   std::vector<Shape> shapes() const;
-  // Switches between two runs; nothing observes the new program. Takes the run mutex, for a moment.
-  void adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph, State now);
+  // Switches between two runs; `next_tap` observes the new program. Takes the run mutex, for a
+  // moment.
+  void adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph, State now,
+             std::shared_ptr<Tap> next_tap = nullptr);
+  // Back to the model's own graph. The control mutex is held.
+  Status thaw();
   // What save() writes: the frozen graph, or the model's, with its tail. Takes the run mutex.
   Graph current_graph() const;
 

@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string model;
-  int runs = 0;
+  int runs = 0, watch = 0;
   bool json = false;
   RunOptions run;
 };
@@ -54,6 +54,7 @@ Result<std::vector<double>> time_runs(Session& session, int runs) {
 Status bench(const Options& options) {
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
   Session& session = network.session;
+  if (options.watch > 0) FIRN_TRY(session.watch({.every = options.watch}));
   FIRN_ASSIGN(const std::vector<double> ms, time_runs(session, options.runs));
   const TimeStats stats = time_stats(ms);
   const ModelInfo info = network.model.info();
@@ -97,6 +98,11 @@ void add_bench(CLI::App& app, Action& action) {
                    "timed runs (default: two seconds of them, 20 at least)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000'000));
+  command
+      ->add_option("--watch", options->watch,
+                   "of an int8 model: watch one run in N for drift meanwhile, to see what it costs")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
   command->add_flag("--json", options->json, "print one JSON object");
   add_run_options(*command, options->run);
   add_random_weights_option(*command, options->run);

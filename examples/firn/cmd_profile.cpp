@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // firn profile: where the time of a run goes, step by step.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "commands.h"
-#include "json.h"
+#include "profile.h"
 #include "text.h"
 
 namespace firn::tool {
@@ -22,79 +19,33 @@ struct Options {
   RunOptions run;
 };
 
-struct KernelTotal {
-  std::string kernel;
-  int steps = 0;
-  double ms = 0;
-};
-
-// The greatest total first.
-std::vector<KernelTotal> totals_by_kernel(const std::vector<StepProfile>& steps) {
-  std::vector<KernelTotal> totals;
-  for (const StepProfile& step : steps) {
-    auto total = std::find_if(totals.begin(), totals.end(),
-                              [&](const KernelTotal& each) { return each.kernel == step.kernel; });
-    if (total == totals.end()) total = totals.insert(total, {step.kernel, 0, 0});
-    ++total->steps;
-    total->ms += step.ms;
-  }
-  std::stable_sort(totals.begin(), totals.end(),
-                   [](const KernelTotal& a, const KernelTotal& b) { return a.ms > b.ms; });
-  return totals;
-}
-
-double share(double ms, double total_ms) {
-  return total_ms > 0 ? ms / total_ms : 0;
-}
-
-std::string as_json(const Options& options, const Session& session,
-                    const std::vector<StepProfile>& steps, double total_ms) {
-  Json json;
-  json.open('{').member("model", options.model).member("isa", session.isa());
-  json.member("threads", session.threads()).member("total_ms", total_ms);
-  json.open("layers", '[');
-  for (const StepProfile& step : steps) {
-    json.open('{').member("name", step.name).member("op", step.op).member("shape", step.shape);
-    json.member("precision", precision_name(step.precision)).member("kernel", step.kernel);
-    json.member("ms", step.ms).member("share", share(step.ms, total_ms)).close();
-  }
-  json.close().open("kernels", '[');
-  for (const KernelTotal& total : totals_by_kernel(steps)) {
-    json.open('{').member("kernel", total.kernel).member("layers", total.steps);
-    json.member("ms", total.ms).member("share", share(total.ms, total_ms)).close();
-  }
-  return json.close().close().text();
-}
-
-std::string as_text(const std::vector<StepProfile>& steps, double total_ms) {
+std::string as_text(const Profile& profile) {
   const auto ms_text = [](double ms) { return format("%.3f", ms); };
-  const auto share_text = [&](double ms) { return format("%.1f %%", 100 * share(ms, total_ms)); };
+  const auto share_text = [&](double ms) { return format("%.1f %%", 100 * profile.share(ms)); };
   Table layers("lllllrr");
   layers.row({"layer", "op", "shape", "type", "kernel", "ms", "share"});
-  for (const StepProfile& step : steps) {
+  for (const StepProfile& step : profile.steps) {
     layers.row({one_line(step.name), step.op, step.shape, precision_name(step.precision),
                 step.kernel, ms_text(step.ms), share_text(step.ms)});
   }
   Table kernels("lrrr");
   kernels.row({"kernel", "layers", "ms", "share"});
-  for (const KernelTotal& total : totals_by_kernel(steps)) {
+  for (const KernelTotal& total : totals_by_kernel(profile.steps)) {
     kernels.row(
         {total.kernel, std::to_string(total.steps), ms_text(total.ms), share_text(total.ms)});
   }
-  kernels.row({"all", std::to_string(steps.size()), ms_text(total_ms), share_text(total_ms)});
+  kernels.row({"all", std::to_string(profile.steps.size()), ms_text(profile.total_ms),
+               share_text(profile.total_ms)});
   return layers.text() + "\n" + kernels.text();
 }
 
 Status profile(const Options& options) {
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
-  Session& session = network.session;
-  FIRN_ASSIGN(const std::vector<StepProfile> steps, session.profile(options.runs));
-  double total_ms = 0;
-  for (const StepProfile& step : steps) total_ms += step.ms;
+  FIRN_ASSIGN(const Profile result, profile_session(network.session, options.runs));
   if (options.json) {
-    std::puts(as_json(options, session, steps, total_ms).c_str());
+    std::puts(as_json(result, options.model).c_str());
   } else {
-    std::fputs(as_text(steps, total_ms).c_str(), stdout);
+    std::fputs(as_text(result).c_str(), stdout);
   }
   return {};
 }

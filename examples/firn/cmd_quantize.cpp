@@ -16,12 +16,9 @@
 namespace firn::tool {
 namespace {
 
-struct Options {
-  std::string model, output, table, method;
-  FreezeOptions freeze;
+struct Options : FreezeRequest {
+  std::string output;
   bool json = false, verbose = false;
-  DataOptions data;
-  RunOptions run;
 };
 
 std::string as_json(const Options& options, const FreezeReport& report,
@@ -114,6 +111,19 @@ Status quantize(const Options& options) {
   if (options.table.empty() && options.data.data.empty()) {
     return {Code::invalid_argument, "give samples with --data, their ranges with --table, or both"};
   }
+  FIRN_ASSIGN(const FreezeOutcome outcome, calibrate_and_freeze(options));
+  FIRN_TRY(outcome.network.session.save(options.output));
+  if (options.json) {
+    std::puts(as_json(options, outcome.report, outcome.calibration).c_str());
+  } else {
+    std::fputs(as_text(options, outcome.report, outcome.calibration).c_str(), stdout);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<FreezeOutcome> calibrate_and_freeze(const FreezeRequest& options) {
   CalibrateOptions calibration;
   FreezeOptions freeze = options.freeze;
   if (!options.method.empty()) {
@@ -130,26 +140,11 @@ Status quantize(const Options& options) {
     FIRN_TRY(observe(session, feed));
   }
   const CalibrationStatus observed = session.calibration();
-  FIRN_ASSIGN(const FreezeReport report, session.freeze(freeze));
-  FIRN_TRY(session.save(options.output));
-  if (options.json) {
-    std::puts(as_json(options, report, observed).c_str());
-  } else {
-    std::fputs(as_text(options, report, observed).c_str(), stdout);
-  }
-  return {};
+  FIRN_ASSIGN(FreezeReport report, session.freeze(freeze));
+  return FreezeOutcome{std::move(network), std::move(report), observed};
 }
 
-}  // namespace
-
-void add_quantize(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
-  options->freeze.timed = false;
-  CLI::App* command = app.add_subcommand("quantize", "Writes the int8 model and reports its error");
-  add_model_option(*command, options->model);
-  command->add_option("-o,--output", options->output, "the model to write")
-      ->type_name("OUT.firn")
-      ->required();
+void add_freeze_options(CLI::App* command, FreezeRequest* options) {
   command
       ->add_option("--table", options->table,
                    "ranges from firn calibrate; samples then only verify the result")
@@ -180,6 +175,16 @@ void add_quantize(CLI::App& app, Action& action) {
                     "keep in float what int8 does not make faster on this machine with this "
                     "--threads and --isa, and refuse where it is slower on the whole; off by "
                     "default, as the model may be for another machine");
+}
+
+void add_quantize(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("quantize", "Writes the int8 model and reports its error");
+  add_model_option(*command, options->model);
+  command->add_option("-o,--output", options->output, "the model to write")
+      ->type_name("OUT.firn")
+      ->required();
+  add_freeze_options(command, options.get());
   command->add_flag("--verbose", options->verbose, "list every layer, the worst first");
   command->add_flag("--json", options->json, "print the report as one JSON object");
   add_data_options(*command, options->data);

@@ -40,6 +40,11 @@ void TopOne::add(std::span<const float> a, std::span<const float> b, std::option
   ++labelled_;
   right_a_ += first_a == *label;
   right_b_ += first_b == *label;
+  ClassCount& of_class = classes_[*label];
+  ++of_class.samples;
+  of_class.same += first_a == first_b;
+  of_class.right_a += first_a == *label;
+  of_class.right_b += first_b == *label;
 }
 
 std::optional<double> TopOne::share(size_t part, size_t whole) {

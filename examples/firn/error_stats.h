@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 
@@ -29,6 +30,13 @@ class OutputError {
 // Whether an output of this shape is one row of scores: one dimension above 1, the batch aside.
 bool is_scores(const Shape& shape);
 
+// First answers of two classifiers to the samples of one class.
+struct ClassCount {
+  size_t samples = 0, same = 0;     // that both answer alike
+  size_t right_a = 0, right_b = 0;  // that each answers rightly
+  bool operator==(const ClassCount&) const = default;
+};
+
 // First answers of two classifiers against each other and against the truth.
 class TopOne {
  public:
@@ -38,12 +46,15 @@ class TopOne {
   std::optional<double> agreement() const { return share(same_, samples_); }
   std::optional<double> accuracy_a() const { return share(right_a_, labelled_); }
   std::optional<double> accuracy_b() const { return share(right_b_, labelled_); }
+  // Of the labelled samples, by label.
+  const std::map<int64_t, ClassCount>& classes() const { return classes_; }
 
  private:
   static std::optional<double> share(size_t part, size_t whole);
 
   size_t samples_ = 0, same_ = 0;
   size_t labelled_ = 0, right_a_ = 0, right_b_ = 0;
+  std::map<int64_t, ClassCount> classes_;
 };
 
 }  // namespace firn::tool

@@ -26,7 +26,7 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(32);
   Action action;
   for (const auto add : {add_info, add_run, add_convert, add_calibrate, add_quantize, add_compare,
-                         add_bench, add_profile}) {
+                         add_bench, add_profile, add_report}) {
     add(app, action);
   }
   app.footer("firn COMMAND --help says more about each.");

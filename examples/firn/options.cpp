@@ -86,6 +86,12 @@ void add_data_options(CLI::App& command, DataOptions& options) {
   add_prepare_options(command, options.prepare);
 }
 
+void add_label_offset_option(CLI::App& command, int& offset) {
+  command
+      .add_option("--label-offset", offset, "added to labels: 1 for models with a background class")
+      ->type_name("N");
+}
+
 void add_method_option(CLI::App& command, std::string& method) {
   command
       .add_option("--method", method,

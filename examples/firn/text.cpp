@@ -33,6 +33,22 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+size_t utf8_length(std::string_view text) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = at(0);
+  const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  if (length == 0 || lead > 0xf4 || length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, and what lies past U+10FFFF.
+  if (lead == 0xe0 && at(1) < 0xa0) return 0;
+  if (lead == 0xed && at(1) > 0x9f) return 0;
+  if (lead == 0xf0 && at(1) < 0x90) return 0;
+  if (lead == 0xf4 && at(1) > 0x8f) return 0;
+  return length;
+}
+
 namespace {
 
 std::string scaled(double value, const char* unit) {

@@ -110,15 +110,78 @@ struct OutputReport {
   double max_abs_error = 0;
 };
 
+// One int8 activation: its range, and the values that it was picked for.
+struct TensorReport {
+  std::string name;                   // in the float graph
+  Method method = Method::automatic;  // that the range was picked with
+  float lo = 0, hi = 0;               // what the 256 steps reach
+  float scale = 1;                    // of a step
+  int32_t zero = 0;                   // the step that stands for 0, from -128 to 127
+  // Of the calibration: all below is 0 or empty where the range came from a table.
+  size_t frames = 0;
+  float min = 0, max = 0;  // the extremes of all values
+  double clipped = 0;      // share of the values more than half a step outside
+  double zeros = 0;        // share of the values that are exactly 0; they are in no bin
+  // Shares of the values, in bins of equal width from bins_lo to bins_hi: range and extremes both.
+  float bins_lo = 0, bins_hi = 0;
+  std::vector<float> bins;
+};
+
 struct FreezeReport {
   std::vector<LayerReport> layers;
+  std::vector<TensorReport> tensors;
   std::vector<OutputReport> outputs;
   size_t verified_frames = 0;
   size_t bytes_before = 0, bytes_after = 0;  // of all constants
   int layers_int8 = 0, layers_float = 0;     // every layer of the report, by precision
-  double ms_float = 0, ms_int8 = 0;  // a run before and after; 0 where not timed
+  double ms_float = 0, ms_int8 = 0;          // a run before and after; 0 where not timed
   double seconds = 0;
   std::vector<std::string> warnings;  // calibrated on few frames, ranges still moving, ...
+};
+
+// What a watch found of one int8 activation.
+struct TensorDrift {
+  enum class Kind : uint8_t {
+    saturated,  // more values than expected lie at the ends of int8: brighter, louder
+    unused,     // fewer of the 8 bits are in use than expected: darker, softer
+  };
+  std::string name;  // in the int8 graph
+  Kind kind = Kind::saturated;
+  double expected = 0, seen = 0;  // share of values at the ends, or bits in use
+  double p = 1;  // how likely what did not change beyond the margin gives values this far off
+};
+
+struct DriftReport {
+  std::vector<TensorDrift> tensors;  // the surest first; never empty
+  size_t frames = 0;                 // that were looked at together
+};
+
+// How a frozen session watches whether what it is fed still is what its ranges were picked for.
+struct WatchOptions {
+  int every = 32;   // one frame in so many is looked at; costs a part of a thousand or so
+  int window = 16;  // so many of those are judged together
+  // That what has not changed raises no event, for a window, all tensors together.
+  double confidence = 0.99;
+  double saturated = 0.002;  // how much larger the share of values at the ends may become
+  double unused_bits = 0.5;  // how many more bits may go unused
+  // Whether drift sends the session back to fp32, to calibrate on the frames that come then and to
+  // freeze by itself. It needs the float weights (FreezeOptions::keep_float_weights).
+  bool recalibrate = false;
+  CalibrateOptions calibrate{};  // for that; automatic_freeze is implied
+  // Called on a thread of its own, before the session calibrates. It may not call watch() itself.
+  std::function<void(const DriftReport&)> on_drift{};
+};
+
+// Where a watch stands.
+struct WatchStatus {
+  bool active = false;     // int8 is running, and is watched
+  bool expecting = false;  // it knows what to expect: from a freeze's held-back frames, or, where
+                           // there were none, from the first window
+  size_t frames = 0;       // looked at since the watch began
+  size_t windows = 0;      // judged
+  size_t events = 0;       // windows with drift
+  DriftReport last;        // of the last such window
+  std::string problem;     // why the session did not calibrate itself when it should have
 };
 
 }  // namespace firn

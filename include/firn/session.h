@@ -108,6 +108,13 @@ class FIRN_API Session {
   // Back to fp32. failed_precondition where the float weights are gone or nothing was frozen.
   Status thaw();
 
+  // Watches int8 runs from here on, those of a later freeze, too: every so many frames it measures
+  // how far values fill their ranges, and compares that with the frames that the freeze held back.
+  // Watching anew starts afresh. invalid_argument names an option that makes no sense.
+  Status watch(const WatchOptions& options = {});
+  void stop_watching();
+  WatchStatus watching() const;
+
   // Writes the graph as it runs now, int8 or fp32, as .firn.
   Status save(const std::string& path) const;
 

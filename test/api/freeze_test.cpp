@@ -81,6 +81,31 @@ TEST_CASE("answers stay fp32 while calibrating, and are near them once frozen") 
   CHECK(std::isfinite(logits_sqnr(fp32, session)));
 }
 
+TEST_CASE("the report has the range of every int8 activation beside its values") {
+  Session session = calibrated(small_model());
+  const FreezeReport report = must(session.freeze({.method = Method::minmax, .timed = false}));
+  const auto tensor = [&](const std::string& name) {
+    const auto found = std::ranges::find(report.tensors, name, &TensorReport::name);
+    REQUIRE(found != report.tensors.end());
+    return *found;
+  };
+  CHECK(report.tensors.front().name == "image");
+  CHECK(tensor("image").frames == 35);
+  CHECK(tensor("image").min < -0.9f);
+  CHECK(tensor("image").max > 0.9f);
+  for (const TensorReport& each : report.tensors) {
+    CAPTURE(each.name);
+    CHECK(each.method == Method::minmax);
+    CHECK(each.lo == doctest::Approx(each.scale * static_cast<float>(-128 - each.zero)));
+    CHECK(each.hi == doctest::Approx(each.scale * static_cast<float>(127 - each.zero)));
+    CHECK(!each.bins.empty());
+  }
+  // Of the network's own ranges nothing is lost by min/max; a squeezed one loses much.
+  CHECK(tensor("relu1").clipped < 0.001);
+  CHECK(tensor("relu1").lo == 0);
+  CHECK(tensor("relu1").zeros > 0.05);
+}
+
 TEST_CASE("every instruction set gives the same bytes") {
   Session session = calibrated(small_model());
   must(session.freeze({.timed = false}));

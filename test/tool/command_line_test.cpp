@@ -8,8 +8,8 @@
 namespace firn::tool {
 namespace {
 
-const char* const kCommands[] = {"info",     "run",     "convert", "calibrate",
-                                 "quantize", "compare", "bench",   "profile"};
+const char* const kCommands[] = {"info",    "run",   "convert", "calibrate", "quantize",
+                                 "compare", "bench", "profile", "report"};
 
 TEST_CASE("help and version succeed, and every command shows an example") {
   const Outcome all = firn("--help");

@@ -50,6 +50,17 @@ TEST_CASE("top-1 counts agreement with and without labels") {
   CHECK(*top.accuracy_b() == 0.5);
 }
 
+TEST_CASE("top-1 is counted by class, too") {
+  TopOne top;
+  top.add(Floats{0, 1}, Floats{0, 1}, 1);
+  top.add(Floats{0, 1}, Floats{1, 0}, 1);
+  top.add(Floats{0, 1}, Floats{1, 0}, 0);
+  top.add(Floats{0, 1}, Floats{1, 0}, std::nullopt);
+  REQUIRE(top.classes().size() == 2);
+  CHECK(top.classes().at(1) == ClassCount{2, 1, 2, 1});
+  CHECK(top.classes().at(0) == ClassCount{1, 0, 0, 1});
+}
+
 TEST_CASE("scores are one row") {
   CHECK(is_scores({1, 1000}));
   CHECK(is_scores({1, 10, 1, 1}));

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// A histogram's thousands of bins as the few of a report, and what of it a range leaves out.
+#include "quant/tensor_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "kernels/stats_f32.h"
+#include "quant/range.h"
+#include "quant/refine.h"
+
+namespace firn {
+namespace {
+
+// Adds to[k] += the bin's count for every report bin, by the part of the bin that lies in it.
+void spread(double from, double to, double count, double lo, double width,
+            std::vector<double>& bins) {
+  const auto last = static_cast<double>(bins.size()) - 1;
+  const auto place = [&](double x) { return std::clamp(std::floor((x - lo) / width), 0.0, last); };
+  const double first = place(from), end = place(to);
+  for (double k = first; k <= end; ++k) {
+    const double left = k == first ? from : lo + k * width;
+    const double right = k == end ? to : lo + (k + 1) * width;
+    bins[static_cast<size_t>(k)] += count * std::max(right - left, 0.0) / (to - from);
+  }
+}
+
+// Histograms of some of the graph's values on some frames.
+Result<std::map<std::string, Histogram>> look_again(const SessionImpl& impl,
+                                                    const std::shared_ptr<const Graph>& graph,
+                                                    Frames frames,
+                                                    const std::set<std::string>& names) {
+  std::map<std::string, Histogram> histograms;
+  std::vector<float> samples(Observer::kMaxSamples);
+  FIRN_TRY(run_frames(
+      impl, graph, frames, [&](size_t, const Graph& of, ValueId id, std::span<const float> values) {
+        const std::string& name = of.value(id).name;
+        if (!names.contains(name)) return;
+        const kernels::SamplePattern pattern(values.size(), samples.size());
+        const kernels::StatsF32 stats =
+            kernels::sample_f32(values.size(), values.data(), pattern, samples.data());
+        if (!stats.finite) return;
+        histograms[name].add_frame(stats.min, stats.max, std::span(samples).first(pattern.count));
+      }));
+  return histograms;
+}
+
+}  // namespace
+
+Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
+                                                 const std::shared_ptr<const Graph>& graph,
+                                                 const std::vector<QuantizedTensor>& tensors,
+                                                 const CalibrationData& data,
+                                                 const std::set<std::string>& scaled,
+                                                 Method method) {
+  std::map<std::string, Histogram> again;
+  if (!scaled.empty()) {
+    FIRN_ASSIGN(again, look_again(impl, graph, data.kept, scaled));
+  }
+  std::map<std::string, const Histogram*> seen;
+  if (data.observer != nullptr)
+    for (size_t i = 0; i < data.observer->tensors().size(); ++i)
+      seen[data.observer->tensors()[i].name] = &data.observer->histogram(i);
+  for (const std::string& name : scaled) {
+    const auto found = again.find(name);
+    seen[name] = found == again.end() ? nullptr : &found->second;
+  }
+  std::vector<TensorReport> reports;
+  for (const QuantizedTensor& tensor : tensors) {
+    const auto found = seen.find(tensor.name);
+    reports.push_back(tensor_report(tensor.name, tensor.quant, method,
+                                    found == seen.end() ? nullptr : found->second));
+  }
+  return reports;
+}
+
+double share_between(const Histogram& histogram, double lo, double hi) {
+  if (histogram.samples() == 0) return 0;
+  const double width = histogram.width();
+  double inside = lo <= 0 && 0 < hi ? static_cast<double>(histogram.zeros()) : 0;
+  for (int i = histogram.first(); i < histogram.last(); ++i) {
+    const double from = std::max(i * width, lo), to = std::min((i + 1) * width, hi);
+    if (to > from) inside += static_cast<double>(histogram[i]) * ((to - from) / width);
+  }
+  return inside / static_cast<double>(histogram.samples());
+}
+
+TensorReport tensor_report(const std::string& name, const Quant& quant, Method method,
+                           const Histogram* histogram) {
+  TensorReport report;
+  const Interval range = to_interval(quant);
+  report.name = name;
+  report.method = method;
+  report.lo = range.lo;
+  report.hi = range.hi;
+  report.scale = quant.scale[0];
+  report.zero = quant.zero[0];
+  if (histogram == nullptr || histogram->samples() == 0) return report;
+
+  report.frames = histogram->frames();
+  report.min = histogram->min();
+  report.max = histogram->max();
+  const double half = 0.5 * static_cast<double>(report.scale);
+  const double inside = share_between(*histogram, report.lo - half, report.hi + half);
+  report.clipped = std::clamp(1 - inside, 0.0, 1.0);
+  // The outermost values lie in bins that reach a little further than they do.
+  if (report.min >= report.lo - half && report.max <= report.hi + half) report.clipped = 0;
+  const auto samples = static_cast<double>(histogram->samples());
+  report.zeros = static_cast<double>(histogram->zeros()) / samples;
+  report.bins_lo = std::min(report.min, report.lo);
+  report.bins_hi = std::max(report.max, report.hi);
+  std::vector<double> bins(kReportBins);
+  const double width = (static_cast<double>(report.bins_hi) - report.bins_lo) / kReportBins;
+  for (int i = histogram->first(); i < histogram->last(); ++i)
+    if ((*histogram)[i] > 0)
+      spread(i * histogram->width(), (i + 1) * histogram->width(),
+             static_cast<double>((*histogram)[i]) / samples, report.bins_lo, width, bins);
+  report.bins.assign(bins.begin(), bins.end());
+  return report;
+}
+
+}  // namespace firn
