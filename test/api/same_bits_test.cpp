@@ -39,7 +39,9 @@ Model int8_model() {
   std::map<std::string, Interval> ranges;
   for (const ObservedTensor& tensor : tensors_to_observe(graph))
     if (tensor.range) ranges[tensor.name] = {-3, 3};
-  return must(make_model("test", must(quantize_graph(graph, ranges)).graph));
+  Graph int8 = must(quantize_graph(graph, ranges)).graph;
+  int8.value(int8.inputs[0]).shape[0] = -1;
+  return must(make_model("test", std::move(int8)));
 }
 
 }  // namespace
