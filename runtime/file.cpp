@@ -137,6 +137,16 @@ Result<MappedFile> map_file(const std::string& path) {
       {static_cast<const std::byte*>(memory), size}};
 }
 
+void forget_pages(const MappedFile& part) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.bytes.data());
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t last = (begin + part.bytes.size()) / page * page;
+  // Whole pages inside it. That the mapping is private and never written to makes this harmless;
+  // advice that is not taken harms nobody either.
+  if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 Status write_file(const std::string& path, std::span<const std::byte> bytes) {
   const std::string target = resolved(path);
   struct stat old;

@@ -20,6 +20,10 @@ struct MappedFile {
 // Maps a regular file read-only. not_found, io_error (a folder, no permission); malformed: empty.
 Result<MappedFile> map_file(const std::string& path);
 
+// Gives the memory of these bytes of a mapped file back; they stay readable, and take it again once
+// they are read.
+void forget_pages(const MappedFile& part);
+
 // Replaces the file or leaves the old one as it was, whatever happens: written to a temporary file
 // in the same folder, fsynced, renamed, folder fsynced. io_error says what failed.
 Status write_file(const std::string& path, std::span<const std::byte> bytes);

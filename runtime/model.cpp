@@ -144,12 +144,15 @@ bool multiplies_weights(const Op& op) {
 
 }  // namespace
 
-Result<Model> make_model(std::string format, Graph graph) {
+Result<Model> make_model(std::string format, Graph graph, const MappedFile& file) {
   FIRN_TRY(check(graph));
   FIRN_TRY(check_names(graph));
   if (graph.outputs.empty()) return Status(Code::malformed, "the graph has no outputs");
   auto impl = std::make_shared<ModelImpl>();
   impl->format = std::move(format);
+  impl->packed = std::make_shared<PackedWeights>(file);
+  // Checksums and copies have been made. What is left to read is read again by who packs it.
+  impl->packed->forget_all();
   FIRN_ASSIGN(auto started, optimise_for_start(graph));
   impl->graph = std::move(started.cut.body);
   impl->optimised = std::move(started.optimised);

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "runtime/file.h"
 #include "runtime/graph.h"
+#include "runtime/packed_weights.h"
 #include "runtime/tail.h"
 
 namespace firn {
@@ -16,6 +18,8 @@ struct ModelImpl {
   std::string format;
   Graph graph;      // as imported, without what is in the cut's tail
   Graph optimised;  // for `start_shapes`
+  // Of its constants, and of those of graphs made from it.
+  std::shared_ptr<PackedWeights> packed;
   // How the network was cut. Its body is moved to `graph`.
   std::shared_ptr<const Cut> cut;
   // One per input: its declared shape, with sizes that the model runs on for what it leaves open.
@@ -26,8 +30,9 @@ struct ModelImpl {
 };
 
 // Checks the graph, optimises a copy of it for its start shapes (so that what cannot run is said at
-// load) and makes the model. unsupported names node and operator.
-Result<Model> make_model(std::string format, Graph graph);
+// load) and makes the model. unsupported names node and operator. `file` is the mapped one that the
+// graph was read from.
+Result<Model> make_model(std::string format, Graph graph, const MappedFile& file = {});
 
 }  // namespace firn
 

@@ -26,8 +26,12 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   const Graph& g = *program->graph_;
   const Uses uses(g);
   program->placement_ = find_placements(g, uses);
-  const LowerContext context{g, uses, program->placement_, options.isa, pool};
+  const auto packed =
+      options.packed != nullptr ? options.packed : std::make_shared<PackedWeights>();
+  const LowerContext context{g, uses, program->placement_, options.isa, pool, *packed};
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
+  packed->forget_all();
+  program->work_in_place();
   FIRN_TRY(program->plan());
   program->alone_ = kernels::Pool::create(1);
   if (program->alone_ == nullptr) return Status(Code::out_of_memory, "a program's pool");
@@ -56,6 +60,44 @@ void Program::find_stretches() {
   }
 }
 
+// Puts what a step writes where one of its inputs is that nobody reads later.
+void Program::work_in_place() {
+  const Graph& g = *graph_;
+  const size_t steps = steps_.size();
+  std::vector<size_t> last(g.values.size(), 0);  // step that touches the root, or anything in it
+  const auto touch = [&](ValueId id, size_t step) {
+    size_t& of_root = last[index(root(id))];
+    of_root = std::max(of_root, step);
+  };
+  for (size_t i = 0; i < steps; ++i) {
+    for (const ValueId id : steps_[i].writes) touch(id, i);
+    for (const ValueId id : steps_[i].reads) touch(id, i);
+  }
+  for (const ValueId id : g.outputs) touch(id, steps);
+  for (const ValueId id : g.inputs) touch(id, steps);  // the caller's memory
+
+  for (size_t i = 0; i < steps; ++i) {
+    if (!steps_[i].in_place) continue;
+    const ValueId y = steps_[i].writes[0];
+    const size_t bytes = value_bytes(g.value(y));
+    const auto dies_here = [&](ValueId x) {
+      const ValueId r = root(x);
+      return last[index(r)] == i && g.value(r).constant == nullptr &&
+             value_bytes(g.value(x)) == bytes && value_bytes(g.value(r)) == bytes;
+    };
+    const auto x = std::ranges::find_if(steps_[i].reads, dies_here);
+    if (x == steps_[i].reads.end() || root(y) != y) continue;
+    const ValueId r = root(*x);
+    placement_[index(y)] = {r, 0, 0};
+    last[index(r)] = last[index(y)];
+  }
+}
+
+ValueId Program::root(ValueId id) const {
+  while (placement_[index(id)].parent != ValueId::none) id = placement_[index(id)].parent;
+  return id;
+}
+
 Status Program::plan() {
   const Graph& g = *graph_;
   const size_t count = g.values.size();
@@ -63,10 +105,6 @@ Status Program::plan() {
   for (size_t v = 0; v < count; ++v)
     if (placement_[v].parent != ValueId::none)
       inside_[index(placement_[v].parent)].push_back(static_cast<ValueId>(v));
-  const auto root = [&](ValueId id) {
-    while (placement_[index(id)].parent != ValueId::none) id = placement_[index(id)].parent;
-    return id;
-  };
 
   // From the first step that touches a root, or anything inside it, to the last.
   const int steps = static_cast<int>(steps_.size());
@@ -221,7 +259,10 @@ void Program::read_float(ValueId id, std::span<float> out) const {
 MemoryUse Program::memory() const {
   MemoryUse use;
   use.arena_bytes = arena_.size();
-  for (const LoweredStep& step : steps_) use.weight_bytes += step.weight_bytes;
+  for (const LoweredStep& step : steps_) {
+    use.weight_bytes += step.weight_bytes;
+    if (step.packed.use_count() > 1) use.shared_weight_bytes += step.packed->bytes().size();
+  }
   return use;
 }
 

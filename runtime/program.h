@@ -15,6 +15,7 @@
 #include "kernels/isa.h"
 #include "kernels/parallel.h"
 #include "runtime/graph.h"
+#include "runtime/packed_weights.h"
 
 namespace firn {
 
@@ -47,6 +48,9 @@ struct LoweredStep {
   // It reads no byte behind its inputs' ends, so that they may be the caller's own memory.
   bool exact_reads = false;
   size_t weight_bytes = 0;
+  std::shared_ptr<const Buffer> packed;  // the part of them that other programs may read, too
+  // Computes each element from those at the same place, so that it may write where it reads.
+  bool in_place = false;
   size_t scratch_bytes = 0;  // what it needs while it runs, beside its inputs and outputs
   // What it takes one thread, roughly, of the work that the pool's threads share.
   double shared_ns = 0;
@@ -63,6 +67,7 @@ struct Placement {
 
 struct CompileOptions {
   kernels::IsaMask isa = kernels::bit(kernels::Isa::scalar);
+  std::shared_ptr<PackedWeights> packed;  // null: shared with nobody
 };
 
 class Program {
@@ -94,6 +99,7 @@ class Program {
 
  private:
   Program() = default;
+  void work_in_place();
   Status plan();
   // Steps that run with the same threads: those of XNNPACK or the pool's, with steps between that
   // need none.
@@ -104,6 +110,8 @@ class Program {
   };
   void find_stretches();
   Status run(const Stretch& stretch, kernels::Pool& pool, const Hook* hook);
+  // What a value lies in, in the end.
+  ValueId root(ValueId id) const;
   void place(ValueId id, void* data);
 
   std::shared_ptr<const Graph> graph_;

@@ -131,7 +131,7 @@ Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Sh
 
 Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Graph> graph,
                                                       kernels::Pool& on) const {
-  const CompileOptions compile_options{kernels::allowed_isas(isa)};
+  const CompileOptions compile_options{kernels::allowed_isas(isa), packed};
   FIRN_ASSIGN(std::unique_ptr<Program> made,
               Program::compile(std::move(graph), compile_options, on));
   // The first run touches all memory and lets XNNPACK set itself up.
@@ -310,6 +310,7 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
   impl->outputs = impl->model->outputs;
   impl->states = impl->model->states;
   impl->cut = impl->model->cut;
+  impl->packed = impl->model->packed;
   impl->reset_states();
   if (impl->cut->has_tail()) impl->tail = std::make_unique<TailRun>(*impl->cut);
   impl->isa = kernels::best_isa();

@@ -35,6 +35,7 @@ struct SessionImpl {
   std::vector<TensorInfo> inputs, outputs;  // the model's
   std::vector<TensorInfo> states;           // the model's
   std::shared_ptr<const Cut> cut;           // the model's
+  std::shared_ptr<PackedWeights> packed;    // the model's
   kernels::Isa isa = kernels::Isa::scalar;
   std::atomic<State> state{State::fp32};
 

@@ -39,6 +39,9 @@ struct SessionOptions {
 struct MemoryUse {
   size_t arena_bytes = 0;   // intermediate tensors
   size_t weight_bytes = 0;  // constants, as the kernels read them
+  // Those of them that other sessions of the model read, too, and that exist once for all of them:
+  // int8 weights. (XNNPACK packs float ones for each session.)
+  size_t shared_weight_bytes = 0;
 };
 
 // One step of a profiled run.

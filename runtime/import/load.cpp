@@ -79,19 +79,21 @@ Result<Model> parse_ncnn_parts(NcnnSource source, const LoadOptions& options) {
   if (options.random_weights) source.bin.reset();
   source.input_shapes = options.input_shapes;
   FIRN_ASSIGN(Graph graph, read_ncnn(source));
-  return make_model("ncnn", std::move(graph));
+  return make_model("ncnn", std::move(graph),
+                    {source.bin_owner, source.bin.value_or(std::span<const std::byte>())});
 }
 
-Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
-                        const std::string& folder, const LoadOptions& options) {
+Result<Model> parse_any(const MappedFile& file, const std::string& folder,
+                        const LoadOptions& options) {
+  const auto& [owner, bytes] = file;
   if (bytes.empty()) return Status(Code::malformed, "no bytes");
   if (looks_like_native(bytes)) {
     FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
-    return make_model("firn", std::move(graph));
+    return make_model("firn", std::move(graph), file);
   }
   if (looks_like_tflite(bytes)) {
     FIRN_ASSIGN(Graph graph, read_tflite(bytes, owner));
-    return make_model("tflite", std::move(graph));
+    return make_model("tflite", std::move(graph), file);
   }
   if (looks_like_ncnn(bytes)) {
     if (options.random_weights) return parse_ncnn_parts({.param = bytes}, options);
@@ -107,7 +109,7 @@ Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<
                   "neither ONNX, TensorFlow Lite, ncnn nor .firn: " + first_bytes(bytes));
   }
   FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
-  return make_model("onnx", std::move(graph));
+  return make_model("onnx", std::move(graph), file);
 }
 
 Status about(const std::string& path, const Status& status) {
@@ -165,13 +167,13 @@ Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
   }
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";
-  Result<Model> model = parse_any(file.bytes, file.owner, folder, options);
+  Result<Model> model = parse_any(file, folder, options);
   if (!model.ok()) return about(path, model.status());
   return model;
 }
 
 Result<Model> Model::parse(std::span<const std::byte> bytes, const LoadOptions& options) {
-  return parse_any(bytes, nullptr, "", options);
+  return parse_any({nullptr, bytes}, "", options);
 }
 
 Result<Model> Model::load_ncnn(const std::string& param, const std::string& bin,

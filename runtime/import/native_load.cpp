@@ -13,7 +13,7 @@ Result<Model> Model::load_firn(const std::string& path) {
   FIRN_ASSIGN(const MappedFile file, map_file(path));
   Result<Graph> graph = read_native(file.bytes, file.owner);
   if (!graph.ok()) return Status(graph.status().code(), path + ": " + graph.status().message());
-  return make_model("firn", *std::move(graph));
+  return make_model("firn", *std::move(graph), file);
 }
 
 Result<Model> Model::parse_firn(std::span<const std::byte> bytes) {

@@ -95,11 +95,16 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   const int32_t zero = x.quant->zero[0];
   Packed packed;
 
-  FIRN_ASSIGN(auto weights, Buffer::allocate(kernel.packed_bytes(s)));
-  const int32_t* bias =
-      o.bias == ValueId::none ? nullptr : context.value(o.bias).template as<int32_t>().data();
-  kernel.pack(s, values, bias, zero, weights.second.data());
-  packed.weights = weights.first;
+  const Value* bias = o.bias == ValueId::none ? nullptr : &context.value(o.bias);
+  const PackedKey key{w.constant, bias == nullptr ? nullptr : bias->constant, kernel.name, s, zero};
+  FIRN_ASSIGN(
+      packed.weights, context.packed.get(key, [&]() -> Result<std::shared_ptr<const Buffer>> {
+        FIRN_ASSIGN(auto made, Buffer::allocate(kernel.packed_bytes(s)));
+        kernel.pack(s, values, bias == nullptr ? nullptr : bias->template as<int32_t>().data(),
+                    zero, made.second.data());
+        return made.first;
+      }));
+  context.packed.forget(*w.constant);
 
   FIRN_ASSIGN(auto zero_row,
               Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) + kernels::kReadSlack));
@@ -176,11 +181,13 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
   const size_t scratch = workspace_bytes(kernel, s);
 
+  const auto shared = std::move(packed.weights);
+  const void* const weights = shared->bytes().data();
   auto step = make_step([=, &kernel, packed = std::move(packed)](const Frame& frame) -> Status {
     kernels::ConvS8Args now = args;
     now.input = frame.at<const int8_t>(o.x);
     now.output = frame.at<void>(o.y);
-    now.packed = packed.weights->bytes().data();
+    now.packed = weights;
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
     run_units(kernel, s, now, units, ns, scratch, frame);
@@ -189,6 +196,7 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
   lowered.reads = {o.x};
   lowered.weight_bytes = weight_bytes;
+  lowered.packed = shared;
   lowered.scratch_bytes = scratch * static_cast<size_t>(context.pool.threads());
   lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));
@@ -217,6 +225,7 @@ bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<ke
   const Operands o = operands(node);
   if (!push_xnn(context, node, std::move(op), {o.x}, steps)) return false;
   steps.back().weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
+  context.packed.forget(*context.value(o.w).constant);
   return true;
 }
 

@@ -201,6 +201,7 @@ Lowered lower_binary(const LowerContext& context, const Node& node, const Binary
     return false;
   }
   steps.push_back(describe_step(context, node, std::move(step), vec.name));
+  steps.back().in_place = true;
   return true;
 }
 

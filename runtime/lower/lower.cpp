@@ -279,6 +279,7 @@ LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
                     }),
                     std::string(vec.name) + " lut");
   lowered.reads = {x};
+  lowered.in_place = true;
   return lowered;
 }
 

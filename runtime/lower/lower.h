@@ -23,6 +23,7 @@ struct LowerContext {
   const std::vector<Placement>& placement;
   kernels::IsaMask isa;
   kernels::Pool& pool;
+  PackedWeights& packed;
 
   const Value& value(ValueId id) const { return graph.value(id); }
   // Elements between the pixels of an NHWC value.

@@ -80,7 +80,7 @@ void check_runs(Run run, double tolerance, kernels::IsaMask isa, int threads, On
   REQUIRE_MESSAGE(expected.ok(), expected.status().message());
   const Value& want = expected->front();
   const auto pool = kernels::Pool::create(threads);
-  auto program = Program::compile(std::make_shared<Graph>(g), {isa}, *pool);
+  auto program = Program::compile(std::make_shared<Graph>(g), {isa, nullptr}, *pool);
   REQUIRE_MESSAGE(program.ok(), program.status().message());
   for (const LoweredStep& step : (*program)->steps())
     if (on == On::kernel) CHECK(step.kernel != "reference");
@@ -183,7 +183,8 @@ TEST_CASE("products read transposed operands in place") {
     const auto want = reference_run(g, in);
     REQUIRE(want.ok());
     const auto pool = kernels::Pool::create(1);
-    auto program = Program::compile(std::make_shared<Graph>(g), {kernels::supported_isas()}, *pool);
+    auto program =
+        Program::compile(std::make_shared<Graph>(g), {kernels::supported_isas(), nullptr}, *pool);
     REQUIRE(program.ok());
     CHECK((*program)->steps().size() == 1);
     for (size_t i = 0; i < 2; ++i) (*program)->bind_input(i, in[i].data);
