@@ -21,13 +21,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CPUS = ["cortex-a55", "cortex-a510", "neoverse-n1", "neoverse-n2", "neoverse-v1", "apple-m1"]
 ITERATIONS = 200
 
-# A kernel: its -march (those of cmake/isa.cmake), its product instruction, multiply-adds of one, and
-# operands whose accumulators, %d, depend on nothing else.
-Kernel = collections.namedtuple("Kernel", "march product macs operands")
+# A kernel: its -march (those of cmake/isa.cmake), its product instructions as they are written, with
+# the multiply-adds of one, and the fastest of them, whose accumulators, %d, depend on nothing else.
+Kernel = collections.namedtuple("Kernel", "march products fastest")
 KERNELS = {
-    "neon": Kernel("armv8-a", "smlal", 4, "v%d.4s, v30.4h, v15.h[0]"),
-    "neondot": Kernel("armv8.2-a+dotprod", "sdot", 16, "v%d.4s, v30.16b, v31.4b[0]"),
-    "neoni8mm": Kernel("armv8.2-a+dotprod+i8mm", "smmla", 32, "v%d.4s, v30.16b, v31.16b"),
+    "neon": Kernel("armv8-a", {r"sm(ul|la)l2?\s+v\d+\.8h": 8, r"sm(ul|la)l2?\s+v\d+\.4s": 4},
+                   "smlal v%d.8h, v30.8b, v31.8b"),
+    "neondot": Kernel("armv8.2-a+dotprod", {r"sdot\s": 16}, "sdot v%d.4s, v30.16b, v31.4b[0]"),
+    "neoni8mm": Kernel("armv8.2-a+dotprod+i8mm", {r"smmla\s": 32},
+                       "smmla v%d.4s, v30.16b, v31.16b"),
 }
 
 
@@ -57,8 +59,8 @@ def loops(binary):
         start = i + 1
 
 
-def products(loop, kernel):
-    return sum(line.startswith(kernel.product) for line in loop)
+def macs(loop, kernel):
+    return sum(n for line in loop for product, n in kernel.products.items() if re.match(product, line))
 
 
 @functools.lru_cache(maxsize=None)
@@ -71,15 +73,16 @@ def cycles(cpu, code):
 
 
 def bound(cpu, kernel):
-    """Cycles of a product instruction, of 15 that do not depend on each other."""
-    return cycles(cpu, tuple(f"{kernel.product} {kernel.operands % i}" for i in range(15))) / 15
+    """Cycles of a multiply-add, by 15 product instructions that do not depend on each other."""
+    return cycles(cpu, tuple(kernel.fastest % i for i in range(15))) / (
+        15 * macs([kernel.fastest % 0], kernel))
 
 
 def row(title, cpu, kernel, loop):
-    n = products(loop, kernel)
+    n = macs(loop, kernel)
     took = cycles(cpu, loop)
-    print(f"| {title} | {cpu} | {n * kernel.macs} | {len(loop) / (n * kernel.macs):.4f} | {took:.1f} | "
-          f"{took / (n * kernel.macs):.4f} | {100 * n * bound(cpu, kernel) / took:.0f} % |")
+    print(f"| {title} | {cpu} | {n} | {len(loop) / n:.4f} | {took:.1f} | {took / n:.4f} | "
+          f"{100 * n * bound(cpu, kernel) / took:.0f} % |", flush=True)
 
 
 def main():
@@ -97,16 +100,16 @@ def main():
             output_of("aarch64-linux-gnu-g++", "-std=c++20", "-O3", "-DNDEBUG", "-fPIC",
                       "-ffp-contract=off", "-fno-schedule-insns", f"-march={kernel.march}",
                       f"-I{ROOT}", "-c", "-o", binary, f"{ROOT}/kernels/arm/gemm_s8_{name}.cpp")
-            ours = max(loops(binary), key=lambda loop: products(loop, kernel))
+            ours = max(loops(binary), key=lambda loop: macs(loop, kernel))
         if options.loops:
             print("\n".join(ours))
-        # No smaller than ours by more than half: tails are not what they are fast by.
-        rivals = [loop for loop in theirs if 2 * products(loop, kernel) >= products(ours, kernel)]
+        # Those of as many multiply-adds or more: what is smaller is there for the last rows.
+        rivals = {loop for loop in theirs if macs(loop, kernel) >= macs(ours, kernel)}
         for cpu in CPUS:
             row(f"firn {name}", cpu, kernel, ours)
             if rivals:
-                best = min(rivals, key=lambda loop: cycles(cpu, loop) / products(loop, kernel))
-                row("XNNPACK " + kernel.product, cpu, kernel, best)
+                best = min(rivals, key=lambda loop: cycles(cpu, loop) / macs(loop, kernel))
+                row("XNNPACK's", cpu, kernel, best)
 
 
 if __name__ == "__main__":
