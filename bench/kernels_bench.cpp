@@ -121,37 +121,6 @@ double measure_peak(Isa isa) {
 constinit const std::span<const Layer> kConvLayers = kConv;
 constinit const std::span<const Layer> kDepthwiseLayers = kDepthwise;
 
-std::string Layer::name() const {
-  const auto text = [](int32_t n) { return std::to_string(n); };
-  return text(kernel) + "x" + text(kernel) + (stride > 1 ? "s" + text(stride) : "") + "/" +
-         (size == 0 ? "16x8" : text(size)) + "x" + text(in_c) +
-         (depthwise() ? "" : "x" + text(out_c));
-}
-
-kernels::ConvShape Layer::shape() const {
-  kernels::ConvShape s;
-  s.in_h = size != 0 ? size : 16;
-  s.in_w = size != 0 ? size : 8;
-  s.in_pixel_stride = in_c;
-  if (depthwise()) {
-    s.groups = s.out_pixel_stride = in_c;
-  } else {
-    s.in_c = in_c;
-    s.out_c = s.out_pixel_stride = out_c;
-  }
-  s.kernel_h = s.kernel_w = kernel;
-  s.stride_h = s.stride_w = stride;
-  s.pad_top = s.pad_left = (kernel - 1) / 2;
-  s.out_h = (s.in_h + stride - 1) / stride;
-  s.out_w = (s.in_w + stride - 1) / stride;
-  return s;
-}
-
-double Layer::macs() const {
-  const kernels::ConvShape s = shape();
-  return double{1} * s.out_h * s.out_w * s.groups * s.out_c * s.in_c * kernel * kernel;
-}
-
 double peak(Isa isa) {
   static std::array<std::optional<double>, kernels::kIsaCount> known;
   auto& value = known[static_cast<size_t>(isa)];

@@ -68,35 +68,6 @@ struct Store16 {
   }
 };
 
-// R rows by one panel.
-template <int R>
-struct Accumulators {
-  int32x4_t acc[R][4];
-
-  FIRN_INLINE explicit Accumulators(const int32_t* bias) {
-    FIRN_UNROLL for (int c = 0; c < 4; ++c) {
-      const int32x4_t v = vld1q_s32(bias + 4 * c);
-      FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = v;
-    }
-  }
-};
-
-// Rows [begin, begin + R) of a tile by a panel. Tile<R>, Accumulators with a function tap(rows,
-// weights, steps), adds the products of one tap and returns the weights behind it.
-template <template <int> class Tile, int R>
-void gemm_rows(const GemmS8Block& b, const GemmS8Tile& t, int begin, int panel) {
-  Tile<R> tile(b.bias + panel * kPanel);
-  const int8_t* w = b.weights + panel * b.panel_bytes;
-  for (int tap = 0; tap < b.taps; ++tap) {
-    const int8_t* a[R];
-    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
-    w = tile.tap(a, w, b.steps);
-  }
-  const Store16 store(b, panel * kPanel);
-  FIRN_UNROLL for (int r = 0; r < R; ++r)
-      store.row(b.output, (t.first_row + begin + r) * b.out_stride + panel * kPanel, tile.acc[r]);
-}
-
 }  // namespace
 }  // namespace firn::kernels
 

@@ -1,63 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 convolution with NEON alone, 64-bit and 32-bit: values widened to 16 bits, multiplied into
-// 32 by lane, so that nothing saturates.
+// int8 convolution with NEON alone, 64-bit and 32-bit: eight products of 16 bits a column, added in
+// pairs to sums of 32, so that nothing saturates. Products and additions are done by different
+// units of most CPUs, and a column's sums are added up at the end.
 #include "kernels/gemm_s8_arm.h"
 
 namespace firn::kernels {
 namespace {
 
+constexpr int kColumns = 8;             // worked on together: half a panel
+constexpr int kStepBytes = kPanel * 8;  // of a panel
 #if defined(__aarch64__)
-constexpr int kRows = 4;  // 16 accumulators of 32 registers
+constexpr int kRows = 2;  // 16 sums of 32 registers
 #else
-constexpr int kRows = 2;  // 8 of 16
+constexpr int kRows = 1;  // 8 of 16
 #endif
 
+// Products of a row's eight values, which x has twice, and those of two columns, the halves of w.
+FIRN_INLINE void multiply(int8x16_t x, int8x16_t w, int16x8_t (&product)[2]) {
+  product[0] = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+#if defined(__aarch64__)
+  product[1] = vmull_high_s8(w, x);
+#else
+  product[1] = vmull_s8(vget_high_s8(w), vget_low_s8(x));
+#endif
+}
+
+// The sums of the lanes of a, b, c, d.
+FIRN_INLINE int32x4_t lane_sums(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+#if defined(__aarch64__)
+  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+#else
+  const auto two = [](int32x4_t x, int32x4_t y) {
+    return vpadd_s32(vadd_s32(vget_low_s32(x), vget_high_s32(x)),
+                     vadd_s32(vget_low_s32(y), vget_high_s32(y)));
+  };
+  return vcombine_s32(two(a, b), two(c, d));
+#endif
+}
+
+// Rows [begin, begin + R) of a tile by kColumns columns from the panel's column `first` on: acc
+// gets two vectors a row.
 template <int R>
-struct Tile : Accumulators<R> {
-  using Accumulators<R>::Accumulators;
-  using Accumulators<R>::acc;
-
-  // 16 columns of one k times lane kLane of each row.
-  template <int kLane>
-  FIRN_INLINE void step(const int16x4_t (&x)[R], const int8_t* w) {
-    const int8x16_t bytes = vld1q_s8(w);
-    const int16x8_t lo = vmovl_s8(vget_low_s8(bytes)), hi = vmovl_s8(vget_high_s8(bytes));
-    FIRN_UNROLL for (int r = 0; r < R; ++r) {
-      acc[r][0] = vmlal_lane_s16(acc[r][0], vget_low_s16(lo), x[r], kLane);
-      acc[r][1] = vmlal_lane_s16(acc[r][1], vget_high_s16(lo), x[r], kLane);
-      acc[r][2] = vmlal_lane_s16(acc[r][2], vget_low_s16(hi), x[r], kLane);
-      acc[r][3] = vmlal_lane_s16(acc[r][3], vget_high_s16(hi), x[r], kLane);
-    }
+FIRN_INLINE void columns(const GemmS8Block& b, const GemmS8Tile& t, int begin, int panel, int first,
+                         int32x4_t (&acc)[R][4]) {
+  int32x4_t sum[R][kColumns / 2][2];
+  FIRN_UNROLL for (int r = 0; r < R; ++r) FIRN_UNROLL for (int c = 0; c < kColumns / 2; ++c) {
+    sum[r][c][0] = sum[r][c][1] = vdupq_n_s32(0);
   }
-
-  FIRN_INLINE void four(const int16x4_t (&x)[R], const int8_t* w) {
-    step<0>(x, w);
-    step<1>(x, w + kPanel);
-    step<2>(x, w + 2 * kPanel);
-    step<3>(x, w + 3 * kPanel);
-  }
-
-  // One tap; returns the weights behind it.
-  FIRN_INLINE const int8_t* tap(const int8_t* (&a)[R], const int8_t* w, int32_t steps) {
-    int32_t k = 0;
-    for (; k + 8 <= steps; k += 8, w += 8 * kPanel) {
-      int16x4_t x[2][R];
+  const int8_t* w = b.weights + panel * b.panel_bytes + first * 8;
+  for (int tap = 0; tap < b.taps; ++tap) {
+    const int8_t* a[R];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
+    for (ptrdiff_t k = 0; k < b.steps; ++k, w += kStepBytes) {
+      int8x16_t x[R];
       FIRN_UNROLL for (int r = 0; r < R; ++r) {
-        const int16x8_t eight = vmovl_s8(vld1_s8(a[r] + k));
-        x[0][r] = vget_low_s16(eight);
-        x[1][r] = vget_high_s16(eight);
+        const int8x8_t eight = vld1_s8(a[r] + 8 * k);
+        x[r] = vreinterpretq_s8_s64(vdupq_lane_s64(vreinterpret_s64_s8(eight), 0));
       }
-      four(x[0], w);
-      four(x[1], w + 4 * kPanel);
+      int8x16_t two[kColumns / 2];
+      FIRN_UNROLL for (int c = 0; c < kColumns / 2; ++c) two[c] = vld1q_s8(w + 16 * c);
+      // Four columns' products before their sums, for CPUs that compute in order.
+      FIRN_UNROLL for (int c = 0; c < kColumns / 2; c += 2) {
+        int16x8_t product[2][R][2];
+        FIRN_UNROLL for (int i = 0; i < 2; ++i) {
+          FIRN_UNROLL for (int r = 0; r < R; ++r) multiply(x[r], two[c + i], product[i][r]);
+        }
+        FIRN_UNROLL for (int i = 0; i < 2; ++i) FIRN_UNROLL for (int r = 0; r < R; ++r) {
+          sum[r][c + i][0] = vpadalq_s16(sum[r][c + i][0], product[i][r][0]);
+          sum[r][c + i][1] = vpadalq_s16(sum[r][c + i][1], product[i][r][1]);
+        }
+      }
     }
-    for (; k < steps; ++k, w += kPanel) {
-      int16x4_t x[R];
-      FIRN_UNROLL for (int r = 0; r < R; ++r) x[r] = vdup_n_s16(a[r][k]);
-      step<0>(x, w);
-    }
-    return w;
   }
-};
+  const int32_t* bias = b.bias + panel * kPanel + first;
+  FIRN_UNROLL for (int r = 0; r < R; ++r) FIRN_UNROLL for (int c = 0; c < kColumns / 4; ++c) {
+    acc[r][first / 4 + c] = vaddq_s32(
+        vld1q_s32(bias + 4 * c),
+        lane_sums(sum[r][2 * c][0], sum[r][2 * c][1], sum[r][2 * c + 1][0], sum[r][2 * c + 1][1]));
+  }
+}
+
+template <int R>
+void rows(const GemmS8Block& b, const GemmS8Tile& t, int begin, int panel) {
+  int32x4_t acc[R][4];
+  columns<R>(b, t, begin, panel, 0, acc);
+  columns<R>(b, t, begin, panel, kColumns, acc);
+  const Store16 store(b, panel * kPanel);
+  FIRN_UNROLL for (int r = 0; r < R; ++r)
+      store.row(b.output, (t.first_row + begin + r) * b.out_stride + panel * kPanel, acc[r]);
+}
 
 }  // namespace
 
@@ -67,8 +98,8 @@ void gemm_s8_tiles_neon(const GemmS8Block& b) {
     for (int i = 0; i < b.tile_count; ++i) {
       const GemmS8Tile& t = b.tiles[i];
       int r = 0;
-      for (; r + kRows <= t.count; r += kRows) gemm_rows<Tile, kRows>(b, t, r, panel);
-      for (; r < t.count; ++r) gemm_rows<Tile, 1>(b, t, r, panel);
+      for (; r + kRows <= t.count; r += kRows) rows<kRows>(b, t, r, panel);
+      for (; r < t.count; ++r) rows<1>(b, t, r, panel);
     }
   }
 }

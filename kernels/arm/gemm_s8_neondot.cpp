@@ -13,10 +13,17 @@ FIRN_INLINE void dot(int32x4_t& acc, int8x16_t columns, int8x16_t row) {
   asm("sdot %0.4s, %1.16b, %2.4b[%3]" : "+w"(acc) : "w"(columns), "w"(row), "i"(kLane));
 }
 
+// R rows by one panel.
 template <int R>
-struct Tile : Accumulators<R> {
-  using Accumulators<R>::Accumulators;
-  using Accumulators<R>::acc;
+struct Tile {
+  int32x4_t acc[R][4];
+
+  FIRN_INLINE explicit Tile(const int32_t* bias) {
+    FIRN_UNROLL for (int c = 0; c < 4; ++c) {
+      const int32x4_t v = vld1q_s32(bias + 4 * c);
+      FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][c] = v;
+    }
+  }
 
   template <int kLane>
   FIRN_INLINE void step(const int8x16_t (&x)[R], const int8_t* w) {
@@ -52,6 +59,21 @@ struct Tile : Accumulators<R> {
   }
 };
 
+// Rows [begin, begin + R) of a tile by a panel.
+template <int R>
+void rows(const GemmS8Block& b, const GemmS8Tile& t, int begin, int panel) {
+  Tile<R> tile(b.bias + panel * kPanel);
+  const int8_t* w = b.weights + panel * b.panel_bytes;
+  for (int tap = 0; tap < b.taps; ++tap) {
+    const int8_t* a[R];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
+    w = tile.tap(a, w, b.steps);
+  }
+  const Store16 store(b, panel * kPanel);
+  FIRN_UNROLL for (int r = 0; r < R; ++r)
+      store.row(b.output, (t.first_row + begin + r) * b.out_stride + panel * kPanel, tile.acc[r]);
+}
+
 }  // namespace
 
 // A panel's weights stay in the first cache while all rows of the block pass.
@@ -60,10 +82,10 @@ void gemm_s8_tiles_neondot(const GemmS8Block& b) {
     for (int i = 0; i < b.tile_count; ++i) {
       const GemmS8Tile& t = b.tiles[i];
       int r = 0;
-      for (; r + 4 <= t.count; r += 4) gemm_rows<Tile, 4>(b, t, r, panel);
-      if (t.count - r == 3) gemm_rows<Tile, 3>(b, t, r, panel);
-      if (t.count - r == 2) gemm_rows<Tile, 2>(b, t, r, panel);
-      if (t.count - r == 1) gemm_rows<Tile, 1>(b, t, r, panel);
+      for (; r + 4 <= t.count; r += 4) rows<4>(b, t, r, panel);
+      if (t.count - r == 3) rows<3>(b, t, r, panel);
+      if (t.count - r == 2) rows<2>(b, t, r, panel);
+      if (t.count - r == 1) rows<1>(b, t, r, panel);
     }
   }
 }
