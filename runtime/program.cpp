@@ -26,7 +26,8 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   const Graph& g = *program->graph_;
   const Uses uses(g);
   program->placement_ = find_placements(g, uses);
-  const LowerContext context{g, uses, program->placement_, options.isa, pool};
+  const LowerContext context{g, uses, program->placement_, options.isa, pool,
+                             options.integer_weights};
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
   FIRN_TRY(program->plan());
   program->alone_ = kernels::Pool::create(1);
@@ -128,8 +129,9 @@ Status Program::plan() {
     if (value.constant == nullptr || last[v] < 0) continue;
     const void* data = value.constant->bytes().data();
     if (read_past_end[v]) {
-      FIRN_ASSIGN(auto copy, Buffer::allocate(value_bytes(value)));
-      std::memcpy(copy.second.data(), data, value_bytes(value));
+      const size_t bytes = value.constant->bytes().size();
+      FIRN_ASSIGN(auto copy, Buffer::allocate(bytes));
+      std::memcpy(copy.second.data(), data, bytes);
       owned_.push_back(copy.first);
       data = copy.second.data();
     }

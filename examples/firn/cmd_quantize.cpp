@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// firn quantize: the int8 model, and a report of what it lost.
+// firn quantize: the int8 model, or one with weights of few bits, and a report of what it lost.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -11,12 +11,14 @@
 #include "json.h"
 #include "observe.h"
 #include "text.h"
+#include "weights.h"
 
 namespace firn::tool {
 namespace {
 
 struct Options {
-  std::string model, output, table, method;
+  std::string model, output, table, method, weights_file;
+  WeightArguments weights;
   FreezeOptions freeze;
   bool json = false, verbose = false;
   DataOptions data;
@@ -109,9 +111,30 @@ std::string as_text(const Options& options, const FreezeReport& report,
   return text + "\nwrote " + one_line(options.output) + "\n";
 }
 
+// What is of no use without samples.
+Status quantize_weights_alone(const Options& options) {
+  if (!options.table.empty() || !options.data.data.empty() || !options.method.empty() ||
+      options.freeze.min_sqnr_db) {
+    return {Code::invalid_argument,
+            "--weights and --dynamic take no samples: leave --data, --table, --method and "
+            "--min-sqnr away"};
+  }
+  return quantize_weights_of({.model = options.model,
+                              .output = options.output,
+                              .weights_file = options.weights_file,
+                              .keep_float = options.freeze.keep_float,
+                              .arguments = options.weights,
+                              .run = options.run,
+                              .json = options.json,
+                              .verbose = options.verbose});
+}
+
 Status quantize(const Options& options) {
+  if (options.weights.wanted()) return quantize_weights_alone(options);
   if (options.table.empty() && options.data.data.empty()) {
-    return {Code::invalid_argument, "give samples with --data, their ranges with --table, or both"};
+    return {Code::invalid_argument,
+            "give samples with --data, their ranges with --table, or both; or --weights or "
+            "--dynamic, which need none"};
   }
   CalibrateOptions calibration;
   FreezeOptions freeze = options.freeze;
@@ -130,7 +153,7 @@ Status quantize(const Options& options) {
   }
   const CalibrationStatus observed = session.calibration();
   FIRN_ASSIGN(const FreezeReport report, session.freeze(freeze));
-  FIRN_TRY(session.save(options.output));
+  FIRN_TRY(session.save(options.output, options.weights_file));
   if (options.json) {
     std::puts(as_json(options, report, observed).c_str());
   } else {
@@ -171,11 +194,15 @@ void add_quantize(CLI::App& app, Action& action) {
                     "default, as the model may be for another machine");
   command->add_flag("--verbose", options->verbose, "list every layer, the worst first");
   command->add_flag("--json", options->json, "print the report as one JSON object");
+  add_weights_file_option(*command, options->weights_file);
+  add_weight_options(*command, options->weights);
   add_data_options(*command, options->data);
   add_run_options(*command, options->run);
   command->footer(
       "Example:\n  firn quantize mobilenet_v2.onnx --data pictures/ --limit 100 --mean 127.5 "
-      "--std 127.5 -o mobilenet_v2.int8.firn");
+      "--std 127.5 -o mobilenet_v2.int8.firn\n  firn quantize mobilenet_v2.onnx --weights 4 "
+      "--block 32 --rounding hqq -o mobilenet_v2.w4.firn\n  firn quantize lstm.onnx --dynamic -o "
+      "lstm.int8.firn");
   command->callback([options, &action] { action = [options] { return quantize(*options); }; });
 }
 

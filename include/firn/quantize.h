@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "firn/export.h"
+#include "firn/model.h"
 #include "firn/status.h"
 
 namespace firn {
@@ -103,10 +104,72 @@ struct FreezeReport {
   size_t verified_frames = 0;
   size_t bytes_before = 0, bytes_after = 0;  // of all constants
   int layers_int8 = 0, layers_float = 0;     // every layer of the report, by precision
-  double ms_float = 0, ms_int8 = 0;  // a run before and after; 0 where not timed
+  double ms_float = 0, ms_int8 = 0;          // a run before and after; 0 where not timed
   double seconds = 0;
   std::vector<std::string> warnings;  // calibrated on few frames, ranges still moving, ...
 };
+
+// How a block's scale and zero point are found.
+enum class WeightRounding : uint8_t {
+  max_abs,  // the levels reach the largest weight
+  mse,      // least squared error
+  hqq,      // half-quadratic quantization: least |error|^(1/2) (Badri & Shaji, 2023)
+};
+
+// "max-abs", "mse", "hqq".
+FIRN_API const char* rounding_name(WeightRounding rounding);
+// invalid_argument lists the names there are.
+FIRN_API Result<WeightRounding> rounding_from_name(const std::string& name);
+
+// Weights alone, stored in few bits; activations stay floats, so that no data is needed. At run
+// time SessionOptions::weights says whether they are made floats of once, or multiplied as they
+// are.
+struct WeightOptions {
+  int bits = 4;    // 2 to 8, or 16: half precision
+  int block = 32;  // weights that share a scale: a multiple of 32; 0: those of an output channel
+  bool symmetric = false;  // all zero points 0; otherwise one a scale
+  WeightRounding rounding = WeightRounding::hqq;
+  // Rows shorter than 32 weights (depthwise filters, first layers) are few weights that matter
+  // most: they have these bits instead, 2 to 8, where that is more, and a scale each.
+  int short_row_bits = 8;
+  // Layers that stay in float, as FreezeOptions::keep_float.
+  std::vector<std::string> keep_float{};
+  bool convolutions = true;  // false: convolutions stay in float
+  // Recorded in the model: its sessions multiply in integers, activations quantized row by row as
+  // they come, unless SessionOptions::weights says otherwise.
+  bool dynamic = false;
+};
+
+// Dynamic quantization: int8 weights with a scale per output channel for fully connected, recurrent
+// and embedding layers, which then multiply in integers. Convolutions stay in float.
+FIRN_API WeightOptions dynamic_quantization();
+
+// One layer that has weights.
+struct WeightLayer {
+  std::string name, op;
+  int bits = 32;       // of a weight; 32: they stay floats ...
+  std::string why;     // ... because "kept by pattern conv1*", "its weights are no constants"
+  size_t block = 0;    // weights that share a scale; 0: none do
+  double sqnr_db = 0;  // of the weights; +inf where equal
+  size_t bytes_before = 0, bytes_after = 0;  // of the weights, with scales and zero points
+};
+
+struct WeightReport {
+  std::vector<WeightLayer> layers;
+  size_t bytes_before = 0, bytes_after = 0;  // of all constants
+  double seconds = 0;
+};
+
+struct WeightModel {
+  Model model;  // save() writes it
+  WeightReport report;
+};
+
+// A copy of a float model with weights in few bits. invalid_argument: an option out of range, a
+// pattern that matches no layer; failed_precondition: no layer has float weights; malformed: a
+// weight is NaN or infinite.
+FIRN_API Result<WeightModel> quantize_weights(const Model& model,
+                                              const WeightOptions& options = {});
 
 }  // namespace firn
 

@@ -86,7 +86,7 @@ Result<Model> parse_any(std::span<const std::byte> bytes, const std::shared_ptr<
                         const std::string& folder, const LoadOptions& options) {
   if (bytes.empty()) return Status(Code::malformed, "no bytes");
   if (looks_like_native(bytes)) {
-    FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
+    FIRN_ASSIGN(Graph graph, read_native(bytes, owner, folder));
     return make_model("firn", std::move(graph));
   }
   if (looks_like_tflite(bytes)) {
@@ -163,9 +163,7 @@ Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
     return about(path,
                  {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
   }
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  Result<Model> model = parse_any(file.bytes, file.owner, folder, options);
+  Result<Model> model = parse_any(file.bytes, file.owner, folder_of(path), options);
   if (!model.ok()) return about(path, model.status());
   return model;
 }
