@@ -16,9 +16,11 @@ struct Plane {
   int32_t width = 0, shift = 0;
 };
 
+using Planes = std::array<Plane, 3>;
+
 // Of `bits`, in order; the rest are empty.
-std::array<Plane, 3> planes_of(int32_t bits) {
-  std::array<Plane, 3> planes{};
+Planes planes_of(int32_t bits) {
+  Planes planes{};
   size_t count = 0;
   int32_t shift = 0;
   for (const int32_t width : {8, 4, 2, 1}) {
@@ -31,9 +33,9 @@ std::array<Plane, 3> planes_of(int32_t bits) {
 
 // Calls f(byte, lowest bit there, plane) for each plane of number i of a step.
 template <typename F>
-void for_planes(int32_t bits, size_t step, size_t i, const F& f) {
+void for_planes(const Planes& planes, size_t step, size_t i, const F& f) {
   size_t row = 0;
-  for (const Plane& plane : planes_of(bits)) {
+  for (const Plane& plane : planes) {
     if (plane.width == 0) break;
     const auto width = static_cast<size_t>(plane.width), each = 8 / width;
     f((row + step / each) * kWnStepBytes + i, step % each * width, plane);
@@ -45,7 +47,7 @@ void for_planes(int32_t bits, size_t step, size_t i, const F& f) {
 int32_t unsigned_at(const WeightShape& s, const uint8_t* panel, size_t column, size_t k) {
   const uint8_t* group = panel + k / kWnGroup * wn_group_bytes(s.bits);
   int32_t u = 0;
-  for_planes(s.bits, k % kWnGroup / 4, column * 4 + k % 4,
+  for_planes(planes_of(s.bits), k % kWnGroup / 4, column * 4 + k % 4,
              [&](size_t at, size_t bit, const Plane& plane) {
                u |= (group[at] >> bit & ((1 << plane.width) - 1)) << plane.shift;
              });
@@ -116,6 +118,7 @@ void pack_wn(const WeightShape& s, const int8_t* q, const float* scale, const in
              void* packed) {
   const int32_t half = 1 << (s.bits - 1);
   const size_t blocks = wn_blocks(s);
+  const Planes planes = planes_of(s.bits);
   std::memset(packed, 0, wn_panels(s) * wn_panel_bytes(s));
   for (size_t column = 0; column < s.n; ++column) {
     auto* panel = static_cast<uint8_t*>(packed) + column / kWnColumns * wn_panel_bytes(s);
@@ -123,7 +126,7 @@ void pack_wn(const WeightShape& s, const int8_t* q, const float* scale, const in
     for (size_t k = 0; k < s.k; ++k) {
       uint8_t* group = panel + k / kWnGroup * wn_group_bytes(s.bits);
       const int32_t u = q[column * s.k + k] + half;
-      for_planes(s.bits, k % kWnGroup / 4, c * 4 + k % 4,
+      for_planes(planes, k % kWnGroup / 4, c * 4 + k % 4,
                  [&](size_t at, size_t bit, const Plane& plane) {
                    const int32_t field = u >> plane.shift & ((1 << plane.width) - 1);
                    group[at] = static_cast<uint8_t>(group[at] | field << bit);

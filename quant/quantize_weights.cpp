@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weight-only quantization of a model: which constants, in what blocks, and the report.
+#include "quant/quantize_weights.h"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -13,7 +15,6 @@
 #include "runtime/int8_ops.h"
 #include "runtime/model_impl.h"
 #include "runtime/packed.h"
-#include "runtime/recurrent.h"
 
 namespace firn {
 namespace {
@@ -91,7 +92,8 @@ Result<std::shared_ptr<const Buffer>> buffer_of(std::span<const std::byte> bytes
 
 class Quantizer {
  public:
-  Quantizer(Graph& graph, const WeightOptions& options) : graph_(graph), options_(options) {}
+  Quantizer(Graph& graph, const WeightOptions& options, const ChannelMeans& means)
+      : graph_(graph), options_(options), means_(means), uses_(graph) {}
 
   Result<std::vector<WeightLayer>> run();
 
@@ -102,12 +104,17 @@ class Quantizer {
   Status quantize(const Node& node, ValueId id);
   Status store_halves(const Node& node, Value& value) const;
   Status store_blocks(const Node& node, Value& value) const;
+  std::span<const double> means_of(const Node& node) const;
+  Status correct_bias(Node& node, std::span<const double> mean);
 
   Graph& graph_;
   const WeightOptions& options_;
-  std::vector<std::string> kept_;   // per node: why it stays float
-  std::vector<std::string> other_;  // per value: who reads it as it is
-  std::vector<double> sqnr_db_;     // per value that was quantized
+  const ChannelMeans& means_;
+  const Uses uses_;
+  std::vector<std::shared_ptr<const Buffer>> floats_;  // per value: what it was
+  std::vector<std::string> kept_;                      // per node: why it stays float
+  std::vector<std::string> other_;                     // per value: who reads it as it is
+  std::vector<double> sqnr_db_;                        // per value that was quantized
 };
 
 Status Quantizer::find_kept() {
@@ -130,6 +137,8 @@ Status Quantizer::find_kept() {
 
 void Quantizer::find_shared() {
   other_.resize(graph_.values.size());
+  for (size_t v = 0; v < other_.size(); ++v)
+    if (is_stored_weights(graph_.values[v])) other_[v] = "its weights are no floats any more";
   for (ValueId id : graph_.outputs) other_[index(id)] = "its weights are an output";
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     const Node& node = graph_.nodes[n];
@@ -184,6 +193,8 @@ Status Quantizer::store_blocks(const Node& node, Value& value) const {
   if (!whole || quant.axis > 0) quant.block = whole ? static_cast<int32_t>(row) : options_.block;
   const size_t block = quant.block > 0 ? static_cast<size_t>(quant.block) : row;
   FIRN_ASSIGN(BlockWeights made, quantize_blocks(node.name, value.as<float>(), row, block, format));
+  const bool sums = is_convolution(node.op) || std::holds_alternative<Dense>(node.op);
+  if (sums && means_of(node).empty()) balance_rows(value.as<float>(), row, block, format, made);
   FIRN_ASSIGN(value.constant, buffer_of(pack_bits(made.q, format.bits)));
   quant.bits = static_cast<uint8_t>(format.bits);
   quant.scale = std::move(made.scale);
@@ -197,6 +208,7 @@ Status Quantizer::quantize(const Node& node, ValueId id) {
   Value& value = graph_.value(id);
   if (is_stored_weights(value)) return {};  // by another reader
   const Value before = value;
+  floats_[index(id)] = before.constant;
   FIRN_TRY(options_.bits == kHalf ? store_halves(node, value) : store_blocks(node, value));
   std::vector<float> after(value.shape.elements());
   read_weights(value, 0, after);
@@ -204,14 +216,58 @@ Status Quantizer::quantize(const Node& node, ValueId id) {
   return {};
 }
 
+// Of the node's input channels; empty where they are not known, or of no use.
+std::span<const double> Quantizer::means_of(const Node& node) const {
+  const bool biased = node.in.size() > 2 && node.in[2] != ValueId::none;
+  const bool layer =
+      std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op);
+  if (!layer ||
+      (biased && (!graph_.is_constant(node.in[2]) || graph_.value(node.in[2]).type != DType::f32)))
+    return {};
+  const Value& x = graph_.value(means_source_of(graph_, uses_, node.in[0]));
+  const auto found = means_.find(x.name);
+  if (found == means_.end() || x.shape.rank == 0 ||
+      found->second.size() != static_cast<size_t>(x.shape[x.shape.rank - 1]))
+    return {};
+  return found->second;
+}
+
+// Takes back what the weights' errors do to the mean of each output channel.
+Status Quantizer::correct_bias(Node& node, std::span<const double> mean) {
+  const Value& weights = graph_.value(node.in[1]);
+  std::vector<float> made(weights.shape.elements());
+  read_weights(weights, 0, made);
+  const auto* before = reinterpret_cast<const float*>(floats_[index(node.in[1])]->bytes().data());
+  const auto* conv = std::get_if<Conv2d>(&node.op);
+  const size_t groups = conv == nullptr ? 1 : static_cast<size_t>(conv->groups);
+  const size_t channels = static_cast<size_t>(weights.shape[0]), row = made.size() / channels;
+  const size_t inputs = mean.size() / groups;
+  std::vector<float> bias(channels);
+  const bool biased = node.in.size() > 2 && node.in[2] != ValueId::none;
+  if (biased) std::ranges::copy(graph_.value(node.in[2]).as<float>(), bias.begin());
+  for (size_t c = 0; c < channels; ++c) {
+    const std::span<const double> of_group = mean.subspan(c / (channels / groups) * inputs, inputs);
+    double shift = 0;
+    for (size_t i = 0; i < row; ++i)
+      shift += static_cast<double>(made[c * row + i] - before[c * row + i]) * of_group[i % inputs];
+    bias[c] = static_cast<float>(static_cast<double>(bias[c]) - shift);
+  }
+  const std::string name = biased ? graph_.value(node.in[2]).name : node.name + ".bias";
+  node.in.resize(3, ValueId::none);
+  FIRN_ASSIGN(node.in[2],
+              graph_.add_constant<float>(name, Shape{static_cast<int32_t>(channels)}, bias));
+  return {};
+}
+
 Result<std::vector<WeightLayer>> Quantizer::run() {
   FIRN_TRY(find_kept());
   find_shared();
+  floats_.resize(graph_.values.size());
   sqnr_db_.assign(graph_.values.size(), std::numeric_limits<double>::infinity());
   std::vector<WeightLayer> layers;
   bool any = false;
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-    const Node& node = graph_.nodes[n];
+    Node& node = graph_.nodes[n];
     if (!has_weights(graph_, node)) continue;
     WeightLayer layer;
     layer.name = node.name;
@@ -232,6 +288,11 @@ Result<std::vector<WeightLayer>> Quantizer::run() {
         any = true;
       }
       layer.bytes_after += stored_bytes(graph_.value(id));
+    }
+    const std::span<const double> mean = means_of(node);
+    if (layer.why.empty() && !mean.empty()) {
+      FIRN_TRY(correct_bias(node, mean));
+      layer.bias_corrected = true;
     }
     layers.push_back(std::move(layer));
   }
@@ -270,23 +331,27 @@ WeightOptions dynamic_quantization() {
   return options;
 }
 
-Result<WeightModel> quantize_weights(const Model& model, const WeightOptions& options) {
+Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions& options,
+                                     const ChannelMeans& means) {
   const auto started = std::chrono::steady_clock::now();
   FIRN_TRY(check_options(options));
-  const ModelImpl& impl = model.impl();
   Graph graph = impl.optimised;
   // Dimensions that the model leaves open stay open.
   for (size_t i = 0; i < impl.inputs.size(); ++i)
     graph.value(graph.inputs[i]).shape = impl.inputs[i].shape;
   WeightReport report;
   report.bytes_before = all_bytes(graph);
-  FIRN_ASSIGN(report.layers, Quantizer(graph, options).run());
+  FIRN_ASSIGN(report.layers, Quantizer(graph, options, means).run());
   report.bytes_after = all_bytes(graph);
   graph.dynamic = options.dynamic;
   FIRN_ASSIGN(Model made, make_model("firn", join_tail(graph, *impl.cut)));
   report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return WeightModel{std::move(made), std::move(report)};
+}
+
+Result<WeightModel> quantize_weights(const Model& model, const WeightOptions& options) {
+  return quantize_weights(model.impl(), options, {});
 }
 
 }  // namespace firn

@@ -33,15 +33,6 @@ std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method 
   return ranges;
 }
 
-std::map<std::string, std::vector<double>> means_of(const CalibrationData& data) {
-  std::map<std::string, std::vector<double>> means;
-  if (data.observer == nullptr) return means;
-  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
-    if (auto mean = data.observer->channel_means(i); !mean.empty())
-      means[data.observer->tensors()[i].name] = std::move(mean);
-  return means;
-}
-
 void warn(const CalibrationData& data, const CalibrateOptions& calibrated, FreezeReport& report) {
   const CalibrationStatus& status = data.status;
   if (data.observer != nullptr && status.frames < kFewFrames)
@@ -84,7 +75,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   quantize.keep_float = options.keep_float;
   quantize.per_channel = options.per_channel;
   const auto ranges = pick_ranges(data, options.method.value_or(calibrated.method));
-  quantize.channel_means = means_of(data);
+  quantize.channel_means = channel_means_of(data);
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
 
   Frozen frozen;

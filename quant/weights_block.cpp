@@ -66,6 +66,12 @@ bool fit_halves(std::span<const float> scales) {
   return std::ranges::all_of(scales, [](float s) { return s >= 0x1p-14f && s <= 65504.0f; });
 }
 
+// A weight that may be rounded the other way.
+struct Flip {
+  size_t at;    // in the row
+  double cost;  // how much farther it is then, in steps: from 0 on
+};
+
 }  // namespace
 
 Levels levels_of(const BlockFormat& format) {
@@ -149,6 +155,38 @@ Result<BlockWeights> quantize_blocks(const std::string& name, std::span<const fl
     ++b;
   });
   return out;
+}
+
+void balance_rows(std::span<const float> weights, size_t row, size_t block,
+                  const BlockFormat& format, BlockWeights& made) {
+  const Levels levels = levels_of(format);
+  const size_t blocks = (row + block - 1) / block;
+  std::vector<Flip> flips;
+  for (size_t first = 0; first < weights.size(); first += row) {
+    const auto step = [&](size_t i) {
+      return static_cast<double>(made.scale[first / row * blocks + i / block]);
+    };
+    const auto error = [&](size_t i) {
+      const int32_t zero = made.zero[first / row * blocks + i / block];
+      return step(i) * (made.q[first + i] - zero) - static_cast<double>(weights[first + i]);
+    };
+    double sum = 0;
+    for (size_t i = 0; i < row; ++i) sum += error(i);
+    const int direction = sum > 0 ? -1 : 1;
+    flips.clear();
+    for (size_t i = 0; i < row; ++i) {
+      const int32_t to = made.q[first + i] + direction;
+      const double off = error(i) * direction / step(i);  // below 0: it is rounded against the flip
+      if (off < 0 && to >= levels.lo && to <= levels.hi) flips.push_back({i, 1 + 2 * off});
+    }
+    std::ranges::stable_sort(flips, {}, &Flip::cost);
+    for (const Flip& flip : flips) {
+      const double change = direction * step(flip.at);
+      if (std::fabs(sum + change) >= std::fabs(sum)) break;
+      made.q[first + flip.at] = static_cast<int8_t>(made.q[first + flip.at] + direction);
+      sum += change;
+    }
+  }
 }
 
 }  // namespace firn

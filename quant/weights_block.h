@@ -55,6 +55,13 @@ struct BlockWeights {
 Result<BlockWeights> quantize_blocks(const std::string& name, std::span<const float> weights,
                                      size_t row, size_t block, const BlockFormat& format);
 
+// Rounds some weights of each row the other way, those that were nearest to it, until the row's
+// errors add up to about nothing: then inputs that are all positive, as behind a ReLU, do not shift
+// the row's output. After Guo et al., "SQuant: On-the-Fly Data-Free Quantization via Diagonal
+// Hessian Approximation", ICLR 2022, whose flips keep sums of errors within half a step.
+void balance_rows(std::span<const float> weights, size_t row, size_t block,
+                  const BlockFormat& format, BlockWeights& made);
+
 }  // namespace firn
 
 #endif  // FIRN_QUANT_WEIGHTS_BLOCK_H_

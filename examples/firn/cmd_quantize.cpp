@@ -111,17 +111,16 @@ std::string as_text(const Options& options, const FreezeReport& report,
   return text + "\nwrote " + one_line(options.output) + "\n";
 }
 
-// What is of no use without samples.
+// Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
-  if (!options.table.empty() || !options.data.data.empty() || !options.method.empty() ||
-      options.freeze.min_sqnr_db) {
+  if (!options.table.empty() || !options.method.empty() || options.freeze.min_sqnr_db) {
     return {Code::invalid_argument,
-            "--weights and --dynamic take no samples: leave --data, --table, --method and "
-            "--min-sqnr away"};
+            "--weights and --dynamic take no ranges: leave --table, --method and --min-sqnr away"};
   }
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
                               .weights_file = options.weights_file,
+                              .data = options.data,
                               .keep_float = options.freeze.keep_float,
                               .arguments = options.weights,
                               .run = options.run,

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "json.h"
+#include "observe.h"
 #include "text.h"
 
 namespace firn::tool {
@@ -42,7 +43,7 @@ std::string as_json(const WeightJob& job, const WeightReport& report, size_t fil
   for (const WeightLayer& layer : report.layers) {
     json.open('{').member("name", layer.name).member("op", layer.op);
     json.member("bits", layer.bits).member("block", layer.block).member("why", layer.why);
-    json.member("sqnr_db", layer.sqnr_db);
+    json.member("sqnr_db", layer.sqnr_db).member("bias_corrected", layer.bias_corrected);
     json.member("bytes_before", layer.bytes_before).member("bytes_after", layer.bytes_after);
     json.close();
   }
@@ -69,12 +70,26 @@ std::string as_text(const WeightJob& job, const WeightReport& report, size_t fil
       report.layers, [](const WeightLayer& layer) { return layer.why.empty(); });
   std::string text = format("layers: %d of %zu with weights in few bits\n",
                             static_cast<int>(stored), report.layers.size());
+  const auto corrected = std::ranges::count_if(report.layers, &WeightLayer::bias_corrected);
+  text += format("biases corrected: %d\n", static_cast<int>(corrected));
   text += "constants: " + bytes_text(report.bytes_before) + " to " +
           bytes_text(report.bytes_after) + format(", in %.2f s\n", report.seconds);
   text += layers_text(report, job.verbose);
   return text + "\nwrote " + one_line(job.output) +
          (job.weights_file.empty() ? "" : " and " + one_line(job.weights_file)) + ", " +
          bytes_text(file) + "\n";
+}
+
+Result<WeightModel> made_of(const WeightJob& job, const WeightOptions& options) {
+  if (job.data.data.empty()) {
+    FIRN_ASSIGN(const Model model, open_model(job.model, job.run));
+    return quantize_weights(model, options);
+  }
+  FIRN_ASSIGN(Network network, open_network(job.model, job.run));
+  FIRN_TRY(network.session.calibrate());
+  FIRN_ASSIGN(Feed feed, Feed::open(job.data, network.inputs));
+  FIRN_TRY(observe(network.session, feed));
+  return network.session.quantize_weights(options);
 }
 
 // What was written, the weights' own file with it.
@@ -90,10 +105,10 @@ Result<size_t> written_bytes(const WeightJob& job) {
 }  // namespace
 
 void add_weight_options(CLI::App& command, WeightArguments& arguments) {
-  constexpr const char* kGroup = "Weights alone (without samples)";
+  constexpr const char* kGroup = "Weights alone (no samples needed)";
   auto* bits = command.add_option("--weights", arguments.bits,
                                   "weights of 2 to 8 bits in blocks, or 16: half precision; "
-                                  "activations stay floats");
+                                  "activations stay floats; --data, where given, corrects biases");
   bits->type_name("BITS")->group(kGroup);
   command
       .add_flag(
@@ -126,8 +141,7 @@ void add_weights_file_option(CLI::App& command, std::string& name) {
 
 Status quantize_weights_of(const WeightJob& job) {
   FIRN_ASSIGN(const WeightOptions options, options_of(job));
-  FIRN_ASSIGN(const Model model, open_model(job.model, job.run));
-  FIRN_ASSIGN(const WeightModel made, quantize_weights(model, options));
+  FIRN_ASSIGN(const WeightModel made, made_of(job, options));
   FIRN_TRY(made.model.save(job.output, job.weights_file));
   FIRN_ASSIGN(const size_t bytes, written_bytes(job));
   if (job.json) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// firn quantize --weights and --dynamic: weights alone, without samples.
+// firn quantize --weights and --dynamic: weights alone, with or without samples.
 #ifndef FIRN_EXAMPLES_FIRN_WEIGHTS_H_
 #define FIRN_EXAMPLES_FIRN_WEIGHTS_H_
 
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "feed.h"
 #include "firn/status.h"
 #include "network.h"
 
@@ -29,6 +30,7 @@ void add_weights_file_option(CLI::App& command, std::string& name);
 
 struct WeightJob {
   std::string model, output, weights_file;
+  DataOptions data;  // may be none
   std::vector<std::string> keep_float;
   WeightArguments arguments;
   RunOptions run;

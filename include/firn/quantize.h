@@ -151,6 +151,7 @@ struct WeightLayer {
   std::string why;     // ... because "kept by pattern conv1*", "its weights are no constants"
   size_t block = 0;    // weights that share a scale; 0: none do
   double sqnr_db = 0;  // of the weights; +inf where equal
+  bool bias_corrected = false;               // by means that a calibration measured
   size_t bytes_before = 0, bytes_after = 0;  // of the weights, with scales and zero points
 };
 

@@ -118,6 +118,12 @@ class FIRN_API Session {
   // Back to fp32. failed_precondition where the float weights are gone or nothing was frozen.
   Status thaw();
 
+  // firn::quantize_weights() of the session's model. Where the session calibrates, the biases of
+  // convolutions and fully connected layers make up for what weights of few bits do to their mean
+  // outputs, by the means that the frames had: with 4 bits or fewer that is most of the loss. The
+  // session goes on as before. failed_precondition where the float weights are gone.
+  Result<WeightModel> quantize_weights(const WeightOptions& options = {}) const;
+
   // Writes the graph as it runs now, int8 or fp32, as .firn; see Model::save().
   Status save(const std::string& path, const std::string& weights_file = {}) const;
 

@@ -129,11 +129,9 @@ void WeightProduct::run(size_t rows, GatherRow gather, const void* context, floa
     });
     return;
   }
-  // A piece a thread, so that each has a scratch of its own.
   const size_t parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
-  const size_t grain = (parts + scratch_.size() - 1) / scratch_.size();
-  pool.parallel_for(parts, grain, [&](size_t begin, size_t end) {
-    const Scratch& scratch = scratch_[begin / grain];
+  pool.parallel_for(parts, 1, [&](size_t begin, size_t end, size_t thread) {
+    const Scratch& scratch = scratch_[thread];
     for (size_t first = begin * kRowsAtOnce; first < std::min(rows, end * kRowsAtOnce);
          first += kRowsAtOnce) {
       const size_t count = std::min(kRowsAtOnce, rows - first);
