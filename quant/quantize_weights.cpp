@@ -37,6 +37,7 @@ Status check_options(const WeightOptions& options) {
     return invalid("bits", options.bits, "2 to 8, or 16");
   if (options.short_row_bits < 2 || options.short_row_bits > 8)
     return invalid("short_row_bits", options.short_row_bits, "2 to 8");
+  if (options.short_filter < 0) return invalid("short_filter", options.short_filter, "0 or more");
   if (options.block < 0 || options.block % static_cast<int>(kShortRow) != 0)
     return invalid("block", options.block, "a multiple of 32, or 0 for an output channel");
   return {};
@@ -182,7 +183,8 @@ Status Quantizer::store_blocks(const Node& node, Value& value) const {
   Quant quant;
   quant.axis = static_cast<int8_t>(scale_axis(node.op, value.shape));
   const size_t row = scale_layout(quant, value.shape).length;
-  const bool short_row = row < kShortRow;
+  const bool short_row = row < kShortRow || (is_convolution(node.op) &&
+                                             row <= static_cast<size_t>(options_.short_filter));
   BlockFormat format;
   format.bits = static_cast<unsigned>(short_row ? std::max(options_.bits, options_.short_row_bits)
                                                 : options_.bits);

@@ -12,16 +12,15 @@ namespace {
 
 constexpr int kIterations = 20;
 // Errors count in steps of the start's scale, so that the solver does not depend on how large
-// weights are. An error becomes an outlier where it passes beta^(-2/3) steps: at first only what is
-// clipped, in the end more than a third of a step.
-constexpr double kBeta = 2, kBetaGrowth = 1.05;
+// weights are. An error becomes an outlier where it passes beta^(-1 / (2 - p)) steps: at first only
+// what is clipped, in the end more than a third of a step.
+constexpr double kNorm = 0.7, kBeta = 2, kBetaGrowth = 1.05;
 
-// The proximal step of |x|^p, p = 1/2 (generalized soft thresholding, one iteration).
-double shrunk(double x, double beta) {
+// The proximal step of |x|^p (generalized soft thresholding, one iteration); 0 up to `threshold`.
+double shrunk(double x, double beta, double threshold) {
   const double magnitude = std::fabs(x);
-  if (magnitude == 0) return 0;
-  const double rest = magnitude - 1 / (beta * std::sqrt(magnitude));
-  return rest > 0 ? std::copysign(rest, x) : 0;
+  if (magnitude <= threshold) return 0;
+  return std::copysign(magnitude - std::pow(magnitude, kNorm - 1) / beta, x);
 }
 
 }  // namespace
@@ -34,7 +33,7 @@ Block fit_hqq(std::span<const float> weights, const Levels& levels, bool symmetr
   };
   const auto norm = [&](const Block& block) {
     double sum = 0;
-    for (const float w : weights) sum += std::sqrt(std::fabs(error_of(block, w)));
+    for (const float w : weights) sum += std::fabs(error_of(block, w));
     return sum;
   };
   Block best = start, block = start;
@@ -42,8 +41,10 @@ Block fit_hqq(std::span<const float> weights, const Levels& levels, bool symmetr
   std::vector<float> inlier(weights.size());
   double beta = kBeta;
   for (int i = 0; i < kIterations; ++i, beta *= kBetaGrowth) {
+    const double threshold = std::pow(beta, -1 / (2 - kNorm));
     for (size_t j = 0; j < weights.size(); ++j)
-      inlier[j] = weights[j] - static_cast<float>(step * shrunk(error_of(block, weights[j]), beta));
+      inlier[j] = weights[j] -
+                  static_cast<float>(step * shrunk(error_of(block, weights[j]), beta, threshold));
     const Block next = refit(weights, inlier, levels, symmetric, block);
     if (next.scale == block.scale && next.zero == block.zero) break;
     block = next;

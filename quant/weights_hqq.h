@@ -10,10 +10,11 @@
 
 namespace firn {
 
-// Minimizes sum |w - scale (q - zero)|^p, p = 1/2, over scale and zero point, from `start` on: a
+// Minimizes sum |w - scale (q - zero)|^p, p = 0.7, over scale and zero point, from `start` on: a
 // norm below 1 lets a few large weights be far off where that serves the many. Half-quadratic: an
 // outlier e of each weight takes what a proximal step leaves of its error, then scale and zero
-// point are those of least squares for w - e; the weight of the quadratic term grows. The paper
+// point are those of least squares for w - e; the weight of the quadratic term grows. What had
+// the least mean absolute error on the way is the result. The paper
 // solves for the zero point alone and lets it be any number; here it is an integer, so that
 // products stay in integers, and the scale is solved for, too.
 Block fit_hqq(std::span<const float> weights, const Levels& levels, bool symmetric, Block start);

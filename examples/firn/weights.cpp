@@ -20,6 +20,7 @@ Result<WeightOptions> options_of(const WeightJob& job) {
   WeightOptions options = given.dynamic ? dynamic_quantization() : WeightOptions();
   options.bits = given.bits.value_or(options.bits);
   options.block = given.block.value_or(options.block);
+  options.short_filter = given.short_filter.value_or(options.short_filter);
   options.short_row_bits = given.short_row_bits.value_or(options.short_row_bits);
   if (given.rounding) {
     FIRN_ASSIGN(options.rounding, rounding_from_name(*given.rounding));
@@ -125,10 +126,11 @@ void add_weight_options(CLI::App& command, WeightArguments& arguments) {
       "N");
   add("--rounding", arguments.rounding,
       "max-abs, mse or hqq (half-quadratic) (default hqq; --dynamic: max-abs)", "NAME");
-  add("--short-row-bits", arguments.short_row_bits,
-      "of depthwise filters and other rows of fewer than 32 weights, where that is more (default "
-      "8)",
-      "BITS");
+  add("--short-filter", arguments.short_filter,
+      "convolutions' filters of up to so many weights have more bits, and a scale each (default "
+      "192)",
+      "N");
+  add("--short-row-bits", arguments.short_row_bits, "as many, 2 to 8 (default 8)", "BITS");
   command.add_flag("--symmetric", arguments.symmetric, "no zero points")->group(kGroup);
 }
 

@@ -19,7 +19,7 @@ namespace firn::tool {
 
 // What stays unset is as quantize_weights() has it, or dynamic_quantization().
 struct WeightArguments {
-  std::optional<int> bits, block, short_row_bits;
+  std::optional<int> bits, block, short_filter, short_row_bits;
   std::optional<std::string> rounding;
   bool symmetric = false, dynamic = false;
   bool wanted() const { return bits.has_value() || dynamic; }

@@ -113,7 +113,7 @@ struct FreezeReport {
 enum class WeightRounding : uint8_t {
   max_abs,  // the levels reach the largest weight
   mse,      // least squared error
-  hqq,      // half-quadratic quantization: least |error|^(1/2) (Badri & Shaji, 2023)
+  hqq,      // half-quadratic quantization: least |error|^0.7 (Badri & Shaji, 2023)
 };
 
 // "max-abs", "mse", "hqq".
@@ -129,8 +129,10 @@ struct WeightOptions {
   int block = 32;  // weights that share a scale: a multiple of 32; 0: those of an output channel
   bool symmetric = false;  // all zero points 0; otherwise one a scale
   WeightRounding rounding = WeightRounding::hqq;
-  // Rows shorter than 32 weights (depthwise filters, first layers) are few weights that matter
-  // most: they have these bits instead, 2 to 8, where that is more, and a scale each.
+  // Convolutions' filters of up to so many weights, and any rows of fewer than 32, have these bits
+  // instead, 2 to 8, where that is more, and a scale each: they are few weights, whose errors have
+  // few others to cancel with. Most of a network's loss is there, and little of its size.
+  int short_filter = 192;
   int short_row_bits = 8;
   // Layers that stay in float, as FreezeOptions::keep_float.
   std::vector<std::string> keep_float{};

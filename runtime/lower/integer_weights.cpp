@@ -46,8 +46,13 @@ template <typename Gather>
 void push_products(const LowerContext& context, const Node& node, Products products, size_t rows,
                    size_t columns, ptrdiff_t y_stride, const Gather& gather,
                    std::vector<LoweredStep>& steps) {
-  size_t bytes = 0;
-  for (const auto& product : products) bytes += product->weight_bytes();
+  size_t bytes = 0, scratch = 0;
+  double ns = 0;
+  for (const auto& product : products) {
+    bytes += product->weight_bytes();
+    scratch += product->scratch_bytes();
+    ns += product->nanoseconds(rows);
+  }
   const char* kernel = products[0]->kernel_name();
   const ValueId x = node.in[0], y = node.out[0];
   LoweredStep lowered = describe_step(
@@ -61,6 +66,8 @@ void push_products(const LowerContext& context, const Node& node, Products produ
   lowered.reads = {x};
   lowered.exact_reads = true;
   lowered.weight_bytes = bytes;
+  lowered.scratch_bytes = scratch;
+  lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));
 }
 

@@ -106,6 +106,8 @@ class RecurrentStep final : public Step {
   // false where XNNPACK does not take the products.
   Result<bool> prepare(const LowerContext& context);
   size_t weight_bytes() const { return weight_bytes_; }
+  // Whether any product is XNNPACK's.
+  bool uses_floats() const { return uses_floats_; }
   // Of the input's product.
   const char* kernel() const {
     const WeightProduct* integers = directions_[0].input.integers();
@@ -144,6 +146,7 @@ class RecurrentStep final : public Step {
   const RecurrentSizes s_;
   const size_t rows_;  // of gates and cells
   size_t weight_bytes_ = 0;
+  bool uses_floats_ = false;
   std::unique_ptr<Pool> alone_;
   std::vector<Direction> directions_;
   std::array<Floats, kInputs> dequantized_;  // inputs that are not floats
@@ -167,6 +170,7 @@ Result<Product> RecurrentStep::product(const LowerContext& context, size_t i, si
   const Shape& shape = value(i).shape;
   const size_t k = static_cast<size_t>(shape[2]);
   if (!in_integers(context, i)) {
+    uses_floats_ = true;
     weight_bytes_ += n * (k + 1) * sizeof(float);
     return Product(rows, k, n,
                    XnnOp::dense(rows, k, n, all.data() + first * k,
@@ -425,9 +429,10 @@ Lowered lower_recurrent(const LowerContext& context, const Node& node, const Rec
   if (!done) return false;
   const size_t weight_bytes = step->weight_bytes();
   const char* kernel = step->kernel();
+  const bool floats = step->uses_floats();
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel);
-  lowered.xnn_threads = true;
-  lowered.shared_ns = 0;
+  lowered.xnn_threads = floats;
+  lowered.shared_ns = floats ? 0 : static_cast<double>(macs(context.graph, node)) / 100;
   lowered.weight_bytes = weight_bytes;
   lowered.reads.clear();
   for (const size_t i : {kX, kLengths, kH, kC})

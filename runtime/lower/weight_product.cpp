@@ -116,15 +116,24 @@ void WeightProduct::multiply(const Scratch& scratch, size_t count, float* y, ptr
   kernel_.run(shape_, args, begin, end);
 }
 
+size_t WeightProduct::scratch_bytes() const {
+  size_t bytes = 0;
+  for (const auto& memory : memory_) bytes += memory->bytes().size();
+  return bytes;
+}
+
+double WeightProduct::nanoseconds(size_t rows) const {
+  constexpr double kMacsPerNs = 100;
+  return static_cast<double>(rows * shape_.n) * static_cast<double>(shape_.k) / kMacsPerNs;
+}
+
 void WeightProduct::run(size_t rows, GatherRow gather, const void* context, float* y,
                         ptrdiff_t y_stride, kernels::Pool& pool) {
   const size_t panels = kernels::wn_panels(shape_);
   if (rows <= kRowsAtOnce) {
     const Scratch& scratch = scratch_[0];
     quantize(gather, context, 0, rows, 0, scratch);
-    constexpr size_t kLeastMacs = size_t{1} << 18;  // worth a wake-up
-    const size_t grain = 1 + kLeastMacs / (rows * shape_.k * kernels::kWnColumns + 1);
-    pool.parallel_for(panels, grain, [&](size_t begin, size_t end) {
+    pool.parallel_work(panels, nanoseconds(rows), [&](size_t begin, size_t end) {
       multiply(scratch, rows, y, y_stride, begin, end);
     });
     return;

@@ -45,6 +45,9 @@ class WeightProduct {
 
   const char* kernel_name() const { return kernel_.name; }
   size_t weight_bytes() const { return packed_->bytes().size() + bias_.size() * sizeof(float); }
+  size_t scratch_bytes() const;
+  // Roughly, of one thread.
+  double nanoseconds(size_t rows) const;
 
  private:
   using GatherRow = const float* (*)(const void* context, size_t row, float* buffer);

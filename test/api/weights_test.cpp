@@ -88,7 +88,7 @@ TEST_CASE("weights: a session computes what the stored weights say, for all form
   for (const int bits : {2, 3, 4, 5, 6, 7, 8, 16}) {
     WeightOptions options;
     options.bits = bits;
-    options.short_row_bits = 8;
+    options.short_row_bits = 2;
     const WeightModel made = must(quantize_weights(model, options));
     CAPTURE(bits);
     Session session = session_of(made.model, WeightUse::floats);
@@ -105,6 +105,7 @@ TEST_CASE("weights: the report says what became of each layer") {
   const Model model = small_model();
   WeightOptions options;
   options.keep_float = {"right"};
+  options.short_filter = 17;
   const WeightModel made = must(quantize_weights(model, options));
   const auto& layers = made.report.layers;
   const auto layer = [&](const std::string& name) {
@@ -112,9 +113,11 @@ TEST_CASE("weights: the report says what became of each layer") {
     REQUIRE(found != layers.end());
     return *found;
   };
-  CHECK(layer("expand").bits == 4);     // rows of 16
-  CHECK(layer("depthwise").bits == 8);  // rows of 9
+  CHECK(layer("expand").bits == 8);
+  CHECK(layer("depthwise").bits == 8);
+  CHECK(layer("logits").bits == 4);
   CHECK(layer("depthwise").block == 9);
+  CHECK(layer("left").bits == 8);  // rows of 16
   CHECK(layer("right").bits == 32);
   CHECK(layer("right").why == "kept by pattern right");
   CHECK(layer("right").bytes_before == layer("right").bytes_after);
@@ -134,6 +137,7 @@ TEST_CASE("weights: products in integers are close to those in floats") {
       options.bits = bits;
       options.block = block;
       options.symmetric = block == 64;
+      options.short_filter = 0;
       const Model made = must(quantize_weights(model, options)).model;
       Session floats = session_of(made, WeightUse::floats);
       Session integers = session_of(made, WeightUse::integers);
@@ -158,7 +162,8 @@ TEST_CASE("weights: integers give the same bits on every instruction set and num
   x = b.dense("head", b.add("mean", Reduce{Reduce::Kind::max, {1, 2}, false}, {x}), 33);
   b.output(x);
   const Model model = must(make_model("test", std::move(b.graph)));
-  const Model made = must(quantize_weights(model, {.bits = 5, .short_row_bits = 5})).model;
+  const Model made =
+      must(quantize_weights(model, {.bits = 5, .short_filter = 0, .short_row_bits = 5})).model;
   std::vector<float> first;
   for (int i = 0; i < kernels::kIsaCount; ++i) {
     const auto isa = static_cast<kernels::Isa>(i);
@@ -239,6 +244,7 @@ TEST_CASE("weights: files hold what was made, with the weights inside or beside"
   options.bits = 4;
   options.block = 32;
   options.convolutions = true;
+  options.short_filter = 0;
   const Model made = must(quantize_weights(model, options)).model;
   must(made.save((folder / "w4.firn").string()));
   must(made.save((folder / "split.firn").string(), "split.bin"));
