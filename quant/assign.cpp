@@ -59,14 +59,11 @@ class Assigner {
 Status Assigner::keep_float(const QuantizeOptions& options) {
   std::string unmatched;
   for (const std::string& pattern : options.keep_float) {
-    constexpr std::string_view kType = "type:";
-    const bool by_type = pattern.starts_with(kType);
-    const std::string_view wanted = std::string_view(pattern).substr(by_type ? kType.size() : 0);
     bool any = false;
     for (size_t n = 0; n < nodes(); ++n) {
       const Node& node = graph_.nodes[n];
       if (!is_layer(graph_, node)) continue;
-      if (!matches(wanted, by_type ? std::string_view(op_name(node.op)) : node.name)) continue;
+      if (!matches_layer(pattern, node.name, op_name(node.op))) continue;
       any = true;
       if (form(n).kind != Kind::none) why_[n] = "kept by pattern " + pattern;
     }

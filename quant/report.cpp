@@ -29,6 +29,12 @@ double sqnr_db(std::span<const float> reference, std::span<const float> other) {
   return sqnr.db();
 }
 
+bool matches_layer(std::string_view pattern, std::string_view name, std::string_view op) {
+  constexpr std::string_view kType = "type:";
+  return pattern.starts_with(kType) ? matches(pattern.substr(kType.size()), op)
+                                    : matches(pattern, name);
+}
+
 // Greedy: a mismatch goes back to the last star and lets it take one character more.
 bool matches(std::string_view pattern, std::string_view text) {
   constexpr size_t kNone = std::string_view::npos;

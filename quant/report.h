@@ -20,6 +20,10 @@ struct Sqnr {
 
 double sqnr_db(std::span<const float> reference, std::span<const float> other);
 
+// Whether a pattern of layers, a name with * and ? or "type:" and an operator's, describes this
+// one.
+bool matches_layer(std::string_view pattern, std::string_view name, std::string_view op);
+
 // Whether the pattern describes the whole text; * stands for any characters, ? for one byte.
 bool matches(std::string_view pattern, std::string_view text);
 

@@ -145,4 +145,13 @@ void Calibration::forget() {
   mapped_ = nullptr;
 }
 
+std::map<std::string, std::vector<double>> channel_means_of(const CalibrationData& data) {
+  std::map<std::string, std::vector<double>> means;
+  if (data.observer == nullptr) return means;
+  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
+    if (auto mean = data.observer->channel_means(i); !mean.empty())
+      means[data.observer->tensors()[i].name] = std::move(mean);
+  return means;
+}
+
 }  // namespace firn

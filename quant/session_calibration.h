@@ -32,6 +32,9 @@ struct CalibrationData {
   CalibrationStatus status;
 };
 
+// The means of the tensors' channels, by name; none of a table.
+std::map<std::string, std::vector<double>> channel_means_of(const CalibrationData& data);
+
 // Lives in SessionImpl::calibration. Guarded by the run mutex, but for the thread and the options.
 class Calibration {
  public:

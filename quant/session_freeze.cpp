@@ -37,15 +37,6 @@ std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method 
   return ranges;
 }
 
-std::map<std::string, std::vector<double>> means_of(const CalibrationData& data) {
-  std::map<std::string, std::vector<double>> means;
-  if (data.observer == nullptr) return means;
-  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
-    if (auto mean = data.observer->channel_means(i); !mean.empty())
-      means[data.observer->tensors()[i].name] = std::move(mean);
-  return means;
-}
-
 void warn(const CalibrationData& data, const CalibrateOptions& calibrated, FreezeReport& report) {
   const CalibrationStatus& status = data.status;
   if (data.observer != nullptr && status.frames < kFewFrames)
@@ -126,7 +117,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   quantize.per_channel = options.per_channel;
   const Method method = options.method.value_or(calibrated.method);
   Basis basis{original, pick_ranges(data, method), {}, {}};
-  basis.channel_means = means_of(data);
+  basis.channel_means = channel_means_of(data);
   if (options.equalize) FIRN_TRY(equalize_if_better(impl, data, quantize, basis));
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;

@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace firn {
@@ -145,6 +147,41 @@ void forget_pages(const MappedFile& part) {
   // Whole pages inside it. That the mapping is private and never written to makes this harmless;
   // advice that is not taken harms nobody either.
   if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+std::string folder_of(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+Result<std::string> resolve_inside(const std::string& folder, std::string_view location) {
+  namespace fs = std::filesystem;
+  const auto outside = [&] {
+    return Status(Code::malformed,
+                  "external data '" + std::string(location) + "' leaves the model's folder");
+  };
+  if (folder.empty()) {
+    return Status(Code::unsupported, "external data '" + std::string(location) +
+                                         "' in a model that was not loaded from a file");
+  }
+  const fs::path relative{location};
+  if (location.empty() || relative.is_absolute() || relative.has_root_name() ||
+      location.find('\\') != std::string_view::npos) {
+    return outside();
+  }
+  for (const fs::path& part : relative) {
+    if (part == "..") return outside();
+  }
+  std::error_code error;
+  const fs::path root = fs::canonical(folder, error);
+  const fs::path full = error ? fs::path() : fs::canonical(root / relative, error);
+  if (error) {
+    return Status(Code::not_found, "external data '" + std::string(location) + "' in '" + folder +
+                                       "': " + error.message());
+  }
+  const auto at = std::mismatch(root.begin(), root.end(), full.begin(), full.end());
+  if (at.first != root.end()) return outside();  // a symlink led away
+  return full.string();
 }
 
 Status write_file(const std::string& path, std::span<const std::byte> bytes) {

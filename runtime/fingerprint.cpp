@@ -201,6 +201,7 @@ void mix(Hash& h, const DetectionOutput& x) {
 
 uint64_t fingerprint(const Graph& graph) {
   Hash h;
+  if (graph.dynamic) h.word(1);
   // Values count by where they come from, not by their ids: those change when others are swept.
   std::vector<uint64_t> origin(graph.values.size(), 0);
   uint64_t next = 1;

@@ -72,6 +72,9 @@ struct Graph {
   // That many of the last inputs and outputs, pair by pair, are not the user's: what a run leaves
   // in such an output, the next finds in the input.
   size_t states = 0;
+  // Layers whose weights are stored in few bits are to multiply in integers, their activations
+  // quantized row by row as they come, unless the session's options say otherwise.
+  bool dynamic = false;
 
   Value& value(ValueId id) { return values[index(id)]; }
   const Value& value(ValueId id) const { return values[index(id)]; }

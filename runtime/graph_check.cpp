@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "runtime/graph.h"
+#include "runtime/packed.h"
 #include "runtime/quant_check.h"
 
 namespace firn {
@@ -22,13 +23,16 @@ Status check_value(const Value& value) {
   for (int32_t d : value.shape.dims())
     if (d < -1) return malformed("value " + value.name + ": dimension " + std::to_string(d));
   if (value.constant == nullptr) {
+    if (is_packed(value))
+      return malformed(value.name + ": " + std::to_string(value.quant->bits) +
+                       " bits, and no constant");
     // A scalar may be a shape that nobody inferred yet.
     return check_quant(value, value.shape.known() && value.shape.rank > 0);
   }
   const Result<size_t> elements = checked_elements(value.shape);
   if (!elements.ok())
     return malformed("constant " + value.name + ": " + elements.status().message());
-  const size_t expected = *elements * dtype_bytes(value.type);
+  const size_t expected = constant_bytes(value);
   const size_t got = value.constant->bytes().size();
   if (got != expected)
     return malformed("constant " + value.name + ": " + dtype_name(value.type) + " " +
@@ -82,19 +86,35 @@ Status check(const Graph& graph) {
     ready[index(id)] = true;
   }
   for (const Node& node : graph.nodes) {
-    for (ValueId id : node.in)
-      if (id != ValueId::none && !ready[index(id)])
+    for (size_t i = 0; i < node.in.size(); ++i) {
+      const ValueId id = node.in[i];
+      if (id == ValueId::none) continue;
+      if (!ready[index(id)])
         return malformed(describe(node) + ": input " + graph.value(id).name +
                          " is not made before it");
-    for (ValueId id : node.out) ready[index(id)] = true;
+      if (is_packed(graph.value(id)) && !takes_stored_weights(node.op, i) &&
+          !std::holds_alternative<Convert>(node.op))
+        return malformed(describe(node) + ": input " + graph.value(id).name + " is of " +
+                         std::to_string(graph.value(id).quant->bits) +
+                         " bits, which only weights may be");
+    }
+    for (ValueId id : node.out) {
+      if (is_packed(graph.value(id)))
+        return malformed(describe(node) + ": output " + graph.value(id).name +
+                         " is of fewer bits than a byte");
+      ready[index(id)] = true;
+    }
   }
   if (graph.states > std::min(graph.inputs.size(), graph.outputs.size()))
     return malformed(std::to_string(graph.states) + " states, " +
                      std::to_string(graph.inputs.size()) + " inputs and " +
                      std::to_string(graph.outputs.size()) + " outputs");
-  for (ValueId id : graph.outputs)
+  for (ValueId id : graph.outputs) {
     if (!ready[index(id)])
       return malformed("output " + graph.value(id).name + ": nothing makes it");
+    if (is_packed(graph.value(id)))
+      return malformed("output " + graph.value(id).name + ": is of fewer bits than a byte");
+  }
 
   // A name is how users and calibration tables get at a tensor.
   for (const std::vector<ValueId>* ids : {&graph.inputs, &graph.outputs}) {

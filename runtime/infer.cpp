@@ -4,6 +4,7 @@
 
 #include "runtime/graph.h"
 #include "runtime/infer_context.h"
+#include "runtime/packed.h"
 #include "runtime/parameters.h"
 
 namespace firn {
@@ -156,7 +157,7 @@ Status fold_node(Graph& graph, const Node& node, FoldLimit limit) {
     tensor.shape = value.shape;
     if (value.constant == nullptr) continue;  // ShapeOf's input
     const std::span<const std::byte> bytes = value.constant->bytes();
-    if (bytes.size() != tensor.bytes())
+    if (bytes.size() != constant_bytes(value))
       return fail(
           node, Code::malformed,
           "constant " + value.name + " is not as large as its shape " + to_string(value.shape));

@@ -3,6 +3,7 @@
 #include "runtime/infer_context.h"
 
 #include "runtime/geometry.h"
+#include "runtime/packed.h"
 
 namespace firn {
 
@@ -53,6 +54,11 @@ Status InferContext::expect_real(size_t i) const {
                      ", expected f32 or quantized");
 }
 
+Status InferContext::expect_weights(size_t i) const {
+  const Value* value = in(i);
+  return value != nullptr && is_stored_weights(*value) ? Status() : expect_real(i);
+}
+
 Status InferContext::expect_bias(size_t i, int64_t channels) const {
   if (in(i) == nullptr) return {};
   const auto has_scale_each = [&](const Value& v, int axis) {
@@ -98,7 +104,7 @@ Result<Tensor> InferContext::constant_tensor(size_t i) const {
   if (value.constant == nullptr)
     return unsupported("depends on the values of " + value.name + ", which is not constant");
   const std::span<const std::byte> bytes = value.constant->bytes();
-  if (bytes.size() != value.shape.elements() * dtype_bytes(value.type))
+  if (bytes.size() != constant_bytes(value))
     return malformed("constant " + value.name + " is not as large as its shape " +
                      to_string(value.shape));
   return Tensor{value.type, value.shape, const_cast<std::byte*>(bytes.data())};

@@ -30,6 +30,8 @@ struct InferContext {
   Status expect_rank(size_t i, int rank) const;
   // f32, or quantized: what computations on real numbers take. Absent inputs pass.
   Status expect_real(size_t i) const;
+  // Real, or a constant of f16. Absent inputs pass.
+  Status expect_weights(size_t i) const;
   // [channels], real or, where x is quantized, int32 accumulators. Absent inputs pass.
   Status expect_bias(size_t i, int64_t channels) const;
   // The axis of a tensor of `rank` dimensions, counted from the front.

@@ -5,6 +5,7 @@
 
 #include "runtime/geometry.h"
 #include "runtime/infer_context.h"
+#include "runtime/packed.h"
 
 namespace firn {
 namespace {
@@ -156,7 +157,7 @@ Result<Inferred> infer_op(const InferContext& c, const Gather& op) {
   dims.insert(dims.end(), indices.dims().begin(), indices.dims().end());
   dims.insert(dims.end(), x.dims().begin() + axis + 1, x.dims().end());
   FIRN_ASSIGN(const Shape y, c.shape_from(dims));
-  return Inferred{c.in(0)->type, y};
+  return Inferred{gives_floats(*c.in(0)) ? DType::f32 : c.in(0)->type, y};
 }
 
 Result<Inferred> infer_op(const InferContext& c, const ShapeOf& op) {

@@ -34,7 +34,7 @@ Status expect_type(const InferContext& c, size_t i, DType type) {
 Result<Inferred> infer_op(const InferContext& c, const Dense&) {
   FIRN_TRY(c.expect_inputs(2, 3));
   FIRN_TRY(c.expect_real(0));
-  FIRN_TRY(c.expect_real(1));
+  FIRN_TRY(c.expect_weights(1));
   FIRN_TRY(c.expect_rank(1, 2));
   const Shape& x = c.shape(0);
   const Shape& w = c.shape(1);

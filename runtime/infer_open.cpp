@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/infer_context.h"
+#include "runtime/packed.h"
 #include "runtime/parameters.h"
 
 namespace firn {
@@ -134,7 +135,9 @@ DType type_of(const InferContext& c, size_t output) {
       (std::holds_alternative<TopK>(op) && output == 1))
     return DType::i64;
   const Value& x = *c.in(std::holds_alternative<Where>(op) ? 1 : 0);
-  return x.quant && computes_real(op) ? DType::f32 : x.type;
+  const bool floats =
+      (x.quant && computes_real(op)) || (std::holds_alternative<Gather>(op) && gives_floats(x));
+  return floats ? DType::f32 : x.type;
 }
 
 // The inputs that the rules above look at.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "runtime/infer_context.h"
+#include "runtime/packed.h"
 #include "runtime/recurrent.h"
 
 namespace firn {
@@ -67,7 +68,7 @@ Result<std::vector<Inferred>> infer_op(const InferContext& c, const Recurrent& o
   FIRN_TRY(c.expect_inputs(3, kInputs));
   for (size_t i = 0; i < kInputs; ++i) {
     if (i == kLengths) continue;
-    FIRN_TRY(c.expect_real(i));
+    FIRN_TRY(takes_stored_weights(op, i) ? c.expect_weights(i) : c.expect_real(i));
     if (i < kBias) FIRN_TRY(c.expect_rank(i, 3));
   }
   const bool both = op.direction == Recurrent::Direction::both;

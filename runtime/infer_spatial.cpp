@@ -41,10 +41,9 @@ Status check_reach(const InferContext& c, const Window& window) {
 // Weights [Cout,KH,KW,Cin/groups] that fit input, window and groups; bias that fits them.
 Status check_filter(const InferContext& c, const Window& window, int32_t groups) {
   FIRN_TRY(c.expect_inputs(2, 3));
-  for (size_t i = 0; i < 2; ++i) {
-    FIRN_TRY(c.expect_real(i));
-    FIRN_TRY(c.expect_rank(i, 4));
-  }
+  FIRN_TRY(c.expect_real(0));
+  FIRN_TRY(c.expect_weights(1));
+  for (size_t i = 0; i < 2; ++i) FIRN_TRY(c.expect_rank(i, 4));
   FIRN_TRY(check_window(c, window));
   const Shape& x = c.shape(0);
   const Shape& w = c.shape(1);

@@ -28,7 +28,8 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   program->placement_ = find_placements(g, uses);
   const auto packed =
       options.packed != nullptr ? options.packed : std::make_shared<PackedWeights>();
-  const LowerContext context{g, uses, program->placement_, options.isa, pool, *packed};
+  const LowerContext context{g,    uses,    program->placement_,    options.isa,
+                             pool, *packed, options.integer_weights};
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
   packed->forget_all();
   program->work_in_place();
@@ -166,8 +167,9 @@ Status Program::plan() {
     if (value.constant == nullptr || last[v] < 0) continue;
     const void* data = value.constant->bytes().data();
     if (read_past_end[v]) {
-      FIRN_ASSIGN(auto copy, Buffer::allocate(value_bytes(value)));
-      std::memcpy(copy.second.data(), data, value_bytes(value));
+      const size_t bytes = value.constant->bytes().size();
+      FIRN_ASSIGN(auto copy, Buffer::allocate(bytes));
+      std::memcpy(copy.second.data(), data, bytes);
       owned_.push_back(copy.first);
       data = copy.second.data();
     }

@@ -68,6 +68,8 @@ struct Placement {
 struct CompileOptions {
   kernels::IsaMask isa = kernels::bit(kernels::Isa::scalar);
   std::shared_ptr<PackedWeights> packed;  // null: shared with nobody
+  // Whether weights of few bits are multiplied as they are; otherwise floats are made of them.
+  bool integer_weights = false;
 };
 
 class Program {

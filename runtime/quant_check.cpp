@@ -9,13 +9,16 @@
 #include <string>
 #include <utility>
 
+#include "runtime/packed.h"
+
 namespace firn {
 namespace {
 
 // The zero points of a type; empty (lo > hi) for types that are not quantized.
-std::pair<int32_t, int32_t> zero_range(DType type) {
+std::pair<int32_t, int32_t> zero_range(DType type, unsigned bits) {
   switch (type) {
     case DType::i8:
+      if (bits < 8) return {-(1 << bits) / 2, (1 << bits) / 2 - 1};
       return {INT8_MIN, INT8_MAX};
     case DType::u8:
       return {0, UINT8_MAX};
@@ -32,16 +35,6 @@ std::pair<int32_t, int32_t> zero_range(DType type) {
   return {1, 0};
 }
 
-// How many scales a tensor of that shape has. `axis` is inside the rank.
-size_t expected_scales(const Quant& quant, const Shape& shape) {
-  if (quant.block > 0) {
-    const size_t innermost = static_cast<size_t>(shape[shape.rank - 1]);
-    const size_t block = static_cast<size_t>(quant.block);
-    return innermost == 0 ? 0 : shape.elements() / innermost * ((innermost + block - 1) / block);
-  }
-  return quant.axis < 0 ? 1 : static_cast<size_t>(shape[quant.axis]);
-}
-
 }  // namespace
 
 Status check_quant(const Value& value, bool shape_known) {
@@ -50,11 +43,11 @@ Status check_quant(const Value& value, bool shape_known) {
   const auto malformed = [&](const std::string& what) {
     return Status(Code::malformed, value.name + ": quantization: " + what);
   };
-  const auto [lo, hi] = zero_range(value.type);
-  if (lo > hi) return malformed(std::string("of type ") + dtype_name(value.type));
   if (quant.bits < 2 || quant.bits > 8 * dtype_bytes(value.type)) {
     return malformed(std::to_string(quant.bits) + " bits of " + dtype_name(value.type));
   }
+  const auto [lo, hi] = zero_range(value.type, quant.bits);
+  if (lo > hi) return malformed(std::string("of type ") + dtype_name(value.type));
   if (quant.block < 0) return malformed("block of " + std::to_string(quant.block));
   if (quant.axis < -1 || quant.axis >= kMaxRank) {
     return malformed("axis " + std::to_string(quant.axis));
@@ -76,11 +69,11 @@ Status check_quant(const Value& value, bool shape_known) {
   }
   if (!shape_known) return {};
   if (!value.shape.known()) return malformed("of an unknown shape");
-  const int needed_rank = quant.block > 0 ? 1 : quant.axis + 1;
+  const int needed_rank = std::max(quant.axis + 1, quant.block > 0 ? 1 : 0);
   if (value.shape.rank < needed_rank) {
     return malformed("axis " + std::to_string(quant.axis) + " of shape " + to_string(value.shape));
   }
-  const size_t expected = expected_scales(quant, value.shape);
+  const size_t expected = scale_layout(quant, value.shape).scales();
   if (quant.scale.size() != expected) {
     return malformed(std::to_string(quant.scale.size()) + " scales, shape " +
                      to_string(value.shape) + " needs " + std::to_string(expected));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "runtime/packed.h"
 #include "runtime/parameters.h"
 #include "runtime/quant_check.h"
 #include "runtime/reference_call.h"
@@ -72,7 +73,9 @@ Result<Operand> Call::load_as_output(size_t i) const {
   const std::optional<Quant>& from = in_quant(i);
   const std::optional<Quant>& to = out_quant();
   // Scales of channels and blocks move with their elements: those are the passes' to keep right.
-  const bool requantizes = from && to && from != to && from->per_tensor() && to->per_tensor();
+  const bool requantizes =
+      from && to && from != to &&
+      ((from->per_tensor() && to->per_tensor()) || is_packed(graph.value(node.in[i])));
   if (in[i].type == out.type && !requantizes) return view_of(in[i]);
   FIRN_ASSIGN(Operand operand, allocate(out.type, in[i].shape));
   convert(in[i], from, operand.tensor, to);

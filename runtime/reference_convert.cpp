@@ -1,39 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conversions between all element types, quantized and plain, one element at a time.
-#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "kernels/requant.h"
+#include "runtime/half.h"
+#include "runtime/packed.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
 namespace {
-
-float from_f16(uint16_t bits) {
-  const float sign = (bits & 0x8000u) != 0 ? -1.0f : 1.0f;
-  const int exponent = (bits >> 10) & 31;
-  const int mantissa = bits & 1023;
-  if (exponent == 31)
-    return mantissa != 0 ? std::numeric_limits<float>::quiet_NaN()
-                         : sign * std::numeric_limits<float>::infinity();
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
-  return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
-}
-
-uint16_t to_f16(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x);
-  const uint32_t sign = (bits >> 16) & 0x8000u;
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);   // NaN
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // from 65520 on
-  if (magnitude < 0x38800000u) {  // below 2^-14: units of 2^-24
-    const float units = std::nearbyintf(std::bit_cast<float>(magnitude) * 16777216.0f);
-    return static_cast<uint16_t>(sign | static_cast<uint32_t>(units));
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
-}
 
 bool is_float(DType type) {
   return type == DType::f32 || type == DType::f16;
@@ -62,7 +38,7 @@ int64_t read_int(const Tensor& t, size_t i) {
 
 double read_real(const Tensor& t, size_t i) {
   if (t.type == DType::f32) return static_cast<const float*>(t.data)[i];
-  if (t.type == DType::f16) return from_f16(static_cast<const uint16_t*>(t.data)[i]);
+  if (t.type == DType::f16) return half_to_float(static_cast<const uint16_t*>(t.data)[i]);
   return static_cast<double>(read_int(t, i));
 }
 
@@ -109,7 +85,7 @@ void write_number(const Tensor& t, size_t i, double x) {
       static_cast<float*>(t.data)[i] = static_cast<float>(x);
       break;
     case DType::f16:
-      static_cast<uint16_t*>(t.data)[i] = to_f16(static_cast<float>(x));
+      static_cast<uint16_t*>(t.data)[i] = float_to_half(static_cast<float>(x));
       break;
     case DType::i8:
       return write_int(t, i, saturate<int8_t>(x));
@@ -131,14 +107,8 @@ namespace {
 // Which scale element i of a tensor goes by.
 size_t scale_index(const Quant& quant, const Shape& shape, size_t i) {
   if (quant.per_tensor()) return 0;
-  if (quant.block > 0) {
-    const size_t inner = static_cast<size_t>(shape[shape.rank - 1]);
-    const size_t block = static_cast<size_t>(quant.block);
-    return i / inner * ((inner + block - 1) / block) + i % inner / block;
-  }
-  size_t inner = 1;
-  for (int a = quant.axis + 1; a < shape.rank; ++a) inner *= static_cast<size_t>(shape[a]);
-  return i / inner % static_cast<size_t>(shape[quant.axis]);
+  const ScaleLayout layout = scale_layout(quant, shape);
+  return layout.scale_of(i / layout.length, i % layout.length);
 }
 
 // 8-bit values as the normative arithmetic has them: u8 is i8 shifted by 128.
@@ -166,9 +136,15 @@ void quantize(const Tensor& t, const Quant& quant, size_t i, double x) {
   write_number(t, i, std::nearbyint(x / static_cast<double>(quant.scale[s])) + quant.zero[s]);
 }
 
+// Of a type, shape and quantization: a constant, where it is in fewer bits than a byte.
 double dequantize(const Tensor& t, const Quant& quant, size_t i) {
   const size_t s = scale_index(quant, t.shape, i);
-  return static_cast<float>(read_int(t, i) - quant.zero[s]) * quant.scale[s];
+  const bool packed = t.type == DType::i8 && quant.bits < 8;
+  const int64_t q = packed ? unpack_one({static_cast<const std::byte*>(t.data),
+                                         packed_bytes(t.shape.elements(), quant.bits)},
+                                        quant.bits, i)
+                           : read_int(t, i);
+  return static_cast<float>(q - quant.zero[s]) * quant.scale[s];
 }
 
 // 8 bits to 8 bits: one multiplication by the ratio of the scales, one rounding.

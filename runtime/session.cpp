@@ -131,7 +131,9 @@ Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Sh
 
 Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Graph> graph,
                                                       kernels::Pool& on) const {
-  const CompileOptions compile_options{kernels::allowed_isas(isa), packed};
+  const bool integers = options.weights == WeightUse::integers ||
+                        (options.weights == WeightUse::automatic && graph->dynamic);
+  const CompileOptions compile_options{kernels::allowed_isas(isa), packed, integers};
   FIRN_ASSIGN(std::unique_ptr<Program> made,
               Program::compile(std::move(graph), compile_options, on));
   // The first run touches all memory and lets XNNPACK set itself up.

@@ -47,6 +47,7 @@ Cut cut_tail(Graph graph, const Graph& inferred) {
   std::vector<bool> in_tail(graph.values.size(), false);
   std::vector<const Node*> tail_nodes;
   Part body(graph), tail(graph);
+  body.graph.dynamic = graph.dynamic;
   for (const ValueId id : graph.inputs) body.graph.inputs.push_back(body.take(id));
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// firn quantize: the int8 model, and a report of what it lost.
+// firn quantize: the int8 model, or one with weights of few bits, and a report of what it lost.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -12,12 +12,14 @@
 #include "json.h"
 #include "observe.h"
 #include "text.h"
+#include "weights.h"
 
 namespace firn::tool {
 namespace {
 
 struct Options : FreezeRequest {
-  std::string output;
+  std::string output, weights_file;
+  WeightArguments weights;
   bool json = false, verbose = false;
 };
 
@@ -107,12 +109,32 @@ std::string as_text(const Options& options, const FreezeReport& report,
   return text + "\nwrote " + one_line(options.output) + "\n";
 }
 
+// Ranges and their methods are of no use to it.
+Status quantize_weights_alone(const Options& options) {
+  if (!options.table.empty() || !options.method.empty() || options.freeze.min_sqnr_db) {
+    return {Code::invalid_argument,
+            "--weights and --dynamic take no ranges: leave --table, --method and --min-sqnr away"};
+  }
+  return quantize_weights_of({.model = options.model,
+                              .output = options.output,
+                              .weights_file = options.weights_file,
+                              .data = options.data,
+                              .keep_float = options.freeze.keep_float,
+                              .arguments = options.weights,
+                              .run = options.run,
+                              .json = options.json,
+                              .verbose = options.verbose});
+}
+
 Status quantize(const Options& options) {
+  if (options.weights.wanted()) return quantize_weights_alone(options);
   if (options.table.empty() && options.data.data.empty()) {
-    return {Code::invalid_argument, "give samples with --data, their ranges with --table, or both"};
+    return {Code::invalid_argument,
+            "give samples with --data, their ranges with --table, or both; or --weights or "
+            "--dynamic, which need none"};
   }
   FIRN_ASSIGN(const FreezeOutcome outcome, calibrate_and_freeze(options));
-  FIRN_TRY(outcome.network.session.save(options.output));
+  FIRN_TRY(outcome.network.session.save(options.output, options.weights_file));
   if (options.json) {
     std::puts(as_json(options, outcome.report, outcome.calibration).c_str());
   } else {
@@ -187,11 +209,15 @@ void add_quantize(CLI::App& app, Action& action) {
   add_freeze_options(command, options.get());
   command->add_flag("--verbose", options->verbose, "list every layer, the worst first");
   command->add_flag("--json", options->json, "print the report as one JSON object");
+  add_weights_file_option(*command, options->weights_file);
+  add_weight_options(*command, options->weights);
   add_data_options(*command, options->data);
   add_run_options(*command, options->run);
   command->footer(
       "Example:\n  firn quantize mobilenet_v2.onnx --data pictures/ --limit 100 --mean 127.5 "
-      "--std 127.5 -o mobilenet_v2.int8.firn");
+      "--std 127.5 -o mobilenet_v2.int8.firn\n  firn quantize mobilenet_v2.onnx --weights 4 "
+      "--block 32 --rounding hqq -o mobilenet_v2.w4.firn\n  firn quantize lstm.onnx --dynamic -o "
+      "lstm.int8.firn");
   command->callback([options, &action] { action = [options] { return quantize(*options); }; });
 }
 

@@ -88,6 +88,8 @@ Result<Network> open_network(const std::string& path, const RunOptions& options)
   std::vector<TensorInfo> inputs = model.inputs();
   for (const std::string& argument : options.shapes) FIRN_TRY(apply_shape(argument, inputs));
   SessionOptions settings{.threads = options.threads, .isa = options.isa, .input_shapes = {}};
+  if (options.weight_use == "floats") settings.weights = WeightUse::floats;
+  if (options.weight_use == "integers") settings.weights = WeightUse::integers;
   for (const TensorInfo& input : inputs) {
     if (input.shape.known()) settings.input_shapes.emplace_back(input.name, input.shape);
   }

@@ -19,6 +19,7 @@ struct RunOptions {
   std::string isa;
   std::vector<std::string> shapes;  // [NAME=]1x3x224x224
   bool random_weights = false;
+  std::string weight_use;  // "", "floats", "integers"
 };
 
 struct Network {

@@ -22,6 +22,13 @@ void add_run_options(CLI::App& command, RunOptions& options) {
                   "instruction set: scalar, avx2, avxvnni, avx512vnni (default: the best)")
       ->type_name("NAME");
   command
+      .add_option(
+          "--weight-use", options.weight_use,
+          "weights of few bits: make floats of them once, or multiply in integers (default: "
+          "as the model was made for)")
+      ->type_name("floats|integers")
+      ->check(CLI::IsMember({"floats", "integers"}));
+  command
       .add_option("--shape", options.shapes,
                   "sizes for an input whose model leaves them open, as in 1x3x224x224")
       ->type_name("[NAME=]DIMS")

@@ -73,8 +73,9 @@ class FIRN_API Model {
   const std::vector<TensorInfo>& outputs() const;
 
   // Writes the native .firn format: aside, synced, then renamed, so that a reader sees either the
-  // old file or the whole new one.
-  Status save(const std::string& path) const;
+  // old file or the whole new one. With a `weights_file`, a name without folders, the weights are
+  // written to that file in the same folder, which load() then finds there.
+  Status save(const std::string& path, const std::string& weights_file = {}) const;
 
   explicit Model(std::shared_ptr<const ModelImpl> impl) : impl_(std::move(impl)) {}
   const ModelImpl& impl() const { return *impl_; }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "firn/export.h"
+#include "firn/model.h"
 #include "firn/status.h"
 
 namespace firn {
@@ -68,7 +69,8 @@ struct CalibrateOptions {
   int hold_back_every = 8;
   // ... as long as no more than this many are kept (the newest replace the oldest).
   int hold_back_max = 8;
-  // Of so many of the observed frames, spread over all, copies are kept: for equalizing and rounding.
+  // Of so many of the observed frames, spread over all, copies are kept: for equalizing and
+  // rounding.
   int keep_max = 16;
   // Freeze and switch, in the background, once the ranges have converged.
   bool automatic_freeze = false;
@@ -183,6 +185,71 @@ struct WatchStatus {
   DriftReport last;        // of the last such window
   std::string problem;     // why the session did not calibrate itself when it should have
 };
+
+// How a block's scale and zero point are found.
+enum class WeightRounding : uint8_t {
+  max_abs,  // the levels reach the largest weight
+  mse,      // least squared error
+  hqq,      // half-quadratic quantization: least |error|^0.7 (Badri & Shaji, 2023)
+};
+
+// "max-abs", "mse", "hqq".
+FIRN_API const char* rounding_name(WeightRounding rounding);
+// invalid_argument lists the names there are.
+FIRN_API Result<WeightRounding> rounding_from_name(const std::string& name);
+
+// Weights alone, stored in few bits; activations stay floats, so that no data is needed. At run
+// time SessionOptions::weights says whether they are made floats of once, or multiplied as they
+// are.
+struct WeightOptions {
+  int bits = 4;    // 2 to 8, or 16: half precision
+  int block = 32;  // weights that share a scale: a multiple of 32; 0: those of an output channel
+  bool symmetric = false;  // all zero points 0; otherwise one a scale
+  WeightRounding rounding = WeightRounding::hqq;
+  // Convolutions' filters of up to so many weights, and any rows of fewer than 32, have these bits
+  // instead, 2 to 8, where that is more, and a scale each: they are few weights, whose errors have
+  // few others to cancel with. Most of a network's loss is there, and little of its size.
+  int short_filter = 192;
+  int short_row_bits = 8;
+  // Layers that stay in float, as FreezeOptions::keep_float.
+  std::vector<std::string> keep_float{};
+  bool convolutions = true;  // false: convolutions stay in float
+  // Recorded in the model: its sessions multiply in integers, activations quantized row by row as
+  // they come, unless SessionOptions::weights says otherwise.
+  bool dynamic = false;
+};
+
+// Dynamic quantization: int8 weights with a scale per output channel for fully connected, recurrent
+// and embedding layers, which then multiply in integers. Convolutions stay in float.
+FIRN_API WeightOptions dynamic_quantization();
+
+// One layer that has weights.
+struct WeightLayer {
+  std::string name, op;
+  int bits = 32;       // of a weight; 32: they stay floats ...
+  std::string why;     // ... because "kept by pattern conv1*", "its weights are no constants"
+  size_t block = 0;    // weights that share a scale; 0: none do
+  double sqnr_db = 0;  // of the weights; +inf where equal
+  bool bias_corrected = false;               // by means that a calibration measured
+  size_t bytes_before = 0, bytes_after = 0;  // of the weights, with scales and zero points
+};
+
+struct WeightReport {
+  std::vector<WeightLayer> layers;
+  size_t bytes_before = 0, bytes_after = 0;  // of all constants
+  double seconds = 0;
+};
+
+struct WeightModel {
+  Model model;  // save() writes it
+  WeightReport report;
+};
+
+// A copy of a float model with weights in few bits. invalid_argument: an option out of range, a
+// pattern that matches no layer; failed_precondition: no layer has float weights; malformed: a
+// weight is NaN or infinite.
+FIRN_API Result<WeightModel> quantize_weights(const Model& model,
+                                              const WeightOptions& options = {});
 
 }  // namespace firn
 

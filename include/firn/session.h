@@ -23,6 +23,15 @@ namespace firn {
 
 struct SessionImpl;
 
+// How layers multiply by weights that are stored in few bits (quantize_weights()).
+enum class WeightUse : uint8_t {
+  automatic,  // as the model says: integers after dynamic quantization, else floats
+  floats,     // made floats of when the session is created: a small file, the speed of fp32
+  // Multiplied as they are by activations that are quantized to int8 as they come, with a scale a
+  // row: a small file, small memory, more speed. Depthwise convolutions still use floats.
+  integers,
+};
+
 struct SessionOptions {
   int threads = 1;  // at most; they block when idle
   // The kernels' instruction set: "scalar", "avx2", "avxvnni", "avx512vnni"; "" is the best this
@@ -33,6 +42,7 @@ struct SessionOptions {
   // What a model keeps from one run for the next (TFLite's variable tensors: the state of a
   // recurrent layer): kept, for streams, until reset(); otherwise every run starts from zero.
   bool keep_state = false;
+  WeightUse weights = WeightUse::automatic;
 };
 
 // What a session spends; see also bench.
@@ -118,8 +128,14 @@ class FIRN_API Session {
   void stop_watching();
   WatchStatus watching() const;
 
-  // Writes the graph as it runs now, int8 or fp32, as .firn.
-  Status save(const std::string& path) const;
+  // firn::quantize_weights() of the session's model. Where the session calibrates, the biases of
+  // convolutions and fully connected layers make up for what weights of few bits do to their mean
+  // outputs, by the means that the frames had: with 4 bits or fewer that is most of the loss. The
+  // session goes on as before. failed_precondition where the float weights are gone.
+  Result<WeightModel> quantize_weights(const WeightOptions& options = {}) const;
+
+  // Writes the graph as it runs now, int8 or fp32, as .firn; see Model::save().
+  Status save(const std::string& path, const std::string& weights_file = {}) const;
 
   State state() const;
   // The inputs and outputs with the shapes of the current plan.

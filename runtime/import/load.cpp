@@ -88,7 +88,7 @@ Result<Model> parse_any(const MappedFile& file, const std::string& folder,
   const auto& [owner, bytes] = file;
   if (bytes.empty()) return Status(Code::malformed, "no bytes");
   if (looks_like_native(bytes)) {
-    FIRN_ASSIGN(Graph graph, read_native(bytes, owner));
+    FIRN_ASSIGN(Graph graph, read_native(bytes, owner, folder));
     return make_model("firn", std::move(graph), file);
   }
   if (looks_like_tflite(bytes)) {
@@ -165,9 +165,7 @@ Result<Model> Model::load(const std::string& path, const LoadOptions& options) {
     return about(path,
                  {Code::malformed, "the weights of an ncnn model: load the .param beside it"});
   }
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  Result<Model> model = parse_any(file, folder, options);
+  Result<Model> model = parse_any(file, folder_of(path), options);
   if (!model.ok()) return about(path, model.status());
   return model;
 }

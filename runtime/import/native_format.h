@@ -4,7 +4,11 @@
 //   NativeHeader | graph (firn.fbs) | 0..63 zeros | constants, each at a multiple of 64 | 64 zeros
 //
 // so that a mapped file is used in place: kernels find constants aligned, and readable beyond their
-// end. Everything is little-endian.
+// end. Everything is little-endian. The constants and the zeros behind them may be a file of their
+// own, which the graph then names.
+//
+// Version 2: packed weights, compact Quants, f16 constants, constants in another file, dynamic.
+// What has none of these is written as version 1.
 #ifndef FIRN_RUNTIME_IMPORT_NATIVE_FORMAT_H_
 #define FIRN_RUNTIME_IMPORT_NATIVE_FORMAT_H_
 
@@ -18,12 +22,12 @@
 namespace firn {
 
 inline constexpr std::array<char, 4> kNativeMagic{'F', 'I', 'R', 'N'};
-inline constexpr uint32_t kNativeVersion = 1;
+inline constexpr uint32_t kNativeVersion = 2;
 inline constexpr size_t kNativeAlignment = 64;
 
 struct NativeHeader {
   std::array<char, 4> magic = kNativeMagic;
-  uint32_t version = kNativeVersion;
+  uint32_t version = 1;
   uint64_t file_bytes = 0;   // of the whole file
   uint64_t graph_bytes = 0;  // of the FlatBuffer right behind this header
   uint64_t data_offset = 0;  // of the constants, from the start of the file

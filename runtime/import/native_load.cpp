@@ -11,7 +11,7 @@ namespace firn {
 
 Result<Model> Model::load_firn(const std::string& path) {
   FIRN_ASSIGN(const MappedFile file, map_file(path));
-  Result<Graph> graph = read_native(file.bytes, file.owner);
+  Result<Graph> graph = read_native(file.bytes, file.owner, folder_of(path));
   if (!graph.ok()) return Status(graph.status().code(), path + ": " + graph.status().message());
   return make_model("firn", *std::move(graph), file);
 }

@@ -6,9 +6,12 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/file.h"
+#include "runtime/half.h"
 #include "runtime/import/native.h"
 #include "runtime/import/native_format.h"
 #include "runtime/import/native_ops.h"
+#include "runtime/packed.h"
 
 namespace firn {
 namespace {
@@ -53,12 +56,17 @@ Result<NativeHeader> read_header(std::span<const std::byte> bytes) {
 class Reader {
  public:
   Reader(std::span<const std::byte> graph, std::span<const std::byte> data,
-         const std::shared_ptr<const void>& owner)
-      : flat_(graph), data_(data), owner_(owner), budget_(graph.size()) {}
+         std::shared_ptr<const void> owner, const std::string& folder)
+      : flat_(graph),
+        data_(data),
+        owner_(std::move(owner)),
+        folder_(folder),
+        budget_(graph.size()) {}
 
   Result<Graph> graph() {
     const wire::Graph* wire = nullptr;
     FIRN_ASSIGN(wire, verified());
+    if (wire->data_file() != nullptr) FIRN_TRY(open_data(*wire));
     Graph graph;
     graph.values.reserve(wire->values()->size());
     for (const wire::Value* value : *wire->values()) {
@@ -73,6 +81,7 @@ class Reader {
     FIRN_ASSIGN(graph.inputs, ids(wire->inputs()));
     FIRN_ASSIGN(graph.outputs, ids(wire->outputs()));
     graph.states = wire->states();
+    graph.dynamic = wire->dynamic();
     FIRN_TRY(check(graph));
     for (const Node& node : graph.nodes) {
       for (const ValueId id : node.out) {
@@ -153,7 +162,54 @@ class Reader {
     quant.block = wire.block();
     FIRN_ASSIGN(quant.scale, list(wire.scale()));
     FIRN_ASSIGN(quant.zero, list(wire.zero()));
+    if (wire.compact()) FIRN_TRY(read_compact(wire, quant));
     return std::optional<Quant>(std::move(quant));
+  }
+
+  Status read_compact(const wire::Quant& wire, Quant& quant) {
+    if (quant.bits < 2 || quant.bits > 8)
+      return malformed("quantization: compact, of " + std::to_string(quant.bits) + " bits");
+    FIRN_ASSIGN(const std::vector<uint16_t> halves, list(wire.scale_f16()));
+    if (!halves.empty()) {
+      quant.scale.resize(halves.size());
+      std::ranges::transform(halves, quant.scale.begin(), half_to_float);
+    }
+    quant.zero.assign(quant.scale.size(), 0);
+    if (wire.zero_bits() == nullptr) return {};
+    const auto packed =
+        std::as_bytes(std::span(wire.zero_bits()->data(), wire.zero_bits()->size()));
+    const size_t expected = packed_bytes(quant.zero.size(), quant.bits);
+    if (packed.size() != expected)
+      return malformed("quantization: zero points in " + std::to_string(packed.size()) +
+                       " bytes, " + std::to_string(quant.zero.size()) + " need " +
+                       std::to_string(expected));
+    std::vector<int8_t> zeros(quant.zero.size());
+    unpack_bits(packed, quant.bits, 0, zeros);
+    std::ranges::copy(zeros, quant.zero.begin());
+    return {};
+  }
+
+  // The constants are in a file of their own.
+  Status open_data(const wire::Graph& wire) {
+    FIRN_ASSIGN(const std::string file_name, name(*wire.data_file()));
+    const auto about = [&](const std::string& what) {
+      return malformed("weights in '" + file_name + "': " + what);
+    };
+    if (!data_.empty()) return about("there are others in the model's own file");
+    Result<std::string> path = resolve_inside(folder_, file_name);
+    if (!path.ok()) return path.status();
+    FIRN_ASSIGN(MappedFile file, map_file(*path));
+    if (file.bytes.size() < Buffer::kSlack ||
+        file.bytes.size() - Buffer::kSlack != wire.data_bytes()) {
+      return about(std::to_string(file.bytes.size()) + " bytes, the model needs " +
+                   std::to_string(wire.data_bytes()) + " and " + std::to_string(Buffer::kSlack) +
+                   " behind them");
+    }
+    if (xxh64(file.bytes, 0) != wire.data_checksum())
+      return about("checksum: damaged, or those of another model");
+    data_ = file.bytes.first(wire.data_bytes());
+    owner_ = std::move(file.owner);
+    return {};
   }
 
   Result<std::shared_ptr<const Buffer>> constant(const Value& value, const wire::Constant& wire) {
@@ -183,7 +239,8 @@ class Reader {
   }
 
   std::span<const std::byte> flat_, data_;
-  const std::shared_ptr<const void>& owner_;
+  std::shared_ptr<const void> owner_;
+  const std::string& folder_;
   size_t budget_;
 };
 
@@ -195,7 +252,7 @@ bool looks_like_native(std::span<const std::byte> bytes) {
 }
 
 Result<Graph> read_native(std::span<const std::byte> bytes,
-                          const std::shared_ptr<const void>& owner) {
+                          const std::shared_ptr<const void>& owner, const std::string& folder) {
   FIRN_ASSIGN(const NativeHeader header, read_header(bytes));
   if (native_checksum(bytes) != header.checksum) {
     return malformed("checksum: the file is damaged");
@@ -203,7 +260,7 @@ Result<Graph> read_native(std::span<const std::byte> bytes,
   const auto parse = [&](std::span<const std::byte> file,
                          const std::shared_ptr<const void>& keeper) {
     return Reader(file.subspan(sizeof(header), header.graph_bytes),
-                  file.subspan(header.data_offset, header.data_bytes), keeper)
+                  file.subspan(header.data_offset, header.data_bytes), keeper, folder)
         .graph();
   };
   if (std::bit_cast<uintptr_t>(bytes.data()) % kNativeAlignment == 0) return parse(bytes, owner);

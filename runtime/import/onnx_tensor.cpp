@@ -6,10 +6,9 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 
-#include "runtime/import/half.h"
+#include "runtime/half.h"
 
 namespace firn::onnx {
 namespace {
@@ -52,7 +51,7 @@ void convert_raw(std::span<const std::byte> raw, std::span<std::byte> out, Conve
 void fill_from_raw(ElementType type, std::span<const std::byte> raw, std::span<std::byte> out) {
   switch (type) {
     case ElementType::f16:
-      return convert_raw<uint16_t, float>(raw, out, imports::half_to_float);
+      return convert_raw<uint16_t, float>(raw, out, half_to_float);
     case ElementType::bf16:
       return convert_raw<uint16_t, float>(raw, out, bfloat_to_float);
     case ElementType::f64:
@@ -108,7 +107,7 @@ bool fill_from_typed(const TensorProto& proto, std::span<std::byte> out) {
     case ElementType::f16:
     case ElementType::bf16: {
       const auto convert =
-          proto.type == ElementType::f16 ? imports::half_to_float : bfloat_to_float;
+          proto.type == ElementType::f16 ? half_to_float : bfloat_to_float;
       for (size_t i = 0; i < proto.int32s.size(); ++i) {
         const int32_t bits = proto.int32s[i];
         if (bits < 0 || bits > 0xFFFF) return false;
@@ -172,38 +171,6 @@ Result<std::optional<size_t>> size_entry(const TensorProto& proto, std::string_v
   return std::optional<size_t>(value);
 }
 
-// Where `location` is inside `folder`, or malformed: a model from elsewhere must not name other
-// files of this machine.
-Result<std::string> resolve(const std::string& folder, std::string_view location) {
-  namespace fs = std::filesystem;
-  const auto outside = [&] {
-    return Status(Code::malformed,
-                  "external data '" + std::string(location) + "' leaves the model's folder");
-  };
-  if (folder.empty()) {
-    return Status(Code::unsupported, "external data '" + std::string(location) +
-                                         "' in a model that was not loaded from a file");
-  }
-  const fs::path relative{location};
-  if (location.empty() || relative.is_absolute() || relative.has_root_name() ||
-      location.find('\\') != std::string_view::npos) {
-    return outside();
-  }
-  for (const fs::path& part : relative) {
-    if (part == "..") return outside();
-  }
-  std::error_code error;
-  const fs::path root = fs::canonical(folder, error);
-  const fs::path full = error ? fs::path() : fs::canonical(root / relative, error);
-  if (error) {
-    return Status(Code::not_found, "external data '" + std::string(location) + "' in '" + folder +
-                                       "': " + error.message());
-  }
-  const auto at = std::mismatch(root.begin(), root.end(), full.begin(), full.end());
-  if (at.first != root.end()) return outside();  // a symlink led away
-  return full.string();
-}
-
 Status with_name(const std::string& what, const Status& status) {
   return {status.code(), "onnx: " + what + ": " + status.message()};
 }
@@ -248,7 +215,7 @@ Result<TensorReader::Source> TensorReader::external(const TensorProto& proto, si
   FIRN_ASSIGN(const std::optional<size_t> given_offset, size_entry(proto, "offset"));
   FIRN_ASSIGN(const std::optional<size_t> given_length, size_entry(proto, "length"));
   if (!location) return Status(Code::malformed, "external data without a location");
-  FIRN_ASSIGN(const std::string path, resolve(folder_, *location));
+  FIRN_ASSIGN(const std::string path, resolve_inside(folder_, *location));
   auto found = files_.find(path);
   if (found == files_.end()) {
     FIRN_ASSIGN(MappedFile file, map_file(path));

@@ -9,6 +9,7 @@
 #include "kernels/winograd_s8.h"
 #include "kernels/xnn.h"
 #include "runtime/lower/lower.h"
+#include "runtime/packed.h"
 
 namespace firn {
 namespace {
@@ -229,16 +230,32 @@ bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<ke
   return true;
 }
 
-bool constant_f32_weights(const LowerContext& context, const Operands& o) {
-  const auto fits = [&](ValueId id) {
+bool constant_weights(const LowerContext& context, const Operands& o) {
+  const auto floats = [&](ValueId id) {
     return context.graph.is_constant(id) && context.value(id).type == DType::f32;
   };
-  return fits(o.w) && (o.bias == ValueId::none || fits(o.bias));
+  return (floats(o.w) || is_stored_weights(context.value(o.w))) &&
+         (o.bias == ValueId::none || floats(o.bias));
 }
 
-const float* floats(const LowerContext& context, ValueId id) {
-  return id == ValueId::none ? nullptr : context.value(id).as<float>().data();
+const float* bias_floats(const LowerContext& context, const Operands& o) {
+  return o.bias == ValueId::none ? nullptr : context.value(o.bias).as<float>().data();
 }
+
+// Weights as XNNPACK is given them: it makes its own copy of what is held here.
+class WeightFloats {
+ public:
+  explicit WeightFloats(const Value& weights) : weights_(weights) {
+    if (weights.type == DType::f32) return;
+    own_.resize(weights.shape.elements());
+    read_weights(weights, 0, own_);
+  }
+  const float* data() const { return own_.empty() ? weights_.as<float>().data() : own_.data(); }
+
+ private:
+  const Value& weights_;
+  std::vector<float> own_;
+};
 
 }  // namespace
 
@@ -247,12 +264,14 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
   const Operands o = operands(node);
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
   if (!is_int8_layer(context.graph, node)) {
-    if (!constant_f32_weights(context, o)) return false;
+    if (!constant_weights(context, o)) return false;
+    FIRN_ASSIGN(const bool done, lower_conv_in_integers(context, node, op, steps));
+    if (done) return true;
     const auto [bottom, right] = pad_bottom_right(s);
     return lower_xnn(
         context, node,
-        kernels::XnnOp::conv2d(s, bottom, right, floats(context, o.w), floats(context, o.bias),
-                               {op.clamp.lo, op.clamp.hi}, context.pool),
+        kernels::XnnOp::conv2d(s, bottom, right, WeightFloats(context.value(o.w)).data(),
+                               bias_floats(context, o), {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
   FIRN_TRY(lower_int8(context, node, as_matrix_product(s), op.clamp, steps));
@@ -264,12 +283,14 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
   const Operands o = operands(node);
   const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
   if (!is_int8_layer(context.graph, node)) {
-    if (!constant_f32_weights(context, o)) return lower_dense_of_values(context, node, op, steps);
+    if (!constant_weights(context, o)) return lower_dense_of_values(context, node, op, steps);
+    FIRN_ASSIGN(const bool done, lower_dense_in_integers(context, node, op, steps));
+    if (done) return true;
     return lower_xnn(
         context, node,
         kernels::XnnOp::dense(static_cast<size_t>(s.in_w), static_cast<size_t>(s.in_c),
-                              static_cast<size_t>(s.out_c), floats(context, o.w),
-                              floats(context, o.bias), {op.clamp.lo, op.clamp.hi}, context.pool),
+                              static_cast<size_t>(s.out_c), WeightFloats(context.value(o.w)).data(),
+                              bias_floats(context, o), {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
   FIRN_TRY(lower_int8(context, node, s, op.clamp, steps));
@@ -279,16 +300,16 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
 Lowered lower_conv_transpose(const LowerContext& context, const Node& node,
                              const ConvTranspose2d& op, std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  if (!constant_f32_weights(context, o)) return false;
+  if (!constant_weights(context, o)) return false;
   // XNNPACK defines such an operator, and fails when it runs.
   for (size_t i = 0; i < 2; ++i)
     if (op.output_pad[i] >= op.window.stride[i]) return false;
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
   return lower_xnn(context, node,
-                   kernels::XnnOp::conv_transpose2d(s, op.window.pad[2], op.window.pad[3],
-                                                    op.output_pad[0], op.output_pad[1],
-                                                    floats(context, o.w), floats(context, o.bias),
-                                                    {op.clamp.lo, op.clamp.hi}, context.pool),
+                   kernels::XnnOp::conv_transpose2d(
+                       s, op.window.pad[2], op.window.pad[3], op.output_pad[0], op.output_pad[1],
+                       WeightFloats(context.value(o.w)).data(), bias_floats(context, o),
+                       {op.clamp.lo, op.clamp.hi}, context.pool),
                    steps);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/dwconv_s8.h"
+#include "runtime/packed.h"
 
 namespace firn {
 namespace {
@@ -113,10 +114,11 @@ bool kernels_take(const Graph& graph, const Node& node) {
     if (id == ValueId::none) return true;
     const Value& v = graph.value(id);
     const bool weights = (has_weights(node.op) && id == node.in[1]) ||
-                         (std::holds_alternative<Recurrent>(node.op) && graph.is_constant(id));
+                         (std::holds_alternative<Recurrent>(node.op) && graph.is_constant(id)) ||
+                         (std::holds_alternative<Gather>(node.op) && gives_floats(v));
     const size_t elements = v.shape.elements();
     return elements > 0 && elements <= INT32_MAX &&
-           (v.type != DType::i8 || weights || per_tensor_i8(v));
+           (v.type != DType::i8 || weights || (per_tensor_i8(v) && !is_packed(v)));
   };
   return std::ranges::all_of(node.in, fits) && std::ranges::all_of(node.out, fits);
 }
@@ -126,7 +128,7 @@ bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
   return per_tensor_i8(graph.value(node.in[0])) && w.constant != nullptr && w.type == DType::i8 &&
-         w.quant && w.quant->block == 0 && w.quant->axis <= 0 &&
+         w.quant && w.quant->bits == 8 && w.quant->block == 0 && w.quant->axis <= 0 &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
          (y.type == DType::f32 || per_tensor_i8(y));

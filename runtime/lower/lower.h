@@ -24,6 +24,7 @@ struct LowerContext {
   kernels::IsaMask isa;
   kernels::Pool& pool;
   PackedWeights& packed;
+  bool integer_weights = false;  // as CompileOptions
 
   const Value& value(ValueId id) const { return graph.value(id); }
   // Elements between the pixels of an NHWC value.
@@ -76,6 +77,11 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+// Weights of few bits multiplied as they are, where the session wants that of them.
+Lowered lower_conv_in_integers(const LowerContext&, const Node&, const Conv2d&,
+                               std::vector<LoweredStep>&);
+Lowered lower_dense_in_integers(const LowerContext&, const Node&, const Dense&,
+                                std::vector<LoweredStep>&);
 // Weights that are no constants.
 Lowered lower_dense_of_values(const LowerContext&, const Node&, const Dense&,
                               std::vector<LoweredStep>&);

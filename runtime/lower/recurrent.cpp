@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recurrent layers in fp32: the input's products of all steps by one matrix product, the state's
-// step by step. Quantized tensors are dequantized, constants when lowered.
+// step by step. Quantized tensors are dequantized, constants when lowered; but weights of few bits
+// are multiplied as they are where the session wants that.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "kernels/xnn.h"
 #include "runtime/lower/lower.h"
+#include "runtime/lower/weight_product.h"
+#include "runtime/packed.h"
 #include "runtime/recurrent.h"
 #include "runtime/reference_call.h"
 
@@ -42,6 +45,10 @@ Floats constant_floats(const LowerContext& context, const Node& node, size_t i) 
   if (i >= node.in.size() || node.in[i] == ValueId::none) return {};
   const Value& value = context.value(node.in[i]);
   Floats floats(value.shape.elements());
+  if (is_stored_weights(value)) {
+    read_weights(value, 0, floats);
+    return floats;
+  }
   const std::span<const std::byte> bytes = value.constant->bytes();
   convert({value.type, value.shape, const_cast<std::byte*>(bytes.data())}, value.quant,
           {DType::f32, value.shape, floats.data()}, std::nullopt);
@@ -54,9 +61,34 @@ std::span<const float> part(const Floats& all, size_t direction, size_t directio
   return std::span(all).subspan(direction * each, each);
 }
 
-// One direction's weights, packed.
+// Rows times packed weights, in floats or in integers.
+class Product {
+ public:
+  Product() = default;
+  Product(size_t rows, size_t k, size_t n, std::unique_ptr<XnnOp> floats,
+          std::unique_ptr<WeightProduct> integers)
+      : rows_(rows), k_(k), n_(n), floats_(std::move(floats)), integers_(std::move(integers)) {}
+
+  explicit operator bool() const { return floats_ != nullptr || integers_ != nullptr; }
+  bool run(const float* x, float* y, Pool& pool) {
+    if (integers_ == nullptr) return floats_->run(std::span(&x, 1), y);
+    integers_->run(
+        rows_, [&](size_t row, float*) { return x + row * k_; }, y, static_cast<ptrdiff_t>(n_),
+        pool);
+    return true;
+  }
+  // Null where it runs in floats.
+  const WeightProduct* integers() const { return integers_.get(); }
+
+ private:
+  size_t rows_ = 0, k_ = 0, n_ = 0;
+  std::unique_ptr<XnnOp> floats_;
+  std::unique_ptr<WeightProduct> integers_;
+};
+
+// One direction's weights.
 struct Direction {
-  std::unique_ptr<XnnOp> input, state, hidden, projection;
+  Product input, state, hidden, projection;
   Floats peephole;  // input, output, forget; empty: none
   std::array<Unary, 3> f;
 };
@@ -72,9 +104,14 @@ class RecurrentStep final : public Step {
         rows_(s_.gates * s_.cells) {}
 
   // false where XNNPACK does not take the products.
-  bool prepare(const LowerContext& context);
-  size_t weight_bytes() const {
-    return s_.directions * rows_ * (s_.inputs + s_.outputs + 2) * sizeof(float);
+  Result<bool> prepare(const LowerContext& context);
+  size_t weight_bytes() const { return weight_bytes_; }
+  // Whether any product is XNNPACK's.
+  bool uses_floats() const { return uses_floats_; }
+  // Of the input's product.
+  const char* kernel() const {
+    const WeightProduct* integers = directions_[0].input.integers();
+    return integers == nullptr ? "xnnpack" : integers->kernel_name();
   }
   Status run(const Frame& frame) override;
 
@@ -83,11 +120,19 @@ class RecurrentStep final : public Step {
   const Value& value(size_t i) const { return graph_.value(node_.in[i]); }
   // Whether the hidden gate's product waits for the reset gate.
   bool resets_first() const { return op_.cell == Cell::gru && !op_.linear_before_reset; }
-  bool prepare(const LowerContext& context, size_t d, const std::array<Floats, kInputs>& weights);
+  Result<bool> prepare(const LowerContext& context, size_t d,
+                       const std::array<Floats, kInputs>& weights);
+  // Whether the weights of input i are multiplied in integers.
+  bool in_integers(const LowerContext& context, size_t i) const;
+  // Of rows [first, first + n) of a direction's weights; `floats` are those rows where it is
+  // wanted.
+  Result<Product> product(const LowerContext& context, size_t i, size_t d, size_t first, size_t n,
+                          size_t rows, std::span<const float> all, std::span<const float> bias,
+                          XnnOp::Range range, const Pool& pool);
   // A run-time input as floats: itself, or dequantized.
   const float* floats(const Frame& frame, size_t i);
   Status read_lengths(const Frame& frame);
-  bool run_direction(size_t d, const float* x, float* y);
+  bool run_direction(const Frame& frame, size_t d, const float* x, float* y);
   void advance(const Direction& direction, const float* x, size_t b);
   void finish(const Direction& direction, const float* x, size_t b);
   void lstm(const Direction& direction, float* gates, float* h, float* c) const;
@@ -100,6 +145,8 @@ class RecurrentStep final : public Step {
   const Recurrent op_;
   const RecurrentSizes s_;
   const size_t rows_;  // of gates and cells
+  size_t weight_bytes_ = 0;
+  bool uses_floats_ = false;
   std::unique_ptr<Pool> alone_;
   std::vector<Direction> directions_;
   std::array<Floats, kInputs> dequantized_;  // inputs that are not floats
@@ -109,8 +156,37 @@ class RecurrentStep final : public Step {
   std::vector<size_t> lengths_;
 };
 
-bool RecurrentStep::prepare(const LowerContext& context, size_t d,
-                            const std::array<Floats, kInputs>& weights) {
+bool RecurrentStep::in_integers(const LowerContext& context, size_t i) const {
+  const Shape& shape = value(i).shape;
+  return context.integer_weights &&
+         takes_integer_product(value(i),
+                               {0, static_cast<size_t>(shape[1]), static_cast<size_t>(shape[2])});
+}
+
+Result<Product> RecurrentStep::product(const LowerContext& context, size_t i, size_t d,
+                                       size_t first, size_t n, size_t rows,
+                                       std::span<const float> all, std::span<const float> bias,
+                                       XnnOp::Range range, const Pool& pool) {
+  const Shape& shape = value(i).shape;
+  const size_t k = static_cast<size_t>(shape[2]);
+  if (!in_integers(context, i)) {
+    uses_floats_ = true;
+    weight_bytes_ += n * (k + 1) * sizeof(float);
+    return Product(rows, k, n,
+                   XnnOp::dense(rows, k, n, all.data() + first * k,
+                                bias.empty() ? nullptr : bias.data(), range, pool),
+                   nullptr);
+  }
+  FIRN_ASSIGN(auto made, WeightProduct::create(
+                             value(i), {d * static_cast<size_t>(shape[1]) + first, n, k}, bias,
+                             range.lo, range.hi, rows,
+                             kernels::pick(kernels::gemm_wn_table(), context.isa), pool.threads()));
+  weight_bytes_ += made->weight_bytes();
+  return Product(rows, k, n, nullptr, std::move(made));
+}
+
+Result<bool> RecurrentStep::prepare(const LowerContext& context, size_t d,
+                                    const std::array<Floats, kInputs>& weights) {
   const auto of = [&](size_t i) { return part(weights[i], d, s_.directions); };
   // Where the reset gate does not come between, the recurrent bias joins the input's.
   Floats bias(rows_, 0.0f), hidden_bias(rows_, 0.0f);
@@ -128,34 +204,39 @@ bool RecurrentStep::prepare(const LowerContext& context, size_t d,
   const Pool& pool = small ? *alone_ : context.pool;
   Direction& direction = directions_[d];
   direction.f = recurrent_activations(op_, d);
-  direction.input = XnnOp::dense(s_.steps * s_.batch, s_.inputs, rows_, of(kW).data(), bias.data(),
-                                 kAll, context.pool);
+  FIRN_ASSIGN(direction.input, product(context, kW, d, 0, rows_, s_.steps * s_.batch, of(kW), bias,
+                                       kAll, context.pool));
   const size_t now = resets_first() ? 2 * s_.cells : rows_;
-  direction.state =
-      XnnOp::dense(s_.batch, s_.outputs, now, of(kR).data(), hidden_bias.data(), kAll, pool);
+  FIRN_ASSIGN(direction.state, product(context, kR, d, 0, now, s_.batch, of(kR),
+                                       std::span(hidden_bias).first(now), kAll, pool));
   if (resets_first()) {
-    direction.hidden = XnnOp::dense(s_.batch, s_.outputs, s_.cells,
-                                    of(kR).data() + now * s_.outputs, nullptr, kAll, pool);
-    if (direction.hidden == nullptr) return false;
+    FIRN_ASSIGN(direction.hidden,
+                product(context, kR, d, now, s_.cells, s_.batch, of(kR), {}, kAll, pool));
+    if (!direction.hidden) return false;
   }
   if (given(kProjection)) {
-    direction.projection = XnnOp::dense(s_.batch, s_.cells, s_.outputs, of(kProjection).data(),
-                                        nullptr, {-op_.output_clip, op_.output_clip}, pool);
-    if (direction.projection == nullptr) return false;
+    FIRN_ASSIGN(direction.projection,
+                product(context, kProjection, d, 0, s_.outputs, s_.batch, of(kProjection), {},
+                        {-op_.output_clip, op_.output_clip}, pool));
+    if (!direction.projection) return false;
   }
   if (given(kPeephole)) direction.peephole.assign(of(kPeephole).begin(), of(kPeephole).end());
-  return direction.input != nullptr && direction.state != nullptr;
+  return direction.input && direction.state;
 }
 
-bool RecurrentStep::prepare(const LowerContext& context) {
+Result<bool> RecurrentStep::prepare(const LowerContext& context) {
   alone_ = Pool::create(1);
   if (alone_ == nullptr) return false;
   std::array<Floats, kInputs> weights;
-  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection})
-    weights[i] = constant_floats(context, node_, i);
+  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection}) {
+    const bool matrix = i == kW || i == kR || (i == kProjection && given(i));
+    if (!matrix || !in_integers(context, i)) weights[i] = constant_floats(context, node_, i);
+  }
   directions_.resize(s_.directions);
-  for (size_t d = 0; d < s_.directions; ++d)
-    if (!prepare(context, d, weights)) return false;
+  for (size_t d = 0; d < s_.directions; ++d) {
+    FIRN_ASSIGN(const bool done, prepare(context, d, weights));
+    if (!done) return false;
+  }
   for (const size_t i : {kX, kH, kC})
     if (given(i) && value(i).type != DType::f32)
       dequantized_[i] = with_slack(value(i).shape.elements());
@@ -254,7 +335,7 @@ void RecurrentStep::advance(const Direction& direction, const float* x, size_t b
   float* h = h_.data() + b * s_.outputs;
   if (op_.cell == Cell::gru) return gru(direction, x, gates, b);
   if (op_.cell == Cell::lstm) {
-    const bool projects = direction.projection != nullptr;
+    const bool projects = static_cast<bool>(direction.projection);
     return lstm(direction, gates, projects ? out_.data() + b * n : h, c_.data() + b * n);
   }
   clip(gates, n, op_.clip);
@@ -266,7 +347,7 @@ void RecurrentStep::advance(const Direction& direction, const float* x, size_t b
 void RecurrentStep::finish(const Direction& direction, const float* x, size_t b) {
   const size_t n = s_.cells;
   float* h = h_.data() + b * s_.outputs;
-  if (direction.projection != nullptr) {
+  if (direction.projection) {
     std::copy_n(second_.data() + b * s_.outputs, s_.outputs, h);
     return;
   }
@@ -275,11 +356,12 @@ void RecurrentStep::finish(const Direction& direction, const float* x, size_t b)
   blend(direction, state_.data() + b * 2 * n, hidden, h);
 }
 
-bool RecurrentStep::run_direction(size_t d, const float* x, float* y) {
-  const Direction& direction = directions_[d];
-  const std::array<const float*, 1> input{x}, state{h_.data()}, inner{out_.data()};
-  if (!direction.input->run(input, products_.data())) return false;
-  XnnOp* second = direction.hidden != nullptr ? direction.hidden.get() : direction.projection.get();
+bool RecurrentStep::run_direction(const Frame& frame, size_t d, const float* x, float* y) {
+  Direction& direction = directions_[d];
+  const bool small = s_.batch * rows_ * s_.outputs < kWorthThreads;
+  Pool& pool = small ? *alone_ : frame.pool;
+  if (!direction.input.run(x, products_.data(), frame.pool)) return false;
+  Product& second = direction.hidden ? direction.hidden : direction.projection;
   const size_t steps = *std::ranges::max_element(lengths_);
   for (size_t i = 0; i < steps; ++i) {
     // Sequences that have ended keep their state.
@@ -290,10 +372,10 @@ bool RecurrentStep::run_direction(size_t d, const float* x, float* y) {
         visit(b, t, products_.data() + (t * s_.batch + b) * rows_);
       }
     };
-    if (!direction.state->run(state, state_.data())) return false;
+    if (!direction.state.run(h_.data(), state_.data(), pool)) return false;
     each([&](size_t b, size_t, const float* product) { advance(direction, product, b); });
-    if (second != nullptr) {
-      if (!second->run(inner, second_.data())) return false;
+    if (second) {
+      if (!second.run(out_.data(), second_.data(), pool)) return false;
       each([&](size_t b, size_t, const float* product) { finish(direction, product, b); });
     }
     each([&](size_t b, size_t t, const float*) {
@@ -321,7 +403,8 @@ Status RecurrentStep::run(const Frame& frame) {
     };
     begin(kH, h_, h_count);
     begin(kC, c_, c_count);
-    if (!run_direction(d, x, out(0))) return {Code::internal, node_.name + ": XNNPACK failed"};
+    if (!run_direction(frame, d, x, out(0)))
+      return {Code::internal, node_.name + ": XNNPACK failed"};
     std::copy_n(h_.data(), h_count, out(1) + d * h_count);
     if (op_.cell == Cell::lstm) std::copy_n(c_.data(), c_count, out(2) + d * c_count);
   }
@@ -342,11 +425,14 @@ Lowered lower_recurrent(const LowerContext& context, const Node& node, const Rec
     if (i < node.in.size() && node.in[i] != ValueId::none && !context.graph.is_constant(node.in[i]))
       return false;
   auto step = std::make_unique<RecurrentStep>(context, node, op);
-  if (!step->prepare(context)) return false;
+  FIRN_ASSIGN(const bool done, step->prepare(context));
+  if (!done) return false;
   const size_t weight_bytes = step->weight_bytes();
-  LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
-  lowered.xnn_threads = true;
-  lowered.shared_ns = 0;
+  const char* kernel = step->kernel();
+  const bool floats = step->uses_floats();
+  LoweredStep lowered = describe_step(context, node, std::move(step), kernel);
+  lowered.xnn_threads = floats;
+  lowered.shared_ns = floats ? 0 : static_cast<double>(macs(context.graph, node)) / 100;
   lowered.weight_bytes = weight_bytes;
   lowered.reads.clear();
   for (const size_t i : {kX, kLengths, kH, kC})

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "firn/model.h"
+#include "firn/quantize.h"
 #include "quant/observe.h"
 #include "quant/quantize_graph.h"
 #include "runtime/import/native.h"
@@ -45,6 +46,11 @@ Status add(std::string file, Seeds& seeds) {
   FIRN_TRY(add_native(impl.optimised, seeds.firn));
   if (const auto int8 = quantized(impl.optimised); int8.ok()) {
     FIRN_TRY(add_native(*int8, seeds.firn));
+  }
+  // Weights of few bits, in blocks with zero points, and of 16.
+  for (const int bits : {3, 16}) {
+    const auto made = quantize_weights(model, {.bits = bits, .short_row_bits = 2});
+    if (made.ok()) FIRN_TRY(add_native(made->model.impl().graph, seeds.firn));
   }
   std::vector<std::string>& kind = impl.format == "onnx"     ? seeds.onnx
                                    : impl.format == "tflite" ? seeds.tflite

@@ -76,7 +76,9 @@ void fill(std::span<std::byte> bytes, DType type, Random& random) {
 
 // The fault, or nothing; `ran` where all went well.
 std::string run(const Model& model, Random& random, bool& ran) {
-  Result<Session> session = Session::create(model);
+  SessionOptions options;
+  options.weights = random.below(2) == 0 ? WeightUse::floats : WeightUse::integers;
+  Result<Session> session = Session::create(model, options);
   if (!session.ok()) return fault_of(session.status());
   std::vector<std::vector<std::byte>> memory;
   std::vector<NamedTensor> inputs;

@@ -160,7 +160,7 @@ inline Graph sample() {
   const ValueId block_w = graph.add({"block_w",
                                      DType::i8,
                                      {1, 5},
-                                     Quant{-1, 4, 2, {1, 2, 3}, {0, 0, 0}},
+                                     Quant{-1, 8, 2, {1, 2, 3}, {0, 0, 0}},
                                      constant<int8_t>({-7, 7, 0, 1, 2})});
   const ValueId flag = graph.add({"flag", DType::boolean, {2}, {}, constant<uint8_t>({0, 1})});
   const ValueId empty = graph.add({"empty", DType::f32, {0, 3}, {}, constant<float>({})});
