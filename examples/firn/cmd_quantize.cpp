@@ -17,7 +17,8 @@ namespace firn::tool {
 namespace {
 
 struct Options {
-  std::string model, output, table, method;
+  std::string model, output, table, state;
+  CalibrateOptions calibration;
   FreezeOptions freeze;
   bool json = false, verbose = false;
   DataOptions data;
@@ -111,26 +112,24 @@ std::string as_text(const Options& options, const FreezeReport& report,
 }
 
 Status quantize(const Options& options) {
-  if (options.table.empty() && options.data.data.empty()) {
-    return {Code::invalid_argument, "give samples with --data, their ranges with --table, or both"};
-  }
-  CalibrateOptions calibration;
-  FreezeOptions freeze = options.freeze;
-  if (!options.method.empty()) {
-    FIRN_ASSIGN(calibration.method, method_from_name(options.method));
-    freeze.method = calibration.method;
+  if (options.table.empty() && options.state.empty() && options.data.data.empty()) {
+    return {Code::invalid_argument,
+            "give samples with --data, what was observed of them with --table or --state, or both"};
   }
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
   Session& session = network.session;
-  // With a table the samples only verify what it gives.
-  FIRN_TRY(options.table.empty() ? session.calibrate(calibration)
-                                 : session.load_table(options.table));
+  // With a table or a state the samples only verify what it gives.
+  CalibrateOptions calibration = options.calibration;
+  if (!options.state.empty()) calibration.hold_back_every = 1;
+  FIRN_TRY(!options.state.empty()   ? session.load_calibration(options.state, calibration)
+           : !options.table.empty() ? session.load_table(options.table)
+                                    : session.calibrate(calibration));
   if (!options.data.data.empty()) {
     FIRN_ASSIGN(Feed feed, Feed::open(options.data, network.inputs));
     FIRN_TRY(observe(session, feed));
   }
   const CalibrationStatus observed = session.calibration();
-  FIRN_ASSIGN(const FreezeReport report, session.freeze(freeze));
+  FIRN_ASSIGN(const FreezeReport report, session.freeze(options.freeze));
   FIRN_TRY(session.save(options.output));
   if (options.json) {
     std::puts(as_json(options, report, observed).c_str());
@@ -152,9 +151,24 @@ void add_quantize(CLI::App& app, Action& action) {
       ->required();
   command
       ->add_option("--table", options->table,
-                   "ranges from firn calibrate; samples then only verify the result")
+                   "ranges from firn calibrate or ncnn2table; samples then only verify the result")
       ->type_name("T.table");
-  add_method_option(*command, options->method);
+  command
+      ->add_option("--state", options->state,
+                   "what firn calibrate --state observed; samples then only verify the result")
+      ->type_name("C.calib")
+      ->excludes("--table");
+  add_range_options(*command, options->calibration);
+  command
+      ->add_option_function<std::string>(
+          "--weight-scale",
+          [freeze = &options->freeze](const std::string& name) {
+            const Result<WeightScale> scale = weight_scale_from_name(name);
+            if (!scale) throw CLI::ValidationError(scale.status().message());
+            freeze->weight_scale = *scale;
+          },
+          "how the scales of weights are found: max-abs, mse, admm (default: max-abs)")
+      ->type_name("S");
   command
       ->add_option("--keep-float", options->freeze.keep_float,
                    "layers that stay in float: a name with * and ?, or type:Conv2d; repeatable")

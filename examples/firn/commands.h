@@ -23,11 +23,13 @@ using Action = std::function<Status()>;
 void add_info(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_calibrate(CLI::App& app, Action& action);
+void add_merge_calibration(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_profile(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
+void add_export_qdq(CLI::App& app, Action& action);
 
 // Options of several commands.
 void add_model_option(CLI::App& command, std::string& path);
@@ -35,7 +37,7 @@ void add_run_options(CLI::App& command, RunOptions& options);
 void add_random_weights_option(CLI::App& command, RunOptions& options);
 void add_prepare_options(CLI::App& command, PrepareOptions& options);
 void add_data_options(CLI::App& command, DataOptions& options);
-void add_method_option(CLI::App& command, std::string& method);
+void add_range_options(CLI::App& command, CalibrateOptions& options);
 
 }  // namespace firn::tool
 
