@@ -30,7 +30,7 @@ Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
                                                  const std::vector<QuantizedTensor>& tensors,
                                                  const CalibrationData& data,
                                                  const std::set<std::string>& scaled,
-                                                 Method method);
+                                                 const std::map<std::string, Method>& methods);
 
 // The share of the histogram's values in [lo, hi), the values of a bin taken as evenly spread.
 double share_between(const Histogram& histogram, double lo, double hi);

@@ -166,7 +166,8 @@ Result<Array> Preparation::apply(Array sample, const std::string& name) const {
   const bool is_input = sample.type == input_.type && !normalizes_ && !reorders_ &&
                         fitted_shape(sample.shape, input_.shape).has_value();
   const std::optional<Pictures> pictures = pictures_in(sample);
-  if (!is_input && is_picture_ && pictures && (input_.type == DType::f32 || is_8_bit(input_.type))) {
+  if (!is_input && is_picture_ && pictures &&
+      (input_.type == DType::f32 || is_8_bit(input_.type))) {
     return from_pictures(sample, *pictures, name);
   }
   return from_array(std::move(sample), name);

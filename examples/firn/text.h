@@ -20,8 +20,8 @@ namespace firn::tool {
 // Text from a file or a model as one safe line of a terminal: control characters become '?'.
 std::string one_line(std::string_view text);
 
-// Bytes of the well-formed UTF-8 character (RFC 3629) that `text`, not empty, starts with; 0 where it
-// starts with none.
+// Bytes of the well-formed UTF-8 character (RFC 3629) that `text`, not empty, starts with; 0 where
+// it starts with none.
 size_t utf8_length(std::string_view text);
 
 // "3.5 M", "14.0 MB", "87.25 %", "34.1 dB", "exact" for infinite dB.
