@@ -26,7 +26,7 @@ ITERATIONS = 200
 Kernel = collections.namedtuple("Kernel", "march products fastest")
 KERNELS = {
     "neon": Kernel("armv8-a", {r"sm(ul|la)l2?\s+v\d+\.8h": 8, r"sm(ul|la)l2?\s+v\d+\.4s": 4},
-                   "smlal v%d.8h, v30.8b, v31.8b"),
+                   "smull v%d.8h, v30.8b, v31.8b"),
     "neondot": Kernel("armv8.2-a+dotprod", {r"sdot\s": 16}, "sdot v%d.4s, v30.16b, v31.4b[0]"),
     "neoni8mm": Kernel("armv8.2-a+dotprod+i8mm", {r"smmla\s": 32},
                        "smmla v%d.4s, v30.16b, v31.16b"),

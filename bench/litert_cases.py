@@ -29,7 +29,9 @@ class Model:
     def tensor(self, shape, kind=F, data=None, scale=None, zero=0, axis=0, variable=False):
         t = s.TensorT()
         t.name = f"t{len(self.tensors)}"
-        t.shape, t.type, t.isVariable = list(shape), TYPES[kind], variable
+        t.shape, t.type, t.isVariable = [abs(n) for n in shape], TYPES[kind], variable
+        if any(n < 0 for n in shape):
+            t.shapeSignature = list(shape)
         if data is not None:
             buffer = s.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(data, kind).tobytes(), np.uint8)
@@ -418,6 +420,130 @@ def layout(c):
              [((2, 3, 5), I8, q(I8, 0.3, 2))], options="BatchMatMulOptions")
 
 
+def bounded(m, count, low=0, high=2):
+    """An input of `count` int32, and what operators make of it: numbers from low to high."""
+    i = m.input((count,), I32)
+    capped, positive = m.tensor((count,), I32), m.tensor((count,), I32)
+    m.op("MINIMUM", [i, m.const([high] * count)], [capped], "MaximumMinimumOptions")
+    m.op("MAXIMUM", [capped, m.const([low] * count)], [positive], "MaximumMinimumOptions")
+    return positive
+
+
+def computed(c):
+    """Begins, sizes, axes and paddings that are computed at run time."""
+    for kind in (F, I8, U8, I32):
+        k = {} if kind == I32 else q(kind)
+        t = SUFFIX.get(kind, "i32")
+
+        def one(name, op, shape, out, inputs, options=None, **fields):
+            m = Model()
+            x = m.input(shape, kind, **k)
+            m.op(op, [x] + [i(m) for i in inputs], [m.output(out, kind, **k)], options, **fields)
+            m.save(c.folder / f"computed_{name}_{t}.tflite")
+        const = lambda data, kind=I32: lambda m: m.const(data, kind)
+        run = lambda *args, **kwargs: lambda m: bounded(m, *args, **kwargs)
+        one("slice_begin", "SLICE", (5, 6, 4), (2, 3, 1), [run(3), const([2, 3, 1])])
+        one("slice_both", "SLICE", (5, 6, 4), (-1, -1, -1), [run(3), run(3, 1, 2)])
+        one("slice_size", "SLICE", (5, 6, 4), (-1, -1, -1), [
+            const([1, 0, 2]),
+            lambda m: joined(m, [bounded(m, 1, 1, 2), m.const([-1]), bounded(m, 1, 1, 2)])])
+        one("index", "STRIDED_SLICE", (5, 6, 4), (6, 4), [run(1), const([0]), const([1])],
+            "StridedSliceOptions", shrinkAxisMask=1)
+        one("strided_begin", "STRIDED_SLICE", (5, 6, 4), (-1, 6, 4), [run(2), const([5, 0]),
+                                                                      const([2, 1])],
+            "StridedSliceOptions", beginMask=2, endMask=2)
+        one("strided_end", "STRIDED_SLICE", (5, 6), (-1, -1), [const([0, 5]), run(2, 1, 3),
+                                                               const([1, -1])],
+            "StridedSliceOptions")
+        one("expand_dims", "EXPAND_DIMS", (2, 3, 4), (-1, -1, -1, -1), [run(1)])
+        one("tile", "TILE", (2, 3), (-1, -1), [run(2, 1, 3)])
+        one("reshape", "RESHAPE", (2, 3, 4), (-1, -1), [
+            lambda m: joined(m, [bounded(m, 1, 2, 2), m.const([-1])])], "ReshapeOptions")
+        if kind != I32:
+            one("pad", "PAD", (2, 3), (-1, -1), [lambda m: reshaped(m, bounded(m, 4), (2, 2))])
+            one("padv2", "PADV2", (2, 3), (-1, -1), [
+                lambda m: reshaped(m, bounded(m, 4), (2, 2)),
+                lambda m: m.const(random((1,), kind), kind, **k)])
+        if kind in (F, I8):
+            one("mirror_pad", "MIRROR_PAD", (3, 4), (-1, -1), [
+                lambda m: reshaped(m, bounded(m, 4), (2, 2))], "MirrorPadOptions", mode=1)
+            one("mean", "MEAN", (2, 3, 4), (-1, -1, -1), [run(1)], "ReducerOptions", keepDims=True)
+            one("resize", "RESIZE_BILINEAR", (1, 3, 4, 2), (1, -1, -1, 2), [run(2, 3, 7)],
+                "ResizeBilinearOptions", halfPixelCenters=True)
+    m = Model()
+    x = m.input((3, 9))
+    m.op("TOPK_V2", [x, reshaped(m, bounded(m, 1, 1, 5), ())],
+         [m.output((3, -1)), m.output((3, -1), I32)])
+    m.save(c.folder / "computed_topk.tflite")
+
+
+def joined(m, parts):
+    out = m.tensor((len(parts),), I32)
+    m.op("CONCATENATION", parts, [out], "ConcatenationOptions", axis=0)
+    return out
+
+
+def reshaped(m, x, shape):
+    out = m.tensor(shape, I32)
+    m.op("RESHAPE", [x, m.const(np.array(shape, I32))], [out], "ReshapeOptions")
+    return out
+
+
+def casts(c):
+    for kind, to in ((I8, F), (U8, F), (I8, I32), (U8, I32), (I16, F), (F, I8), (F, U8), (I32, I8),
+                     (I8, I64), (B, F), (F, B), (F, I32)):
+        a, b = q(kind) if kind in SUFFIX else {}, q(to) if to in SUFFIX else {}
+        name = lambda k: SUFFIX.get(k, {I32: "i32", I64: "i64", B: "b"}.get(k))
+        c.single(f"cast_{name(kind)}_{name(to)}", "CAST", [((3, 50), kind, a)], [((3, 50), to, b)])
+    c.single("fake_quant", "FAKE_QUANT", [((200,), F)], [((200,), F)], options="FakeQuantOptions",
+             min=-0.6, max=0.7, numBits=8)
+    c.single("add_n", "ADD_N", [((3, 4), F)] * 3, [((3, 4), F)])
+    c.single("scatter_nd", "SCATTER_ND", [((3, 5), F)], [((4, 5), F)],
+             [([[2], [0], [2]], I32), ([4, 5], I32)], order=[1, 0, 2])
+
+
+def recurrent(c):
+    tanh = s.ActivationFunctionType.TANH
+    for name, coupled, peephole, projected in (("plain", False, False, False),
+                                               ("coupled", True, False, False),
+                                               ("peephole", False, True, False),
+                                               ("all", True, True, True)):
+        for norm in (False, True):
+            n, cells, out = 5, 7, 4 if projected else 7
+            for op in ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM"):
+                m = Model()
+                shape = (3, n) if op == "LSTM" else (3, 6, n)
+                ids = [m.input(shape)]
+                w = lambda *shape: m.const(random(shape) * 0.5, F)
+                for width in (n, out):
+                    ids += [-1 if coupled else w(cells, width)] + [w(cells, width) for _ in range(3)]
+                ids += [(w(cells) if peephole and not (coupled and i == 0) else -1) for i in range(3)]
+                ids += [-1 if coupled else w(cells)] + [w(cells) for _ in range(3)]
+                ids += [w(out, cells) if projected else -1, -1]
+                ids += [m.tensor((3, out), F, variable=True), m.tensor((3, cells), F, variable=True)]
+                if norm:
+                    ids += [-1 if coupled else w(cells)] + [w(cells) for _ in range(3)]
+                options = {"fusedActivationFunction": tanh, "cellClip": 0.8}
+                if op == "LSTM":
+                    options_name = "LSTMOptions"
+                else:
+                    options_name = "UnidirectionalSequenceLSTMOptions"
+                m.op(op, ids, [m.output((*shape[:-1], out))], options_name, **options)
+                m.save(c.folder / f"{op.lower()}_{name}_{'norm' if norm else 'bare'}.tflite")
+    m = Model()
+    ids = [m.input((3, 5)), m.const(random((7, 5)), F), m.const(random((7, 7)), F),
+           m.const(random(7), F), m.tensor((3, 7), F, variable=True)]
+    m.op("RNN", ids, [m.output((3, 7))], "RNNOptions", fusedActivationFunction=tanh)
+    m.save(c.folder / "rnn.tflite")
+    for rank in (1, 2):
+        m = Model()
+        ids = [m.input((3, 5)), m.const(random((6, 5)), F), m.const(random((6, 4)), F),
+               m.const(random(6 // rank), F), m.tensor((3, 24), F, variable=True)]
+        m.op("SVDF", ids, [m.output((3, 6 // rank))], "SVDFOptions", rank=rank,
+             fusedActivationFunction=s.ActivationFunctionType.RELU)
+        m.save(c.folder / f"svdf_{rank}.tflite")
+
+
 def custom(c):
     for regular in (False, True):
         anchors = np.concatenate([RNG.uniform(0, 1, (60, 2)), RNG.uniform(0.1, 0.4, (60, 2))], 1)
@@ -432,7 +558,8 @@ def custom(c):
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for group in (convolutions, pools, elementwise, norms, layout, custom):
+    for group in (convolutions, pools, elementwise, norms, layout, computed, casts, recurrent,
+                  custom):
         group(Cases(folder))
     print(len(list(folder.glob("*.tflite"))), "models")
 

@@ -214,6 +214,36 @@ def cases():
     yield case("LSTM", "0=5 1=112 3=7", tagged(28, 4) + tagged(4, 7) + tagged(28, 5) + tagged(5, 7),
                [(7, 4)])
     yield case("GridSample", "0=1 1=1 2=0", b"", [(6, 9, 11), (5, 4, 2)], limit=1e-4)
+    yield case("Reshape", '6="*(0w,0h),0c"')
+    yield case("Reshape", '6="//(0w,2),2,0h,-1"', b"", [(6, 9, 12)])
+    yield case("Reshape", '6="1w,1h,-1"', b"", [(6, 8, 12), (3, 4, 6)])
+    yield case("Interp", '0=2 9="*(0w,2),+(0h,3)"', limit=1e-4)
+    yield case("Interp", '0=1 9="1w,1h"', b"", [(6, 9, 11), (3, 4, 6)])
+    yield case("Interp", '0=1 9="trunc(/(0w,0.7)),max(0h,20)"')
+    yield case("Crop", '19="1,-(0h,4)" 20="-(0c,1),-233" 21="0,1"')
+    yield case("Crop", '19="0,1,2" 20="1c,1h,1w" 21="0,1,2"', b"", [(6, 9, 11), (3, 4, 5)])
+    for equation, shapes in (("ik,kj->ij", [(4, 5), (5, 3)]), ("ijl,ilk->ijk", [(2, 4, 5), (2, 5, 3)]),
+                             ("ljk,il->ijk", [(4, 3, 5), (2, 4)]), ("il,jl,kl->ijk", [(2, 6), (3, 6), (4, 6)]),
+                             ("kij->ij", [(4, 3, 5)]), ("ii", [(5, 5)])):
+        codes = ",".join(str(ord(letter)) for letter in equation)
+        yield case("Einsum", f"-23300={len(equation)},{codes}", b"", shapes, limit=1e-4)
+    yield case("Unfold", "1=3 3=2 4=1")
+    yield case("Unfold", "1=3 11=2 2=2 12=1 4=-233 18=0.5")
+    yield case("Unfold", "1=2 4=1 15=0 14=2 16=1 18=-1.5")
+    yield case("Fold", "1=3 4=1 20=11 21=9", b"", [(54, 99)])
+    yield case("Fold", "1=3 11=2 3=2 2=2 20=12 21=7", b"", [(12, 12)])
+    for shape in ((1, 1, 4), (4,)):
+        rois = [(6, 9, 11), shape]
+        yield case("ROIPooling", "0=4 1=2 2=0.5", b"", rois, of="regions")
+        yield case("ROIAlign", "0=3 1=2 2=0.5", b"", rois, of="regions", limit=1e-4)
+        yield case("ROIAlign", "0=3 1=2 2=0.5 3=2 4=1", b"", rois, of="regions", limit=1e-4)
+        yield case("ROIAlign", "0=3 1=2 2=0.5 5=1", b"", rois, of="regions", limit=1e-4)
+        yield case("ROIAlign", "0=3 1=4 2=0.5 3=2 4=1 5=1", b"", rois, of="regions", limit=1e-4)
+    yield case("PSROIPooling", "0=3 1=3 2=0.5 3=2", b"", [(18, 9, 11), (1, 1, 4)], of="regions",
+               limit=1e-4)
+    for params in ("", "2=100 3=7 4=0.5", "0=8 1=8 5=40"):
+        yield case("Proposal", params, b"", [(18, 6, 8), (36, 6, 8), (3,)], 2, of="proposals",
+                   limit=1e-4)
 
 
 def ncnn_outputs(folder, inputs, outputs):
@@ -249,8 +279,12 @@ def firn_outputs(firn, folder, inputs, outputs):
 
 
 def make_inputs(shapes, of):
-    for shape in shapes:
+    for i, shape in enumerate(shapes):
         x = RNG.normal(size=shape)
+        if of == "regions" and i == 1:  # of a picture twice as large as the blob
+            x = np.array([3.2, 4.1, 15.7, 12.9]).reshape(shape)
+        elif of == "proposals" and i > 0:  # small offsets; height, width, scale of the picture
+            x = x * 0.3 if i == 1 else np.array([90.0, 120.0, 1.25])
         if of == "positive":
             x = np.abs(x) + 0.1
         elif of == "unit":

@@ -193,6 +193,9 @@ void mix(Hash& h, const DetectionPostProcess& x) {
 void mix(Hash& h, const TopK& x) {
   mix(h, x.axis, x.k, x.largest);
 }
+void mix(Hash& h, const RegionPool& x) {
+  mix(h, x.kind, x.size, x.scale, x.samples, x.half_pixel);
+}
 void mix(Hash& h, const DetectionOutput& x) {
   mix(h, x.first_class, x.best_class, x.score_threshold, x.iou_threshold, x.candidates, x.keep);
 }

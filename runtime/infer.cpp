@@ -42,6 +42,9 @@ double summands(const Graph& graph, const Node& node) {
   } else if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op) ||
              std::holds_alternative<ConvTranspose2d>(node.op)) {
     each = elements(node.in[1]) / std::max(1, shape(node.in[1])[0]);
+  } else if (const auto* regions = std::get_if<RegionPool>(&node.op)) {
+    const double samples = regions->samples;
+    each = 4 * std::max(static_cast<double>(x[1]) * x[2], samples * samples);
   } else if (std::holds_alternative<Recurrent>(node.op)) {
     const double sequences = static_cast<double>(x[0]) * static_cast<double>(x[1]);
     return sequences * (elements(node.in[1]) + elements(node.in[2]));

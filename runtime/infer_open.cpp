@@ -96,6 +96,9 @@ Result<int> rank_of(const InferContext&, const DetectionPostProcess&) {
 Result<int> rank_of(const InferContext&, const DetectionOutput&) {
   return 2;
 }
+Result<int> rank_of(const InferContext&, const RegionPool&) {
+  return 4;
+}
 Result<int> rank_of(const InferContext& c, const ArgMax& op) {
   return op.keep ? c.shape(0).rank : c.shape(0).rank - 1;
 }
@@ -107,7 +110,7 @@ bool computes_real(const Op& op) {
          std::holds_alternative<Reduce>(op) || std::holds_alternative<Softmax>(op) ||
          std::holds_alternative<CumSum>(op) || std::holds_alternative<GridSample>(op) ||
          std::holds_alternative<Recurrent>(op) || std::holds_alternative<LayerNorm>(op) ||
-         std::holds_alternative<DetectionPostProcess>(op);
+         std::holds_alternative<DetectionPostProcess>(op) || std::holds_alternative<RegionPool>(op);
 }
 
 // Of an output; other than the first one's only where operators have several of different ranks.
@@ -147,6 +150,7 @@ Status expect_present(const InferContext& c) {
                    std::holds_alternative<Gather>(op) || std::holds_alternative<Expand>(op) ||
                    std::holds_alternative<Squeeze>(op) || std::holds_alternative<Tile>(op) ||
                    std::holds_alternative<DetectionOutput>(op) ||
+                   std::holds_alternative<RegionPool>(op) ||
                    std::holds_alternative<GatherElements>(op) ||
                    std::holds_alternative<GatherNd>(op) || has_parameter_inputs(op) ||
                    (std::holds_alternative<Reshape>(op) && std::get<Reshape>(op).from_input);
@@ -192,7 +196,8 @@ Status infer_open(Graph& graph, const Node& node) {
     out.shape = Shape{};
     for (int d = rank_of_output(node.op, i, rank); d > 0; --d) out.shape[out.shape.rank++] = -1;
     if (i == 0) keep_dimensions(c, out.shape);
-    if (!out.quant) out.type = type_of(c, i);
+    const bool is_stated = std::holds_alternative<Convert>(node.op);
+    if (!out.quant || is_stated) out.type = type_of(c, i);
   }
   return {};
 }

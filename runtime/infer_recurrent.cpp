@@ -28,7 +28,8 @@ Status check_attributes(const InferContext& c, const Recurrent& op, size_t direc
       return c.malformed(std::string("activation ") + op_name(f) + " does not give a number");
   for (const float clip : {op.clip, op.cell_clip, op.output_clip})
     if (!(clip >= 0)) return c.malformed("clips at " + std::to_string(clip));
-  const size_t only_lstm[] = {recurrent::kC, recurrent::kPeephole, recurrent::kProjection};
+  const size_t only_lstm[] = {recurrent::kC, recurrent::kPeephole, recurrent::kProjection,
+                              recurrent::kNorm};
   for (const size_t i : only_lstm)
     if (op.cell != Cell::lstm && c.in(i) != nullptr)
       return c.malformed("input " + c.name(i) + " is for LSTM cells alone");
@@ -91,6 +92,7 @@ Result<std::vector<Inferred>> infer_op(const InferContext& c, const Recurrent& o
   FIRN_TRY(expect_shape(c, kC, {directions, x[1], cells}));
   FIRN_TRY(expect_shape(c, kProjection, {directions, outputs, cells}));
   if (op.cell == Cell::lstm) FIRN_TRY(expect_shape(c, kPeephole, {directions, rows / 4 * 3}));
+  FIRN_TRY(expect_shape(c, kNorm, {directions, rows}));
   if (c.in(kLengths) != nullptr) FIRN_TRY(c.expect_indices(kLengths));
   const Shape state{directions, x[1], outputs};
   std::vector<Inferred> all{{DType::f32, {x[0], directions, x[1], outputs}}, {DType::f32, state}};

@@ -154,6 +154,12 @@ const char* name_of(const DetectionOutput&) {
   return "DetectionOutput";
 }
 
+const char* name_of(const RegionPool& op) {
+  constexpr const char* kKinds[] = {"RegionMaxPool", "RegionPositionPool", "RegionAlign",
+                                    "RegionAlignMax", "RegionAlignInside"};
+  return kKinds[static_cast<size_t>(op.kind)];
+}
+
 }  // namespace
 
 const char* op_name(const Op& op) {

@@ -356,7 +356,9 @@ struct NonZero {
 // A recurrent layer as ONNX's LSTM, GRU and RNN define it. T steps, batch B, I inputs, H cells, P
 // outputs (H without projection), D directions. in: x [T,B,I], w [D,gates*H,I], r [D,gates*H,P],
 // then optional: bias [D,2*gates*H] (of w, then of r), lengths i32 [B], h [D,B,P], c [D,B,H],
-// peephole [D,3*H], projection [D,P,H]. Gates: LSTM i,o,f,c; GRU z,r,h. out: y [T,D,B,P],
+// peephole [D,3*H], projection [D,P,H], norm [D,4*H]. Gates: LSTM i,o,f,c; GRU z,r,h. With norm, of
+// an LSTM, each gate's sums are brought to mean 0 and variance 1 over its cells and multiplied by
+// it before the biases are added (arXiv:1607.06450; as TensorFlow Lite's LSTMs). out: y [T,D,B,P],
 // last h [D,B,P], and for LSTM last c [D,B,H].
 struct Recurrent {
   enum class Cell : uint8_t { lstm, gru, rnn };
@@ -455,7 +457,8 @@ struct Convert {
   X(GridSample)                   \
   X(Resize)                       \
   X(DetectionOutput)              \
-  X(LayerNorm)
+  X(LayerNorm)                    \
+  X(RegionPool)
 #define FIRN_OPS(X)         \
   FIRN_SINGLE_OUTPUT_OPS(X) \
   X(TopK)                   \

@@ -42,6 +42,26 @@ struct DetectionPostProcess {
   bool operator==(const DetectionPostProcess&) const = default;
 };
 
+// Regions of an image, each brought to one size by a grid of bins. in: x [N,H,W,C], regions [R,4]
+// as x0, y0, x1, y1, and of which image each is (i64, i32 [R]; left out: all of the first). out:
+// [R,height,width,C]. Of each bin:
+//   max: the largest pixel, bins widened to whole ones (Fast R-CNN, arXiv:1504.08083);
+//   position: the mean of pixels, each bin of channels of its own, so that C is height * width
+//   times
+//     the output's (R-FCN, arXiv:1605.06409);
+//   align: the mean of samples between pixels (Mask R-CNN, arXiv:1703.06870);
+//   align_max: the largest share of a pixel in a sample, as ONNX's RoiAlign defines it;
+//   align_inside: align of a bin's part inside the image, with samples that start there, as ncnn's.
+struct RegionPool {
+  enum class Kind : uint8_t { max, position, align, align_max, align_inside };
+  Kind kind = Kind::max;
+  std::array<int32_t, 2> size{1, 1};  // height, width
+  float scale = 1;                    // from the regions' units to pixels
+  int32_t samples = 0;                // along a side of a bin; 0: one a pixel
+  bool half_pixel = false;  // align: positions are of pixels' centres, sizes may be below 1
+  bool operator==(const RegionPool&) const = default;
+};
+
 }  // namespace firn
 
 #endif  // FIRN_RUNTIME_OPS_DETECTION_H_

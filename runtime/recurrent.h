@@ -13,8 +13,10 @@ namespace firn {
 // Where a Recurrent's inputs are.
 namespace recurrent {
 inline constexpr size_t kX = 0, kW = 1, kR = 2, kBias = 3, kLengths = 4, kH = 5, kC = 6,
-                        kPeephole = 7, kProjection = 8, kInputs = 9;
-}
+                        kPeephole = 7, kProjection = 8, kNorm = 9, kInputs = 10;
+// Added to variances that sums are divided by.
+inline constexpr float kNormEpsilon = 1e-8f;
+}  // namespace recurrent
 
 constexpr size_t gate_count(Recurrent::Cell cell) {
   return cell == Recurrent::Cell::lstm ? 4 : cell == Recurrent::Cell::gru ? 3 : 1;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference of recurrent layers: one sequence after the other, step by step, in double.
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "runtime/recurrent.h"
@@ -34,9 +36,10 @@ class Sequence {
 
   void step(const float* x) {
     for (size_t row = 0; row < s_.gates * s_.cells; ++row) {
-      x_[row] = product(kW, row, s_.inputs, [&](size_t i) { return static_cast<double>(x[i]); }) +
-                bias(row);
-      if (!after_reset(row)) r_[row] = recurrent(row, h) + recurrent_bias(row);
+      x_[row] = product(kW, row, s_.inputs, [&](size_t i) { return static_cast<double>(x[i]); });
+      if (!given(kNorm)) x_[row] += bias(row);
+      if (after_reset(row)) continue;
+      r_[row] = recurrent(row, h) + (given(kNorm) ? 0 : recurrent_bias(row));
     }
     if (op_.cell == Cell::lstm) return lstm();
     if (op_.cell == Cell::gru) return gru();
@@ -84,17 +87,36 @@ class Sequence {
     return op_.cell == Cell::gru && !op_.linear_before_reset && row >= 2 * s_.cells;
   }
 
+  // The sums of a gate, which looks at the cells through peephole `hole`; 3: through none.
+  Doubles sums(size_t index, size_t hole) const {
+    Doubles all(s_.cells);
+    for (size_t j = 0; j < s_.cells; ++j)
+      all[j] = gate(index, j) + (hole < 3 ? peephole(hole, j, c[j]) : 0.0);
+    if (!given(kNorm)) return all;
+    const double n = static_cast<double>(s_.cells);
+    const double mean = std::accumulate(all.begin(), all.end(), 0.0) / n;
+    double variance = 0;
+    for (const double x : all) variance += (x - mean) * (x - mean) / n;
+    const double scale = 1 / std::sqrt(variance + static_cast<double>(kNormEpsilon));
+    for (size_t j = 0; j < s_.cells; ++j) {
+      const size_t row = index * s_.cells + j;
+      const double by = static_cast<double>(*row_of(kNorm, row, s_.gates * s_.cells, 1));
+      all[j] = (all[j] - mean) * scale * by + bias(row) + recurrent_bias(row);
+    }
+    return all;
+  }
+
   // Gates: input, output, forget, cell.
   void lstm() {
     Doubles out(s_.cells);
+    const Doubles input = sums(0, 0), forget = sums(2, 2), cell = sums(3, 3);
     for (size_t j = 0; j < s_.cells; ++j) {
-      const double before = c[j];
-      const double i = activated(0, gate(0, j) + peephole(0, j, before));
-      const double f =
-          op_.couple_input_forget ? 1 - i : activated(0, gate(2, j) + peephole(2, j, before));
-      c[j] = clipped(f * before + i * activated(1, gate(3, j)), op_.cell_clip);
-      out[j] = activated(0, gate(1, j) + peephole(1, j, c[j])) * evaluate(f_[2], c[j]);
+      const double i = activated(0, input[j]);
+      const double f = op_.couple_input_forget ? 1 - i : activated(0, forget[j]);
+      c[j] = clipped(f * c[j] + i * activated(1, cell[j]), op_.cell_clip);
     }
+    const Doubles output = sums(1, 1);
+    for (size_t j = 0; j < s_.cells; ++j) out[j] = activated(0, output[j]) * evaluate(f_[2], c[j]);
     if (!given(kProjection)) {
       h = out;
       return;

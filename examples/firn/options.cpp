@@ -18,8 +18,10 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command
-      .add_option("--isa", options.isa,
-                  "instruction set: scalar, avx2, avxvnni, avx512vnni (default: the best)")
+      .add_option(
+          "--isa", options.isa,
+          "instruction set: scalar, avx2, avxvnni, avx512vnni, neon, neondot, neoni8mm (default: "
+          "the best that the machine has)")
       ->type_name("NAME");
   command
       .add_option(

@@ -33,6 +33,7 @@ using ResizeFroms = Mirror<Resize::From::scales, wire::ResizeFrom>;
 using ResizeAspects = Mirror<Resize::Aspect::not_smaller, wire::ResizeAspect>;
 using GridSampleKinds = Mirror<GridSample::Kind::cubic, wire::GridSampleKind>;
 using GridSamplePaddings = Mirror<GridSample::Padding::reflection, wire::GridSamplePadding>;
+using RegionPoolKinds = Mirror<RegionPool::Kind::align_inside, wire::RegionPoolKind>;
 using RecurrentCells = Mirror<Recurrent::Cell::rnn, wire::RecurrentCell>;
 using RecurrentDirections = Mirror<Recurrent::Direction::both, wire::RecurrentDirection>;
 using ScatterKinds = Mirror<Scatter::Kind::positions, wire::ScatterKind>;
@@ -441,6 +442,18 @@ DetectionPostProcess unpack(const wire::DetectionPostProcess& op, bool& valid) {
     result.scale = {scale->y(), scale->x(), scale->height(), scale->width()};
   }
   return result;
+}
+
+Offset<wire::RegionPool> pack(Builder& b, const RegionPool& op) {
+  return wire::CreateRegionPool(b, RegionPoolKinds::pack(op.kind), op.size[0], op.size[1], op.scale,
+                                op.samples, op.half_pixel);
+}
+RegionPool unpack(const wire::RegionPool& op, bool& valid) {
+  return {RegionPoolKinds::unpack(op.kind(), valid),
+          {op.size_h(), op.size_w()},
+          op.scale(),
+          op.samples(),
+          op.half_pixel()};
 }
 
 Offset<wire::TopK> pack(Builder& b, const TopK& op) {

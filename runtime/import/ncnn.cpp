@@ -168,6 +168,8 @@ class Importer {
     }
     Context context(builder_, weights_, names_, layer, layer_name(layer));
     FIRN_TRY(op->translate(context));
+    bool per_region = std::ranges::any_of(
+        layer.bottoms, [&](const std::string& blob) { return per_region_.contains(blob); });
     for (const std::string& blob : layer.tops) {
       const auto found = names_.find(blob);
       if (found == names_.end()) {
@@ -175,24 +177,36 @@ class Importer {
       }
       // The first blob of a value gives it its name, but for outputs, whose name the value without
       // the batch has.
-      if (read_.contains(blob) && named_.insert(index(found->second)).second) {
+      per_region = per_region || (pools_regions(layer) && builder_.shape(found->second)[0] != 1);
+      if (per_region) per_region_.insert(blob);
+      if (!is_output(layer, blob) && named_.insert(index(found->second)).second) {
         builder_.rename(found->second, blob);
       }
     }
     return {};
   }
 
-  // Blobs that nobody reads, without the batch.
+  // Blobs that nobody reads; and regions, without which what is said of them is worth little.
+  bool is_output(const Layer& layer, const std::string& blob) const {
+    return !read_.contains(blob) || layer.type == "Proposal";
+  }
+  static bool pools_regions(const Layer& layer) {
+    return layer.type == "ROIPooling" || layer.type == "PSROIPooling" || layer.type == "ROIAlign";
+  }
+
+  // Without the batch, unless that is of regions.
   Result<std::vector<ValueId>> read_outputs() {
     std::vector<ValueId> outputs;
     for (const Layer& layer : layers_) {
       if (layer.type == kNoop) continue;
       for (const std::string& blob : layer.tops) {
-        if (read_.contains(blob)) continue;
+        if (!is_output(layer, blob)) continue;
         const ValueId batched = names_.at(blob);
         imports::Emitter emitter(builder_, "ncnn: output '" + blob + "'", blob);
         FIRN_ASSIGN(ValueId real, as_real(emitter, batched));
-        FIRN_ASSIGN(const ValueId output, without_batch(emitter, real));
+        const bool keeps = per_region_.contains(blob);
+        FIRN_ASSIGN(const ValueId output,
+                    keeps ? builder_.add_copy(blob, real) : without_batch(emitter, real));
         builder_.rename(output, blob);
         outputs.push_back(output);
       }
@@ -224,6 +238,7 @@ class Importer {
   imports::GraphBuilder builder_{"ncnn"};
   Context::Names names_;
   std::unordered_set<std::string_view> read_;
+  std::unordered_set<std::string_view> per_region_;  // blobs whose batch is of several regions
   std::unordered_set<size_t> named_;
   std::unordered_set<std::string> layer_names_;
 };

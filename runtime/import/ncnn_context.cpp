@@ -3,10 +3,18 @@
 #include "runtime/import/ncnn_context.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
 namespace firn::ncnn {
+
+int axis_of(char name, int dims) {
+  constexpr std::array<std::string_view, 5> kNames{"", "w", "hw", "chw", "cdhw"};
+  if (dims < 1 || dims > 4) return -1;
+  const size_t found = kNames[static_cast<size_t>(dims)].find(name);
+  return found == std::string_view::npos ? -1 : static_cast<int>(found) + 1;
+}
 
 const Param* Context::find(int id) const {
   const auto found = std::ranges::find(layer_.params, id, &Param::id);
@@ -172,6 +180,11 @@ Result<int32_t> Context::known_dim(ValueId id, int axis) const {
 
 Result<ValueId> Context::reshape_blob(std::string_view suffix, ValueId x,
                                       std::vector<TargetDim> dims) {
+  dims.insert(dims.begin(), TargetDim::copy(0));
+  return reshape(suffix, x, dims);
+}
+
+Result<ValueId> Context::as_blob(std::string_view suffix, ValueId x, std::vector<TargetDim> dims) {
   dims.insert(dims.begin(), TargetDim::of(1));
   return reshape(suffix, x, dims);
 }

@@ -21,6 +21,9 @@ namespace firn::ncnn {
 
 using imports::TargetDim;
 
+// What dimension 'w', 'h', 'd' or 'c' of a blob is among its value's axes; -1 where it has none.
+int axis_of(char name, int dims);
+
 class Context : public imports::Emitter {
  public:
   using Names = std::unordered_map<std::string_view, ValueId>;  // blob -> value
@@ -75,8 +78,9 @@ class Context : public imports::Emitter {
   // The size along an axis of the value; unsupported where it is open.
   Result<int32_t> known_dim(ValueId id, int axis) const;
 
-  // Shapes to come of `dims` behind the batch.
+  // Shapes to come of `dims` behind the batch: a blob's own, or one of 1.
   Result<ValueId> reshape_blob(std::string_view suffix, ValueId x, std::vector<TargetDim> dims);
+  Result<ValueId> as_blob(std::string_view suffix, ValueId x, std::vector<TargetDim> dims);
   // A vector [n] made to broadcast along the outermost dimension of x.
   Result<ValueId> per_channel(std::string_view suffix, ValueId vector, ValueId x);
   // One number, as f32.

@@ -11,11 +11,12 @@ namespace firn {
 namespace ncnn {
 namespace {
 
-std::array<std::span<const Operator>, 14> groups() {
-  return {activation_operators(), arithmetic_operators(), attention_operators(), conv_operators(),
-          detect_operators(),     layout_operators(),     matrix_operators(),    norm_operators(),
-          pool_operators(),       prior_operators(),      recurrent_operators(), reduce_operators(),
-          resize_operators(),     select_operators()};
+std::array<std::span<const Operator>, 16> groups() {
+  return {
+      activation_operators(), arithmetic_operators(), attention_operators(), conv_operators(),
+      detect_operators(),     layout_operators(),     matrix_operators(),    norm_operators(),
+      patch_operators(),      pool_operators(),       prior_operators(),     recurrent_operators(),
+      reduce_operators(),     region_operators(),     resize_operators(),    select_operators()};
 }
 
 }  // namespace

@@ -26,10 +26,12 @@ std::span<const Operator> detect_operators();
 std::span<const Operator> layout_operators();
 std::span<const Operator> matrix_operators();
 std::span<const Operator> norm_operators();
+std::span<const Operator> patch_operators();
 std::span<const Operator> pool_operators();
 std::span<const Operator> prior_operators();
 std::span<const Operator> recurrent_operators();
 std::span<const Operator> reduce_operators();
+std::span<const Operator> region_operators();
 std::span<const Operator> resize_operators();
 std::span<const Operator> select_operators();
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/import/ncnn_boxes.h"
 #include "runtime/import/ncnn_ops.h"
 
 namespace firn::ncnn {
@@ -16,17 +17,9 @@ float below(float threshold) {
   return std::nextafter(threshold, -std::numeric_limits<float>::infinity());
 }
 
-// Boxes from centres and sizes, [N,2] each.
-Result<ValueId> corners(Context& c, ValueId centre, ValueId size) {
-  FIRN_ASSIGN(const ValueId half, c.with_number("half", Kind::mul, size, 0.5f));
-  FIRN_ASSIGN(const ValueId low, c.binary("low", Kind::sub, centre, half));
-  FIRN_ASSIGN(const ValueId high, c.binary("high", Kind::add, centre, half));
-  return c.emit("boxes", Concat{1}, {low, high});
-}
-
 Status bind_detections(Context& c, const DetectionOutput& op, ValueId boxes, ValueId scores) {
   FIRN_ASSIGN(const ValueId rows, c.emit("", op, {boxes, scores}));
-  return c.bind(c.reshape_blob("rows", rows, {TargetDim::rest(), TargetDim::of(6)}));
+  return c.bind(c.as_blob("rows", rows, {TargetDim::rest(), TargetDim::of(6)}));
 }
 
 // Offsets from prior boxes, in units of their sizes times a variance each.
@@ -69,7 +62,7 @@ Status detection_output(Context& c) {
   FIRN_ASSIGN(const ValueId centre, c.binary("centre", Kind::add, moved, prior_centre));
   FIRN_ASSIGN(const ValueId factor, c.unary("factor", Unary::Kind::exp, growth));
   FIRN_ASSIGN(const ValueId size, c.binary("size", Kind::mul, factor, prior_size));
-  FIRN_ASSIGN(const ValueId boxes, corners(c, centre, size));
+  FIRN_ASSIGN(const ValueId boxes, box_corners(c, centre, size));
   return bind_detections(c, op, boxes, scores);
 }
 
@@ -150,7 +143,7 @@ Result<Decoded> decode(Context& c, const std::string& suffix, const Grid& grid, 
   FIRN_ASSIGN(const ValueId growth, c.unary(suffix + "_growth", Unary::Kind::exp, wh));
   FIRN_ASSIGN(const ValueId size, c.binary(suffix + "_size", Kind::mul, growth, constants.anchor));
   Decoded decoded;
-  FIRN_ASSIGN(decoded.boxes, corners(c, centre, size));
+  FIRN_ASSIGN(decoded.boxes, box_corners(c, centre, size));
   FIRN_ASSIGN(decoded.scores, cell_scores(c, object, logits, v3));
   return decoded;
 }
@@ -240,6 +233,13 @@ constexpr Operator kOperators[] = {
 };
 
 }  // namespace
+
+Result<ValueId> box_corners(Context& c, ValueId centre, ValueId size) {
+  FIRN_ASSIGN(const ValueId half, c.with_number("half", Kind::mul, size, 0.5f));
+  FIRN_ASSIGN(const ValueId low, c.binary("low", Kind::sub, centre, half));
+  FIRN_ASSIGN(const ValueId high, c.binary("high", Kind::add, centre, half));
+  return c.emit("boxes", Concat{1}, {low, high});
+}
 
 std::span<const Operator> detect_operators() {
   return kOperators;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "runtime/import/ncnn_expression.h"
 #include "runtime/import/ncnn_ops.h"
 #include "runtime/import/ncnn_window.h"
 
@@ -11,14 +12,6 @@ namespace {
 
 // ncnn leaves sizes out with this number.
 constexpr int32_t kNone = -233;
-
-// What dimension 'w', 'h', 'd' or 'c' of a blob is among its value's axes; -1 where it has none.
-int axis_of(char name, int dims) {
-  constexpr std::array<std::string_view, 5> kNames{"", "w", "hw", "chw", "cdhw"};
-  if (dims < 1 || dims > 4) return -1;
-  const size_t found = kNames[static_cast<size_t>(dims)].find(name);
-  return found == std::string_view::npos ? -1 : static_cast<int>(found) + 1;
-}
 
 // Its outputs are its inputs.
 Status pass(Context& c) {
@@ -89,7 +82,7 @@ Status memory_data(Context& c) {
                                       : c.tagged_weight("data", shape, Spread::of_factors()));
   std::vector<TargetDim> to;
   for (const int32_t dim : dims) to.push_back(TargetDim::of(dim));
-  return c.bind(c.reshape_blob("", data, to));
+  return c.bind(c.as_blob("", data, to));
 }
 
 Status concat(Context& c) {
@@ -121,18 +114,34 @@ Result<TargetDim> target_dim(const Context& c, ValueId x, char name, int32_t siz
   return axis < 0 ? TargetDim::of(1) : TargetDim::copy(axis);
 }
 
+// By name, outermost first, kNone where there is none; numbers or an expression.
+using Sizes = std::array<std::pair<char, int32_t>, 4>;
+Result<Sizes> stated_sizes(const Context& c) {
+  Sizes sizes{{{'c', kNone}, {'d', kNone}, {'h', kNone}, {'w', kNone}}};
+  FIRN_ASSIGN(const std::vector<int32_t> computed, sizes_from(c, 6));
+  if (computed.size() > sizes.size()) {
+    return c.malformed(std::to_string(computed.size()) + " sizes, at most 4");
+  }
+  // Innermost first, the depth only where there are all four.
+  for (size_t i = 0; i < computed.size(); ++i) {
+    const bool channels = computed.size() == 3 && i == 2;
+    sizes[channels ? 0 : sizes.size() - 1 - i].second = computed[i];
+  }
+  if (!computed.empty()) return sizes;
+  constexpr std::array<int, 4> kIds{2, 11, 1, 0};
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    FIRN_ASSIGN(sizes[i].second, c.param(kIds[i], kNone));
+  }
+  return sizes;
+}
+
 Status reshape(Context& c) {
   for (const int batch : {12, 13}) FIRN_TRY(c.expect_param(batch, "a batch axis", 233));
-  if (c.has(6)) return c.unsupported("a shape given by an expression");
-  FIRN_TRY(c.expect_inputs(1, 1));
+  // Other inputs are there for their sizes.
+  FIRN_TRY(c.expect_inputs(1, c.has(6) ? c.input_count() : 1));
   FIRN_ASSIGN(ValueId x, c.input());
-  FIRN_ASSIGN(const int32_t w, c.param(0, kNone));
-  FIRN_ASSIGN(const int32_t h, c.param(1, kNone));
-  FIRN_ASSIGN(const int32_t depth, c.param(11, kNone));
-  FIRN_ASSIGN(const int32_t channels, c.param(2, kNone));
+  FIRN_ASSIGN(const auto sizes, stated_sizes(c));
   FIRN_ASSIGN(const bool permute, c.flag(3, false));
-  const std::array<std::pair<char, int32_t>, 4> sizes{
-      {{'c', channels}, {'d', depth}, {'h', h}, {'w', w}}};
   std::vector<TargetDim> to;
   for (const auto& [name, size] : sizes) {
     if (size == kNone) {

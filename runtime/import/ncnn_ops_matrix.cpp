@@ -2,6 +2,7 @@
 // Products of matrices: fully connected layers, general products, embeddings.
 #include <algorithm>
 
+#include "runtime/import/einsum.h"
 #include "runtime/import/ncnn_int8.h"
 #include "runtime/import/ncnn_ops.h"
 #include "runtime/import/ncnn_window.h"
@@ -13,7 +14,7 @@ namespace {
 Result<ValueId> as_rows(Context& c, ValueId x, int32_t inputs) {
   if (c.dims(x) == 2 && c.shape(x)[2] == inputs) return x;
   if (c.dims(x) == 1) return x;
-  return c.emit("flat", Reshape{{1, -1}, false}, {x}, c.builder.value(x).quant);
+  return c.emit("flat", Reshape{{0, -1}, false}, {x}, c.builder.value(x).quant);
 }
 
 Status inner_product(Context& c) {
@@ -153,7 +154,7 @@ Result<GemmOperands> gemm_operands(Context& c, const GemmParams& p) {
     if (a.type != DType::f32 && p.transpose_a) return c.unsupported("a transposed int8 A");
     FIRN_ASSIGN(a, dequantized(c, std::move(a), a_scales));
     FIRN_ASSIGN(const ValueId stored, c.add_constant("a", std::move(a)));
-    FIRN_ASSIGN(o.a, c.reshape_blob("rows", stored, {TargetDim::copy(0), TargetDim::copy(1)}));
+    FIRN_ASSIGN(o.a, c.as_blob("rows", stored, {TargetDim::copy(0), TargetDim::copy(1)}));
     if (p.transpose_a) {
       FIRN_ASSIGN(o.a, c.transpose("a_turned", o.a, {0, 2, 1}));
     }
@@ -286,10 +287,34 @@ Status embed(Context& c) {
   return c.bind(c.binary("add", Binary::Kind::add, y, bias));
 }
 
+// Its equation is a list of letters, for dimensions of blobs; "ii" is the trace.
+Status einsum(Context& c) {
+  FIRN_ASSIGN(const std::vector<int32_t> letters, c.ints(0));
+  std::string equation;
+  for (const int32_t letter : letters) {
+    if (letter < 32 || letter > 126) {
+      return c.malformed("its equation has the letter " + std::to_string(letter));
+    }
+    equation += static_cast<char>(letter);
+  }
+  std::vector<ValueId> in;
+  for (size_t i = 0; i < c.input_count(); ++i) {
+    FIRN_ASSIGN(const ValueId x, c.input(i));
+    std::vector<TargetDim> to;
+    for (int d = 1; d < c.rank(x); ++d) to.push_back(TargetDim::copy(d));
+    FIRN_ASSIGN(const ValueId plain, c.reshape("input" + std::to_string(i), x, to));
+    in.push_back(plain);
+  }
+  if (in.empty()) return c.malformed("it has no inputs");
+  FIRN_ASSIGN(const ValueId y, imports::einsum(c, equation, in));
+  std::vector<TargetDim> to;
+  for (int d = 0; d < c.rank(y); ++d) to.push_back(TargetDim::copy(d));
+  if (to.empty()) to.push_back(TargetDim::of(1));
+  return c.bind(c.as_blob("", y, to));
+}
+
 constexpr Operator kOperators[] = {
-    {"Embed", embed},
-    {"Gemm", gemm},
-    {"InnerProduct", inner_product},
+    {"Einsum", einsum},  {"Embed", embed}, {"Gemm", gemm}, {"InnerProduct", inner_product},
     {"MatMul", mat_mul},
 };
 

@@ -162,13 +162,13 @@ Status recurrent(Context& c, Cell cell) {
   op.direction = static_cast<Recurrent::Direction>(direction);
   op.linear_before_reset = cell == Cell::gru;
   FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all("", op, std::move(in), 1 + states));
-  FIRN_TRY(c.bind(c.reshape_blob(
-      "rows", out[0],
-      {TargetDim::copy(0), TargetDim::of(int64_t{sizes.directions} * sizes.outputs)})));
+  FIRN_TRY(c.bind(
+      c.as_blob("rows", out[0],
+                {TargetDim::copy(0), TargetDim::of(int64_t{sizes.directions} * sizes.outputs)})));
   for (size_t i = 1; i < out.size() && i < c.output_count(); ++i) {
-    FIRN_TRY(c.bind(c.reshape_blob("last_" + std::to_string(i), out[i],
-                                   {TargetDim::copy(0), TargetDim::copy(2)}),
-                    i));
+    FIRN_TRY(c.bind(
+        c.as_blob("last_" + std::to_string(i), out[i], {TargetDim::copy(0), TargetDim::copy(2)}),
+        i));
   }
   return {};
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resizing over height and width, and sampling at stated positions.
+#include <algorithm>
 #include <cmath>
 
+#include "runtime/import/ncnn_expression.h"
 #include "runtime/import/ncnn_ops.h"
 #include "runtime/import/ncnn_window.h"
 
@@ -10,9 +12,22 @@ namespace {
 
 enum Kind : int32_t { kNearest = 1, kBilinear, kBicubic };
 
-// Sizes that are stated, or a second blob's; 0: by scale.
+// Height and width that are stated, computed, or a second blob's; 0: by scale.
 Result<std::array<int32_t, 2>> stated_size(Context& c) {
   std::array<int32_t, 2> size{};
+  FIRN_ASSIGN(const std::vector<int32_t> computed, sizes_from(c, 9));
+  if (!computed.empty()) {  // the width first, the height perhaps
+    if (computed.size() > 2 || std::ranges::any_of(computed, [](int32_t s) { return s < 1; })) {
+      return c.malformed("its size is computed as " + std::to_string(computed.size()) +
+                         " numbers, the first " + std::to_string(computed[0]));
+    }
+    size = {computed.back(), computed[0]};
+    if (computed.size() == 1) {
+      FIRN_ASSIGN(const ValueId x, c.input());
+      FIRN_ASSIGN(size[0], c.known_dim(x, axis_of('h', c.dims(x))));
+    }
+    return size;
+  }
   if (c.input_count() == 2) {
     FIRN_ASSIGN(const ValueId like, c.input(1));
     FIRN_TRY(c.expect_dims(like, 3, 3));
@@ -88,8 +103,7 @@ Result<ValueId> bicubic(Context& c, ValueId x, const std::array<int32_t, 2>& siz
 }
 
 Status interp(Context& c) {
-  FIRN_TRY(c.expect_inputs(1, 2));
-  if (c.has(9)) return c.unsupported("a size given by an expression");
+  FIRN_TRY(c.expect_inputs(1, c.has(9) ? c.input_count() : 2));
   FIRN_ASSIGN(const ValueId x, c.input());
   FIRN_ASSIGN(const int32_t kind, c.param(0, 0));
   FIRN_ASSIGN(const bool align_corners, c.flag(6, false));

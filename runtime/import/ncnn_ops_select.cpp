@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/import/ncnn_expression.h"
 #include "runtime/import/ncnn_ops.h"
 
 namespace firn::ncnn {
@@ -67,10 +68,8 @@ Result<ValueId> keep(Context& c, ValueId x, const Ranges& ranges) {
 }
 
 // starts, ends and axes, as NumPy slices.
-Result<ValueId> crop_by_axes(Context& c, ValueId x) {
-  FIRN_ASSIGN(const std::vector<int32_t> starts, c.ints(9));
-  FIRN_ASSIGN(const std::vector<int32_t> ends, c.ints(10));
-  FIRN_ASSIGN(std::vector<int32_t> axes, c.ints(11));
+Result<ValueId> crop_by_axes(Context& c, ValueId x, std::vector<int32_t> starts,
+                             std::vector<int32_t> ends, std::vector<int32_t> axes) {
   if (axes.empty()) {
     axes.resize(static_cast<size_t>(c.dims(x)));
     std::iota(axes.begin(), axes.end(), 0);
@@ -136,12 +135,15 @@ Result<ValueId> crop_by_offsets(Context& c, ValueId x, std::optional<ValueId> li
 }
 
 Status crop(Context& c) {
-  for (const int id : {19, 20, 21}) {
-    if (c.has(id)) return c.unsupported("a range given by an expression");
-  }
-  FIRN_TRY(c.expect_inputs(1, 2));
+  const bool computed = c.has(19) && c.has(20);
+  FIRN_TRY(c.expect_inputs(1, computed ? c.input_count() : 2));
   FIRN_ASSIGN(const ValueId x, c.input());
-  if (c.has(9) && c.has(10)) return c.bind(crop_by_axes(c, x));
+  if (computed || (c.has(9) && c.has(10))) {
+    FIRN_ASSIGN(std::vector<int32_t> starts, computed ? sizes_from(c, 19) : c.ints(9));
+    FIRN_ASSIGN(std::vector<int32_t> ends, computed ? sizes_from(c, 20) : c.ints(10));
+    FIRN_ASSIGN(std::vector<int32_t> axes, computed ? sizes_from(c, 21) : c.ints(11));
+    return c.bind(crop_by_axes(c, x, std::move(starts), std::move(ends), std::move(axes)));
+  }
   std::optional<ValueId> like;
   if (c.input_count() == 2) {
     FIRN_ASSIGN(const int32_t offset, c.param(0, 0));

@@ -97,7 +97,7 @@ Result<ValueId> pad_ahead(Context& c, ValueId nhwc, WindowParams& params) {
 Result<ValueId> to_nhwc(Context& c, ValueId x) {
   const std::optional<Quant> quant = c.builder.value(x).quant;
   if (c.dims(x) == 1) {
-    return c.emit("as_image", Reshape{{1, 1, 1, c.shape(x)[1]}, false}, {x}, quant);
+    return c.emit("as_image", Reshape{{0, 1, 1, c.shape(x)[1]}, false}, {x}, quant);
   }
   if (c.dims(x) == 2) {
     FIRN_ASSIGN(x, c.reshape_blob("as_image", x,
@@ -108,7 +108,7 @@ Result<ValueId> to_nhwc(Context& c, ValueId x) {
 
 Result<ValueId> from_nhwc(Context& c, ValueId y, int dims) {
   const std::optional<Quant> quant = c.builder.value(y).quant;
-  if (dims == 1) return c.emit("as_vector", Reshape{{1, c.shape(y)[3]}, false}, {y}, quant);
+  if (dims == 1) return c.emit("as_vector", Reshape{{0, c.shape(y)[3]}, false}, {y}, quant);
   FIRN_ASSIGN(y, c.emit("to_nchw", Transpose{{0, 3, 1, 2}}, {y}, quant));
   if (dims == 3) return y;
   return c.reshape_blob("as_row", y, {TargetDim::copy(1), TargetDim::copy(3)});

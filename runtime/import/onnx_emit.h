@@ -10,6 +10,8 @@ namespace firn::onnx {
 
 // Conv, MatMul, Gemm (alpha, beta, transA, transB), MaxPool and AveragePool. Biases may be none.
 Result<ValueId> emit_conv(Context& c, ValueId x, ValueId w, ValueId bias);
+// A ConvTranspose's weights [I, O/groups, H, W] as [O, H, W, I/groups].
+Result<ValueId> transposed_filter(Context& c, ValueId w, int32_t groups);
 Result<ValueId> emit_matmul(Context& c, ValueId a, ValueId b);
 Result<ValueId> emit_gemm(Context& c, ValueId a, ValueId b, ValueId bias);
 Result<ValueId> emit_pool(Context& c, Pool2d::Kind kind, ValueId x);

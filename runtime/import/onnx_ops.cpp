@@ -13,11 +13,11 @@ namespace {
 
 auto groups() {
   return std::array{
-      attention_operators(), binary_operators(),    constant_operators(), conv_operators(),
-      einsum_operators(),    index_operators(),     integer_operators(),  layout_operators(),
-      matrix_operators(),    norm_operators(),      pool_operators(),     qlinear_operators(),
-      quant_operators(),     recurrent_operators(), reduce_operators(),   resize_operators(),
-      select_operators(),    shape_operators(),     unary_operators()};
+      attention_operators(), binary_operators(),  constant_operators(), conv_operators(),
+      index_operators(),     integer_operators(), layout_operators(),   matrix_operators(),
+      norm_operators(),      pool_operators(),    qlinear_operators(),  quant_operators(),
+      recurrent_operators(), reduce_operators(),  region_operators(),   resize_operators(),
+      select_operators(),    shape_operators(),   unary_operators()};
 }
 
 // Everything is as it was in opset 7. These are as they were before, too, but for attributes that

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators of the domain com.microsoft, which ONNX Runtime's optimizers write: fusions, all of
 // them.
+#include <limits>
 #include <utility>
 
+#include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_norm.h"
 #include "runtime/import/onnx_ops.h"
 
@@ -75,9 +77,38 @@ Status skip_norm(Context& c, bool centre) {
   return c.bind(y);
 }
 
+// f(conv(x) + z), z being input 3.
+Status fused_conv(Context& c) {
+  FIRN_ASSIGN(const ValueId x, c.input(0));
+  FIRN_ASSIGN(const ValueId w, c.input(1));
+  FIRN_ASSIGN(const ValueId product, emit_conv(c, x, w, c.optional_input(2)));
+  FIRN_ASSIGN(const ValueId y, plus(c, "sum", product, 3));
+  FIRN_ASSIGN(const std::string name, c.attr("activation", ""));
+  FIRN_ASSIGN(const std::vector<float> params, c.attr_floats("activation_params"));
+  const auto param = [&](size_t i, float missing) {
+    return i < params.size() ? params[i] : missing;
+  };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (name.empty()) return c.bind(y);
+  if (name == "Relu") return c.bind(c.unary("", Unary::Kind::clamp, y, 0, kInfinity));
+  if (name == "Clip") {
+    return c.bind(c.unary("", Unary::Kind::clamp, y, param(0, -kInfinity), param(1, kInfinity)));
+  }
+  if (name == "LeakyRelu") {
+    return c.bind(c.unary("", Unary::Kind::leaky_relu, y, param(0, 0.01f)));
+  }
+  if (name == "HardSigmoid") {
+    return c.bind(c.unary("", Unary::Kind::hard_sigmoid, y, param(0, 0.2f), param(1, 0.5f)));
+  }
+  if (name == "Sigmoid") return c.bind(c.unary("", Unary::Kind::sigmoid, y));
+  if (name == "Tanh") return c.bind(c.unary("", Unary::Kind::tanh, y));
+  return c.unsupported("activation '" + name + "'");
+}
+
 constexpr Operator kOperators[] = {
     {"BiasGelu", [](Context& c) { return biased_gelu(c, Unary::Kind::gelu); }},
     {"FastGelu", [](Context& c) { return biased_gelu(c, Unary::Kind::gelu_tanh); }},
+    {"FusedConv", fused_conv},
     {"FusedMatMul", fused_matmul},
     {"Gelu", [](Context& c) { return biased_gelu(c, Unary::Kind::gelu); }},
     {"QuickGelu", quick_gelu},

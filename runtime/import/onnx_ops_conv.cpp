@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and transposed convolutions over one or two spatial dimensions.
+// Convolutions and transposed convolutions.
 #include <algorithm>
 
+#include "runtime/import/onnx_conv_3d.h"
 #include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
 #include "runtime/import/onnx_window.h"
@@ -13,7 +14,7 @@ namespace {
 Result<std::vector<int32_t>> kernel_of(const Context& c, ValueId w, int rank) {
   const Shape& shape = c.shape(w);
   if (rank < 3) {
-    return c.malformed("the input has rank " + std::to_string(rank) + ", expected 3 or 4");
+    return c.malformed("the input has rank " + std::to_string(rank) + ", expected 3 to 5");
   }
   if (shape.rank != rank) {
     return c.malformed("weights are " + to_string(shape) + ", the input has rank " +
@@ -35,22 +36,6 @@ Status conv(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(const ValueId w, c.input(1));
   return c.bind(emit_conv(c, x, w, c.optional_input(2)));
-}
-// ONNX's weights [I, O/groups, H, W] as [O, H, W, I/groups].
-Result<ValueId> transposed_filter(Context& c, ValueId w, int32_t groups) {
-  const Shape shape = c.shape(w);
-  if (groups == 1) return c.transpose("weights", w, {1, 2, 3, 0});
-  if (groups < 1 || shape[0] % groups != 0) {
-    return c.malformed("weights are " + to_string(shape) + ", groups " + std::to_string(groups));
-  }
-  const auto of = [](int64_t number) { return TargetDim::of(number); };
-  FIRN_ASSIGN(
-      w, c.reshape("grouped", w,
-                   {of(groups), of(shape[0] / groups), of(shape[1]), of(shape[2]), of(shape[3])}));
-  FIRN_ASSIGN(w, c.transpose("grouped_weights", w, {0, 2, 3, 4, 1}));
-  const int64_t outputs = int64_t{shape[1]} * groups;
-  FIRN_TRY(to_int32(c, "the number of output channels", outputs).status());
-  return c.reshape("weights", w, {of(outputs), of(shape[2]), of(shape[3]), of(shape[0] / groups)});
 }
 
 // Pads and output padding of a ConvTranspose from output_shape or SAME_*; both fix the output size,
@@ -85,6 +70,7 @@ Status conv_transpose(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
   FIRN_ASSIGN(ValueId w, c.input(1));
   const int rank = c.rank(x);
+  if (rank == 5) return c.bind(conv_transpose_3d(c, x, w, c.optional_input(2)));
   FIRN_ASSIGN(const std::vector<int32_t> kernel, kernel_of(c, w, rank));
   FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, kernel));
   FIRN_ASSIGN(const int64_t group, c.attr("group", int64_t{1}));
@@ -128,6 +114,7 @@ constexpr Operator kOperators[] = {
 
 Result<ValueId> emit_conv(Context& c, ValueId x, ValueId w, ValueId bias) {
   const int rank = c.rank(x);
+  if (rank == 5) return conv_3d(c, x, w, bias);
   FIRN_ASSIGN(const std::vector<int32_t> kernel, kernel_of(c, w, rank));
   FIRN_ASSIGN(WindowAttributes attributes, read_window(c, rank, kernel));
   FIRN_TRY(resolve_same(c, x, attributes));
@@ -140,6 +127,22 @@ Result<ValueId> emit_conv(Context& c, ValueId x, ValueId w, ValueId bias) {
   FIRN_ASSIGN(const ValueId nhwc, to_nhwc(c, x));
   FIRN_ASSIGN(const ValueId y, c.emit("", op, {nhwc, w, bias}));
   return from_nhwc(c, y, rank);
+}
+
+Result<ValueId> transposed_filter(Context& c, ValueId w, int32_t groups) {
+  const Shape shape = c.shape(w);
+  if (groups == 1) return c.transpose("weights", w, {1, 2, 3, 0});
+  if (groups < 1 || shape[0] % groups != 0) {
+    return c.malformed("weights are " + to_string(shape) + ", groups " + std::to_string(groups));
+  }
+  const auto of = [](int64_t number) { return TargetDim::of(number); };
+  FIRN_ASSIGN(
+      w, c.reshape("grouped", w,
+                   {of(groups), of(shape[0] / groups), of(shape[1]), of(shape[2]), of(shape[3])}));
+  FIRN_ASSIGN(w, c.transpose("grouped_weights", w, {0, 2, 3, 4, 1}));
+  const int64_t outputs = int64_t{shape[1]} * groups;
+  FIRN_TRY(to_int32(c, "the number of output channels", outputs).status());
+  return c.reshape("weights", w, {of(outputs), of(shape[2]), of(shape[3]), of(shape[0] / groups)});
 }
 
 std::span<const Operator> conv_operators() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products: Dense where the right side is constant, MatMul otherwise.
+// Matrix products: Dense where the right side is constant, MatMul otherwise; and Einsum.
 #include <algorithm>
 #include <vector>
 
+#include "runtime/import/einsum.h"
 #include "runtime/import/onnx_emit.h"
 #include "runtime/import/onnx_ops.h"
 
@@ -46,7 +47,19 @@ Status gemm(Context& c) {
   return c.bind(emit_gemm(c, a, b, c.optional_input(2)));
 }
 
+Status einsum(Context& c) {
+  FIRN_ASSIGN(const std::string equation, c.attr("equation", ""));
+  std::vector<ValueId> in;
+  for (size_t i = 0; i < c.input_count(); ++i) {
+    FIRN_ASSIGN(const ValueId x, c.input(i));
+    in.push_back(x);
+  }
+  if (in.empty()) return c.malformed("it has no inputs");
+  return c.bind(imports::einsum(c, equation, in));
+}
+
 constexpr Operator kOperators[] = {
+    {"Einsum", einsum},
     {"Gemm", gemm},
     {"MatMul", matmul},
 };

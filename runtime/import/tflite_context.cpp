@@ -123,6 +123,40 @@ Result<ValueId> Context::real_input(size_t i) {
   return real(id);
 }
 
+// real / scale is off by less than a unit in the last place: rounded, it is the integer again.
+Result<ValueId> Context::bare_input(size_t i) {
+  FIRN_ASSIGN(const ValueId id, input(i));
+  FIRN_ASSIGN(const FileTensor* const tensor, input_info(i));
+  if (!builder.value(id).quant) return id;
+  FIRN_ASSIGN(const auto by, bare_scale(*tensor));
+  FIRN_ASSIGN(const ValueId numbers, real(id));
+  FIRN_ASSIGN(const ValueId scale, scalar("bare_scale", DType::f32, by.first));
+  FIRN_ASSIGN(const ValueId zero, scalar("bare_zero", DType::f32, by.second));
+  FIRN_ASSIGN(const ValueId ratio, binary("bare_ratio", Binary::Kind::div, numbers, scale));
+  FIRN_ASSIGN(const ValueId centred, unary("bare_centred", Unary::Kind::round, ratio));
+  return binary("bare", Binary::Kind::add, centred, zero);
+}
+
+Status Context::bind_bare(ValueId id, size_t output) {
+  FIRN_ASSIGN(const FileTensor* const tensor, output_info(output));
+  if (!tensor->quant) return bind(id, output);
+  FIRN_ASSIGN(const auto by, bare_scale(*tensor));
+  FIRN_ASSIGN(id, type(id) == DType::f32 ? unary("whole", Unary::Kind::trunc, id)
+                                         : convert("whole", id, DType::f32));
+  FIRN_ASSIGN(const ValueId scale, scalar("bare_scale", DType::f32, by.first));
+  FIRN_ASSIGN(const ValueId zero, scalar("bare_zero", DType::f32, by.second));
+  FIRN_ASSIGN(const ValueId centred, binary("bare_centred", Binary::Kind::sub, id, zero));
+  return bind(binary("bare", Binary::Kind::mul, centred, scale), output);
+}
+
+// The scale and zero point as the file states them.
+Result<std::pair<float, float>> Context::bare_scale(const FileTensor& tensor) const {
+  const Quant& quant = *tensor.quant;
+  if (!quant.per_tensor()) return unsupported("'" + tensor.name + "' has scales by channel");
+  const float shift = tensor.file_type == tensor.type ? 0.0f : 128.0f;
+  return std::pair(quant.scale[0], static_cast<float>(quant.zero[0]) + shift);
+}
+
 Result<ValueId> Context::scaled_input(size_t i) {
   FIRN_ASSIGN(const ValueId id, input(i));
   FIRN_ASSIGN(const FileTensor* const tensor, input_info(i));
@@ -150,29 +184,45 @@ Result<ValueId> Context::number(size_t i) {
   return id;
 }
 
-Result<std::vector<int64_t>> Context::ints(size_t i) {
+Status Context::not_constant(size_t i, ValueId id) const {
+  return unsupported("input " + std::to_string(i) + " '" + builder.value(id).name +
+                     "' is computed at run time, it has to be constant");
+}
+
+Result<std::vector<std::optional<int64_t>>> Context::known_ints(size_t i) {
   FIRN_ASSIGN(const ValueId id, input(i));
   if (type(id) != DType::i32 && type(id) != DType::i64) {
     return malformed("input " + std::to_string(i) + " is " + dtype_name(type(id)) +
                      ", expected i32 or i64");
   }
-  const auto known = builder.known_ints(id);
+  if (const auto known = builder.known_ints(id)) return *known;
+  const Shape& shape = builder.shape(id);
+  const bool few = shape.known() && shape.rank <= 1 && shape.elements() <= kMaxRank;
+  if (!few) return not_constant(i, id);
+  return std::vector<std::optional<int64_t>>(shape.elements());
+}
+
+Result<std::vector<int64_t>> Context::ints(size_t i) {
+  FIRN_ASSIGN(const ValueId id, input(i));
+  FIRN_ASSIGN(const auto entries, known_ints(i));
   std::vector<int64_t> numbers;
-  for (size_t n = 0; known && n < known->size() && (*known)[n]; ++n)
-    numbers.push_back(*(*known)[n]);
-  if (!known || numbers.size() != known->size()) {
-    return unsupported("input " + std::to_string(i) + " '" + builder.value(id).name +
-                       "' is computed at run time, it has to be constant");
+  for (const std::optional<int64_t>& entry : entries) {
+    if (!entry) return not_constant(i, id);
+    numbers.push_back(*entry);
   }
   return numbers;
 }
 
+bool Context::is_known(size_t i) {
+  const Result<ValueId> id = input(i);
+  if (!id.ok()) return true;  // to be refused as such
+  const auto known = builder.known_ints(*id);
+  return known && std::ranges::all_of(*known, [](const auto& entry) { return entry.has_value(); });
+}
+
 Result<std::vector<float>> Context::floats(size_t i) {
   FIRN_ASSIGN(const ValueId id, real_input(i));
-  if (!builder.is_constant(id)) {
-    return unsupported("input " + std::to_string(i) + " '" + builder.value(id).name +
-                       "' is computed at run time, it has to be constant");
-  }
+  if (!builder.is_constant(id)) return not_constant(i, id);
   const auto values = builder.value(id).as<float>();
   return std::vector<float>(values.begin(), values.end());
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "runtime/import/emitter.h"
@@ -84,10 +85,16 @@ class Context : public imports::Emitter {
   Result<ValueId> real_input(size_t i);
   // The same for integers that have a scale, as biases do.
   Result<ValueId> scaled_input(size_t i);
+  // The integers that stand for quantized numbers, as f32; plain numbers as they are.
+  Result<ValueId> bare_input(size_t i);
   // f32, or the integers or booleans that it is.
   Result<ValueId> number(size_t i);
-  // Constants, or what known shapes fix.
+  // Constants, or what known shapes fix; known_ints has empty entries for what is computed at run
+  // time, and knows their number alone.
   Result<std::vector<int64_t>> ints(size_t i);
+  Result<std::vector<std::optional<int64_t>>> known_ints(size_t i);
+  // Whether ints() gives them.
+  bool is_known(size_t i);
   Result<std::vector<float>> floats(size_t i);
   // An axis given by a scalar constant, counted from the front.
   Result<int32_t> axis_input(size_t i, int rank);
@@ -107,6 +114,8 @@ class Context : public imports::Emitter {
 
   // Says what the variable that is input i holds after this.
   Status update(size_t i, ValueId id);
+  // Says that output i is of these integers, whatever they stand for.
+  Status bind_bare(ValueId id, size_t output = 0);
   // Says that output i is this value: quantized, converted or cast to the output's type.
   Status bind(ValueId id, size_t output = 0);
   Status bind(const Result<ValueId>& id, size_t output = 0);
@@ -123,6 +132,8 @@ class Context : public imports::Emitter {
     return fail(result.status().code(), result.status().message());
   }
   Status check_options(wire::BuiltinOptions type) const;
+  Result<std::pair<float, float>> bare_scale(const FileTensor& tensor) const;
+  Status not_constant(size_t i, ValueId id) const;
 
   Tensors& tensors_;
   const wire::Operator& op_;

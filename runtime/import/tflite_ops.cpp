@@ -16,7 +16,7 @@ auto groups() {
                     matrix_operators(), norm_operators(),      pool_operators(),
                     reduce_operators(), recurrent_operators(), resize_operators(),
                     search_operators(), select_operators(),    shape_operators(),
-                    unary_operators()};
+                    slice_operators(),  unary_operators()};
 }
 
 }  // namespace

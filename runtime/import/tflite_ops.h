@@ -28,6 +28,7 @@ std::span<const Operator> resize_operators();
 std::span<const Operator> search_operators();
 std::span<const Operator> select_operators();
 std::span<const Operator> shape_operators();
+std::span<const Operator> slice_operators();
 std::span<const Operator> unary_operators();
 
 struct CustomOperator {

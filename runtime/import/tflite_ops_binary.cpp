@@ -50,6 +50,15 @@ Status arithmetic(Context& c, Kind kind, wire::BuiltinOptions options_type) {
   return c.bind(clamps ? y : c.activate(y, activation));
 }
 
+Status add_n(Context& c) {
+  FIRN_ASSIGN(ValueId sum, c.number(0));
+  for (size_t i = 1; i < c.input_count(); ++i) {
+    FIRN_ASSIGN(const ValueId x, c.number(i));
+    FIRN_ASSIGN(sum, c.binary("sum" + std::to_string(i), Kind::add, sum, x));
+  }
+  return c.bind(sum);
+}
+
 Status add(Context& c) {
   return arithmetic(c, Kind::add, wire::BuiltinOptions::Add);
 }
@@ -110,6 +119,7 @@ Status floor_div(Context& c) {
 
 constexpr Operator kOperators[] = {
     {wire::BuiltinOperator::ADD, add},
+    {wire::BuiltinOperator::ADD_N, add_n},
     {wire::BuiltinOperator::ATAN2, plain<Kind::atan2>},
     {wire::BuiltinOperator::BITWISE_XOR, plain<Kind::bitwise_xor>},
     {wire::BuiltinOperator::DIV, div},

@@ -87,14 +87,37 @@ Result<Pad> pad_amounts(Context& c, ValueId x, size_t input) {
   return op;
 }
 
+// Amounts or a value that are computed at run time: all before, then all after, as numbers of i64.
+Result<ValueId> pad_computed(Context& c, ValueId x, Pad op) {
+  FIRN_ASSIGN(const ValueId amounts, c.input(1));
+  const int32_t rank = c.rank(x);
+  if (c.shape(amounts) != Shape{rank, 2}) {
+    return c.malformed("paddings are " + to_string(c.shape(amounts)) + ", expected " +
+                       to_string(Shape{rank, 2}));
+  }
+  FIRN_ASSIGN(const ValueId sides, c.transpose("sides", amounts, {1, 0}));
+  FIRN_ASSIGN(const ValueId all, c.reshape("amounts", sides, {TargetDim::of(2 * rank)}));
+  ValueId value = ValueId::none;
+  if (c.has(2)) {
+    FIRN_ASSIGN(value, c.real_input(2));
+  }
+  op.from_input = true;
+  return c.move("", std::move(op), {x, all, value});
+}
+
 Status pad(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(Pad op, pad_amounts(c, x, 1));
-  if (c.has(2)) {
-    FIRN_ASSIGN(const std::vector<float> value, c.floats(2));
-    if (value.size() != 1) return c.malformed("the value is not a scalar");
-    op.value = value[0];
+  const bool has_value = c.has(2);
+  ValueId value = ValueId::none;
+  if (has_value) {
+    FIRN_ASSIGN(value, c.real_input(2));
+    if (c.shape(value).elements() != 1) return c.malformed("the value is not a scalar");
   }
+  if (!c.is_known(1) || (has_value && !c.builder.is_constant(value))) {
+    return c.bind(pad_computed(c, x, {}));
+  }
+  FIRN_ASSIGN(Pad op, pad_amounts(c, x, 1));
+  if (has_value) op.value = c.builder.value(value).as<float>()[0];
   return c.bind(c.move("", std::move(op), {x}));
 }
 
@@ -102,9 +125,11 @@ Status mirror_pad(Context& c) {
   FIRN_ASSIGN(const auto* const options,
               c.options<wire::MirrorPadOptions>(wire::BuiltinOptions::MirrorPad));
   FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(Pad op, pad_amounts(c, x, 1));
   const bool reflect = options->mode() == wire::MirrorPadMode::reflect;
-  op.mode = reflect ? Pad::Mode::reflect : Pad::Mode::symmetric;
+  const Pad::Mode mode = reflect ? Pad::Mode::reflect : Pad::Mode::symmetric;
+  if (!c.is_known(1)) return c.bind(pad_computed(c, x, {.mode = mode}));
+  FIRN_ASSIGN(Pad op, pad_amounts(c, x, 1));
+  op.mode = mode;
   return c.bind(c.move("", std::move(op), {x}));
 }
 

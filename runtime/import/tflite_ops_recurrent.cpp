@@ -14,9 +14,9 @@ using imports::TargetDim;
 constexpr int kGates = 4;
 
 // Where one direction of an LSTM has its inputs: weights begin at `first` with the gates input,
-// forget, cell, output.
+// forget, cell, output, and so do factors of normalized sums at `norm`; 0: there are none.
 struct LstmPlaces {
-  size_t first, state, cell;
+  size_t first, state, cell, norm = 0;
 
   size_t weights(int gate) const { return first + static_cast<size_t>(gate); }
   size_t recurrent(int gate) const { return first + 4 + static_cast<size_t>(gate); }
@@ -84,6 +84,14 @@ Result<ValueId> time_first(Context& c, ValueId x, bool time_major) {
   return time_major ? x : c.transpose("steps", x, {1, 0, 2});
 }
 
+// A sequence of one step, from its rows.
+Result<ValueId> one_step(Context& c, ValueId x) {
+  if (c.rank(x) != 2) {
+    return c.malformed("its input is " + to_string(c.shape(x)) + ", expected 2 dimensions");
+  }
+  return c.reshape("step", x, {TargetDim::of(1), TargetDim::copy(0), TargetDim::copy(1)});
+}
+
 // The sequence [time, 1, batch, features] of a Recurrent as the model wants it.
 Result<ValueId> as_sequence(Context& c, const std::string& suffix, ValueId y, bool time_major) {
   const std::vector<TargetDim> to{TargetDim::copy(0), TargetDim::copy(2), TargetDim::copy(3)};
@@ -110,7 +118,7 @@ Result<ValueId> lstm_direction(Context& c, const std::string& suffix, ValueId x,
   if (options.projection_clip > 0) op.output_clip = options.projection_clip;
 
   constexpr int kForget = 1;
-  std::vector<ValueId> in(9, ValueId::none);
+  std::vector<ValueId> in(10, ValueId::none);
   in[0] = x;
   FIRN_ASSIGN(in[1], gates(c, suffix + "weights", kGateOrder, coupled, kForget,
                            [&](int gate) { return at.weights(gate); }));
@@ -135,6 +143,16 @@ Result<ValueId> lstm_direction(Context& c, const std::string& suffix, ValueId x,
     FIRN_ASSIGN(in[8], with_direction(c, suffix + "projection", projection));
     if (c.has(at.projection_bias())) return c.unsupported("a bias of the projection");
   }
+  if (at.norm != 0 && c.has(at.norm + kForget)) {
+    // The opposite of a sum is normalized to the opposite: these factors keep their sign.
+    std::vector<ValueId> parts;
+    for (const int gate : kGateOrder) {
+      const int stated = coupled && gate == 0 ? kForget : gate;
+      FIRN_ASSIGN(const ValueId part, c.scaled_input(at.norm + static_cast<size_t>(stated)));
+      parts.push_back(part);
+    }
+    FIRN_ASSIGN(in[9], stack(c, suffix + "norm", std::move(parts)));
+  }
   FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all(suffix + "lstm", op, std::move(in), 3));
   FIRN_TRY(keep_state(c, suffix + "last", at.state, out[1]));
   FIRN_TRY(keep_state(c, suffix + "last_cell", at.cell, out[2]));
@@ -146,13 +164,24 @@ Status lstm(Context& c) {
                                           wire::BuiltinOptions::UnidirectionalSequenceLSTM));
   const LstmOptions options{wire->activation(), wire->cell_clip(), wire->projection_clip(),
                             wire->time_major()};
-  constexpr size_t kNormalization = 20;
-  for (size_t i = kNormalization; i < kNormalization + kGates; ++i) {
-    if (c.has(i)) return c.unsupported("layer normalization is not supported");
-  }
   FIRN_ASSIGN(const ValueId x, c.real_input(0));
   FIRN_ASSIGN(const ValueId steps, time_first(c, x, options.time_major));
-  return c.bind(lstm_direction(c, "", steps, {1, 18, 19}, options, false));
+  return c.bind(lstm_direction(c, "", steps, {1, 18, 19, 20}, options, false));
+}
+
+// One step of one: [batch, features].
+Status lstm_step(Context& c) {
+  FIRN_ASSIGN(const auto* const wire, c.options<wire::LSTMOptions>(wire::BuiltinOptions::LSTM));
+  constexpr size_t kLeastInputs = 20;  // the other kind of kernel has 5
+  if (c.input_count() < kLeastInputs) {
+    return c.unsupported(std::to_string(c.input_count()) + " inputs, expected " +
+                         std::to_string(kLeastInputs) + " or more");
+  }
+  const LstmOptions options{wire->activation(), wire->cell_clip(), wire->projection_clip(), true};
+  FIRN_ASSIGN(const ValueId x, c.real_input(0));
+  FIRN_ASSIGN(const ValueId steps, one_step(c, x));
+  FIRN_ASSIGN(const ValueId y, lstm_direction(c, "", steps, {1, 18, 19, 20}, options, false));
+  return c.bind(c.reshape("row", y, {TargetDim::copy(1), TargetDim::copy(2)}));
 }
 
 Status bidirectional_lstm(Context& c) {
@@ -173,34 +202,100 @@ Status bidirectional_lstm(Context& c) {
   return c.bind(backward, 1);
 }
 
-// in: x, weights, recurrent weights, bias, state.
+// Where one direction of a plain recurrent layer has its inputs.
+struct RnnPlaces {
+  size_t weights, recurrent, bias, state;
+};
+
+Result<ValueId> rnn_direction(Context& c, const std::string& suffix, ValueId x, const RnnPlaces& at,
+                              wire::Activation activation, bool time_major, bool reverse) {
+  Recurrent op;
+  op.cell = Recurrent::Cell::rnn;
+  op.direction = reverse ? Recurrent::Direction::reverse : Recurrent::Direction::forward;
+  FIRN_ASSIGN(const Unary f, activation_of(c, activation));
+  op.activations = {f};
+  std::vector<ValueId> in(6, ValueId::none);
+  in[0] = x;
+  FIRN_ASSIGN(const ValueId weights, c.real_input(at.weights));
+  FIRN_ASSIGN(in[1], with_direction(c, suffix + "weights", weights));
+  FIRN_ASSIGN(const ValueId recurrent, c.real_input(at.recurrent));
+  FIRN_ASSIGN(in[2], with_direction(c, suffix + "recurrent", recurrent));
+  FIRN_ASSIGN(const ValueId bias, c.real_input(at.bias));
+  FIRN_ASSIGN(const ValueId none, zeros(c, suffix + "no_bias", c.shape(bias)));
+  FIRN_ASSIGN(in[3], stack(c, suffix + "bias", {bias, none}));
+  FIRN_ASSIGN(const ValueId state, c.real_input(at.state));
+  FIRN_ASSIGN(in[5], with_direction(c, suffix + "state", state));
+  FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all(suffix + "rnn", op, std::move(in), 2));
+  FIRN_TRY(keep_state(c, suffix + "last", at.state, out[1]));
+  return as_sequence(c, suffix, out[0], time_major);
+}
+
 Status rnn(Context& c) {
   FIRN_ASSIGN(const auto* const options,
               c.options<wire::SequenceRNNOptions>(wire::BuiltinOptions::SequenceRNN));
-  constexpr size_t kState = 4;
-  Recurrent op;
-  op.cell = Recurrent::Cell::rnn;
-  FIRN_ASSIGN(const Unary activation, activation_of(c, options->activation()));
-  op.activations = {activation};
   FIRN_ASSIGN(const ValueId x, c.real_input(0));
-  std::vector<ValueId> in(6, ValueId::none);
-  FIRN_ASSIGN(in[0], time_first(c, x, options->time_major()));
-  FIRN_ASSIGN(const ValueId weights, c.real_input(1));
-  FIRN_ASSIGN(in[1], with_direction(c, "weights", weights));
-  FIRN_ASSIGN(const ValueId recurrent, c.real_input(2));
-  FIRN_ASSIGN(in[2], with_direction(c, "recurrent", recurrent));
-  FIRN_ASSIGN(const ValueId bias, c.real_input(3));
-  FIRN_ASSIGN(const ValueId none, zeros(c, "no_bias", c.shape(bias)));
-  FIRN_ASSIGN(in[3], stack(c, "bias", {bias, none}));
+  FIRN_ASSIGN(const ValueId steps, time_first(c, x, options->time_major()));
+  return c.bind(rnn_direction(c, "", steps, {1, 2, 3, 4}, options->activation(),
+                              options->time_major(), false));
+}
+
+// One step: [batch, features].
+Status rnn_step(Context& c) {
+  FIRN_ASSIGN(const auto* const options, c.options<wire::RNNOptions>(wire::BuiltinOptions::RNN));
+  FIRN_ASSIGN(const ValueId x, c.real_input(0));
+  FIRN_ASSIGN(const ValueId steps, one_step(c, x));
+  FIRN_ASSIGN(const ValueId y,
+              rnn_direction(c, "", steps, {1, 2, 3, 4}, options->activation(), true, false));
+  return c.bind(c.reshape("row", y, {TargetDim::copy(1), TargetDim::copy(2)}));
+}
+
+// A layer of filters of low rank over time: each filter's products with the last inputs are its
+// state [batch, filters * memory], the latest last; `rank` filters make a unit.
+Status svdf(Context& c) {
+  FIRN_ASSIGN(const auto* const options, c.options<wire::SVDFOptions>(wire::BuiltinOptions::SVDF));
+  constexpr size_t kBias = 3, kState = 4;
+  FIRN_ASSIGN(const ValueId x, c.real_input(0));
+  FIRN_ASSIGN(const ValueId features, c.scaled_input(1));
+  FIRN_ASSIGN(const ValueId times, c.scaled_input(2));
   FIRN_ASSIGN(const ValueId state, c.real_input(kState));
-  FIRN_ASSIGN(in[5], with_direction(c, "state", state));
-  FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all("rnn", op, std::move(in), 2));
-  FIRN_TRY(keep_state(c, "last", kState, out[1]));
-  return c.bind(as_sequence(c, "", out[0], options->time_major()));
+  const Shape by_time = c.shape(times);
+  const int32_t rank = options->rank(), filters = by_time[0], memory = by_time[1];
+  if (by_time.rank != 2 || c.rank(x) != 2 || c.rank(features) != 2 || rank < 1 || filters < 1 ||
+      memory < 1 || filters % rank != 0 || c.shape(features)[0] != filters) {
+    return c.malformed("rank " + std::to_string(rank) + ", input " + to_string(c.shape(x)) +
+                       ", weights " + to_string(c.shape(features)) + " and " + to_string(by_time));
+  }
+  const int32_t units = filters / rank;
+  const auto of = [](int32_t number) { return TargetDim::of(number); };
+  FIRN_ASSIGN(const ValueId now, c.emit("now", Dense{}, {x, features}));
+  FIRN_ASSIGN(const ValueId latest,
+              c.reshape("latest", now, {TargetDim::copy(0), of(filters), of(1)}));
+  FIRN_ASSIGN(const ValueId kept,
+              c.reshape("kept", state, {TargetDim::copy(0), of(filters), of(memory)}));
+  ValueId all = latest;
+  if (memory > 1) {
+    FIRN_ASSIGN(const ValueId later, c.slice("later", kept, 2, 1, memory));
+    FIRN_ASSIGN(all, c.emit("all", Concat{2}, {later, latest}));
+  }
+  FIRN_ASSIGN(const ValueId next,
+              c.reshape("next", all, {TargetDim::copy(0), of(filters * memory)}));
+  FIRN_TRY(c.update(kState, next));
+  FIRN_ASSIGN(const ValueId weighted, c.binary("weighted", Binary::Kind::mul, all, times));
+  FIRN_ASSIGN(const ValueId by_unit,
+              c.reshape("by_unit", weighted, {TargetDim::copy(0), of(units), of(rank * memory)}));
+  FIRN_ASSIGN(ValueId y, c.reduce("sum", Reduce::Kind::sum, by_unit, {2}, false));
+  if (c.has(kBias)) {
+    FIRN_ASSIGN(const ValueId bias, c.scaled_input(kBias));
+    FIRN_ASSIGN(y, c.binary("biased", Binary::Kind::add, y, bias));
+  }
+  return c.bind(c.activate(y, options->activation()));
 }
 
 constexpr Operator kOperators[] = {
     {wire::BuiltinOperator::BIDIRECTIONAL_SEQUENCE_LSTM, bidirectional_lstm},
+    {wire::BuiltinOperator::LSTM, lstm_step},
+    {wire::BuiltinOperator::RNN, rnn_step},
+    {wire::BuiltinOperator::SVDF, svdf},
     {wire::BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM, lstm},
     {wire::BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_RNN, rnn},
 };

@@ -28,6 +28,12 @@ Status reduce(Context& c) {
               c.optional_options<wire::ReducerOptions>(wire::BuiltinOptions::Reducer));
   const bool keep = options != nullptr && options->keep_dims();
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  if (!c.is_known(1)) {
+    FIRN_ASSIGN(const ValueId numbers, c.number(0));
+    FIRN_ASSIGN(const ValueId computed, c.input(1));
+    const Reduce op{kKind, {}, keep, true, true};
+    return c.bind(c.reduce("", op, numbers, computed));
+  }
   FIRN_ASSIGN(std::vector<int32_t> axes, reduced_axes(c, c.rank(x)));
   if (axes.empty()) return c.bind(x);
   // Means over pictures have a kernel.

@@ -8,9 +8,31 @@ namespace {
 
 using Coordinates = Resize2d::Coordinates;
 
+// To a size that is computed at run time.
+Result<ValueId> resize_computed(Context& c, ValueId x, const Resize2d& like) {
+  Resize op;
+  op.kind = like.kind == Resize2d::Kind::nearest ? Resize::Kind::nearest : Resize::Kind::linear;
+  op.coordinates = like.coordinates == Coordinates::align_corners
+                       ? Resize::Coordinates::align_corners
+                   : like.coordinates == Coordinates::half_pixel ? Resize::Coordinates::half_pixel
+                                                                 : Resize::Coordinates::asymmetric;
+  op.nearest = like.nearest;
+  op.axes = {1, 2};
+  op.from = Resize::From::sizes;
+  FIRN_ASSIGN(const ValueId size, c.input(1));
+  return c.emit("", std::move(op), {x, size});
+}
+
 Status resize(Context& c, Resize2d op, bool align_corners, bool half_pixel_centers) {
   FIRN_ASSIGN(const ValueId x, c.real_input(0));
   FIRN_TRY(expect_image(c, x));
+  if (align_corners && half_pixel_centers) {
+    return c.malformed("both align_corners and half_pixel_centers");
+  }
+  op.coordinates = align_corners        ? Coordinates::align_corners
+                   : half_pixel_centers ? Coordinates::half_pixel
+                                        : Coordinates::asymmetric;
+  if (!c.is_known(1)) return c.bind(resize_computed(c, x, op));
   FIRN_ASSIGN(const std::vector<int64_t> size, c.ints(1));
   if (size.size() != 2) {
     return c.malformed("its size has " + std::to_string(size.size()) + " entries, expected 2");
@@ -21,12 +43,6 @@ Status resize(Context& c, Resize2d op, bool align_corners, bool half_pixel_cente
     }
     op.size[a] = static_cast<int32_t>(size[a]);
   }
-  if (align_corners && half_pixel_centers) {
-    return c.malformed("both align_corners and half_pixel_centers");
-  }
-  op.coordinates = align_corners        ? Coordinates::align_corners
-                   : half_pixel_centers ? Coordinates::half_pixel
-                                        : Coordinates::asymmetric;
   return c.bind(c.emit("", op, {x}));
 }
 

@@ -16,6 +16,13 @@ Status gather_nd(Context& c) {
 // The k largest of the innermost dimension, and where they are.
 Status top_k(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.number(0));
+  if (!c.is_known(1)) {
+    FIRN_ASSIGN(const ValueId computed, c.input(1));
+    FIRN_ASSIGN(const ValueId wide, c.convert("k", computed, DType::i64));
+    FIRN_ASSIGN(const std::vector<ValueId> out, c.emit_all("", TopK{-1, -1, true}, {x, wide}, 2));
+    FIRN_TRY(c.bind(out[0], 0));
+    return c.bind(out[1], 1);
+  }
   FIRN_ASSIGN(const std::vector<int64_t> k, c.ints(1));
   if (k.size() != 1 || k[0] < 0 || k[0] > std::numeric_limits<int32_t>::max()) {
     return c.malformed("k is not one number from 0");
@@ -43,10 +50,20 @@ Status where(Context& c) {
   return c.bind(c.transpose("", columns, {1, 0}));
 }
 
+// Zeros with the updates at the indices; of several for one place, their sum.
+Status scatter_nd(Context& c) {
+  FIRN_ASSIGN(const ValueId indices, c.input(0));
+  FIRN_ASSIGN(const ValueId updates, c.number(1));
+  FIRN_ASSIGN(const ValueId stated, c.input(2));
+  FIRN_ASSIGN(const ValueId shape, c.convert("shape", stated, DType::i64));
+  FIRN_ASSIGN(const ValueId zeros, c.emit("zeros", Fill{c.type(updates), 0}, {shape}));
+  const Scatter op{Scatter::Kind::positions, Scatter::Reduction::add, 0};
+  return c.bind(c.emit("", op, {zeros, indices, updates}));
+}
+
 constexpr Operator kOperators[] = {
-    {wire::BuiltinOperator::CUMSUM, cumsum},
-    {wire::BuiltinOperator::GATHER_ND, gather_nd},
-    {wire::BuiltinOperator::TOPK_V2, top_k},
+    {wire::BuiltinOperator::CUMSUM, cumsum},         {wire::BuiltinOperator::GATHER_ND, gather_nd},
+    {wire::BuiltinOperator::SCATTER_ND, scatter_nd}, {wire::BuiltinOperator::TOPK_V2, top_k},
     {wire::BuiltinOperator::WHERE, where},
 };
 

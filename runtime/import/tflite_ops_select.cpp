@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators that pick elements: slices, splits, gathers, choices.
+// Operators that pick elements: splits, gathers, choices.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -12,120 +12,6 @@ namespace {
 using imports::TargetDim;
 
 constexpr int32_t kFarEnd = std::numeric_limits<int32_t>::max();
-constexpr int32_t kNearEnd = std::numeric_limits<int32_t>::min();
-
-// "To the edge" is any number past it.
-int32_t saturate(int64_t value) {
-  return static_cast<int32_t>(std::clamp<int64_t>(value, kNearEnd, kFarEnd));
-}
-
-// Sizes of -1 reach the end.
-Status slice(Context& c) {
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(const std::vector<int64_t> begin, c.ints(1));
-  FIRN_ASSIGN(const std::vector<int64_t> size, c.ints(2));
-  const Shape& shape = c.shape(x);
-  if (begin.size() != shape.rank || size.size() != shape.rank) {
-    return c.malformed("begin has " + std::to_string(begin.size()) + " entries, size " +
-                       std::to_string(size.size()) + ", input is " + to_string(shape));
-  }
-  Slice op;
-  for (size_t i = 0; i < begin.size(); ++i) {
-    const int64_t dim = shape[static_cast<int>(i)];
-    const bool past = dim >= 0 && (begin[i] > dim || size[i] > dim - begin[i]);
-    if (begin[i] < 0 || begin[i] > kFarEnd || size[i] < -1 || size[i] > kFarEnd || past) {
-      return c.malformed("from " + std::to_string(begin[i]) + ", " + std::to_string(size[i]) +
-                         " of axis " + std::to_string(i) + " of " + to_string(shape));
-    }
-    op.begin.push_back(static_cast<int32_t>(begin[i]));
-    op.end.push_back(size[i] < 0 ? kFarEnd : saturate(begin[i] + size[i]));
-    op.step.push_back(1);
-  }
-  return c.bind(c.move("", std::move(op), {x}));
-}
-
-bool bit(int32_t mask, size_t i) {
-  return i < 31 && (mask >> i & 1) != 0;
-}
-
-// What a strided slice does to the axes of its input, one entry of its lists after the other.
-struct StridedSlice {
-  Slice op;
-  std::vector<TargetDim> result;  // the axes that stay, and new ones
-  bool reshapes = false;
-
-  void keep(int axis) { result.push_back(TargetDim::copy(axis)); }
-  void whole(int axis) {
-    push(0, kFarEnd, 1);
-    keep(axis);
-  }
-  void push(int32_t begin, int32_t end, int32_t step) {
-    op.begin.push_back(begin);
-    op.end.push_back(end);
-    op.step.push_back(step);
-  }
-};
-
-Status strided_slice(Context& c) {
-  FIRN_ASSIGN(const auto* const options,
-              c.options<wire::StridedSliceOptions>(wire::BuiltinOptions::StridedSlice));
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  FIRN_ASSIGN(const std::vector<int64_t> begin, c.ints(1));
-  FIRN_ASSIGN(const std::vector<int64_t> end, c.ints(2));
-  FIRN_ASSIGN(const std::vector<int64_t> step, c.ints(3));
-  const size_t count = begin.size();
-  if (end.size() != count || step.size() != count) {
-    return c.malformed("begin, end and strides differ in length");
-  }
-  const int rank = c.rank(x);
-  const auto is_new = [&](size_t i) {
-    return bit(options->new_axis_mask(), i) && !bit(options->ellipsis_mask(), i);
-  };
-  int stated = 0, ellipses = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (bit(options->ellipsis_mask(), i)) {
-      ++ellipses;
-    } else if (!is_new(i)) {
-      ++stated;
-    }
-  }
-  if (ellipses > 1) return c.malformed("two ellipses");
-  if (stated > rank) {
-    return c.malformed(std::to_string(stated) + " axes of " + to_string(c.shape(x)));
-  }
-  StridedSlice slice;
-  int axis = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (bit(options->ellipsis_mask(), i)) {
-      for (const int last = axis + rank - stated; axis < last; ++axis) slice.whole(axis);
-    } else if (is_new(i)) {
-      slice.result.push_back(TargetDim::of(1));
-      slice.reshapes = true;
-    } else if (step[i] == 0) {
-      return c.malformed("a stride is 0");
-    } else if (bit(options->shrink_axis_mask(), i)) {
-      const int64_t dim = c.shape(x)[axis];
-      if (dim >= 0 && (begin[i] >= dim || begin[i] < -dim)) {
-        return c.malformed("index " + std::to_string(begin[i]) + " of axis " +
-                           std::to_string(axis) + " of " + to_string(c.shape(x)));
-      }
-      slice.push(saturate(begin[i]), begin[i] == -1 ? kFarEnd : saturate(begin[i] + 1), 1);
-      slice.reshapes = true;
-      ++axis;
-    } else {
-      const bool forwards = step[i] > 0;
-      const int64_t stop = options->offset() ? begin[i] + end[i] : end[i];
-      slice.push(bit(options->begin_mask(), i) ? (forwards ? 0 : kFarEnd) : saturate(begin[i]),
-                 bit(options->end_mask(), i) ? (forwards ? kFarEnd : kNearEnd) : saturate(stop),
-                 saturate(step[i]));
-      slice.keep(axis++);
-    }
-  }
-  while (axis < rank) slice.whole(axis++);
-  FIRN_ASSIGN(const ValueId y, c.move("", std::move(slice.op), {x}));
-  if (!slice.reshapes) return c.bind(y);
-  return c.bind(c.reshape("shaped", y, slice.result));
-}
 
 Status split_at(Context& c, ValueId x, int32_t axis, std::vector<int64_t> lengths) {
   const int64_t dim = c.shape(x)[axis];
@@ -299,14 +185,9 @@ Status one_hot(Context& c) {
 }
 
 constexpr Operator kOperators[] = {
-    {wire::BuiltinOperator::GATHER, gather},
-    {wire::BuiltinOperator::ONE_HOT, one_hot},
-    {wire::BuiltinOperator::SELECT, select_v1},
-    {wire::BuiltinOperator::SELECT_V2, select_v2},
-    {wire::BuiltinOperator::SLICE, slice},
-    {wire::BuiltinOperator::SPLIT, split},
-    {wire::BuiltinOperator::SPLIT_V, split_v},
-    {wire::BuiltinOperator::STRIDED_SLICE, strided_slice},
+    {wire::BuiltinOperator::GATHER, gather},    {wire::BuiltinOperator::ONE_HOT, one_hot},
+    {wire::BuiltinOperator::SELECT, select_v1}, {wire::BuiltinOperator::SELECT_V2, select_v2},
+    {wire::BuiltinOperator::SPLIT, split},      {wire::BuiltinOperator::SPLIT_V, split_v},
     {wire::BuiltinOperator::UNPACK, unpack},
 };
 

@@ -74,6 +74,11 @@ Status squeeze(Context& c) {
 
 Status expand_dims(Context& c) {
   FIRN_ASSIGN(const ValueId x, c.input(0));
+  if (!c.is_known(1)) {
+    FIRN_ASSIGN(const ValueId computed, c.input(1));
+    FIRN_ASSIGN(const ValueId axes, c.reshape("axes", computed, {TargetDim::of(1)}));
+    return c.bind(c.move("", Squeeze{true}, {x, axes}));
+  }
   FIRN_ASSIGN(const int32_t axis, c.axis_input(1, c.rank(x) + 1));
   std::vector<TargetDim> to;
   for (int d = 0; d < c.rank(x); ++d) to.push_back(TargetDim::copy(d));

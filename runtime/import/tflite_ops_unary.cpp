@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions of single elements: on int8 one table each, conversions, casts.
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "runtime/import/tflite_ops.h"
@@ -81,10 +83,38 @@ Status dequantize(Context& c) {
   return c.bind(c.real_input(0));
 }
 
+// Of quantized numbers, their integers.
 Status cast(Context& c) {
-  FIRN_ASSIGN(const ValueId x, c.input(0));
-  if (c.builder.value(x).quant) return c.unsupported("a cast of quantized numbers");
-  return c.bind(x);
+  FIRN_ASSIGN(const ValueId x, c.bare_input(0));
+  return c.bind_bare(x);
+}
+
+// The real numbers that integers from `narrow` ? 1 : 0 to 2^bits - 1 would stand for.
+Status fake_quant(Context& c) {
+  FIRN_ASSIGN(const auto* const options,
+              c.options<wire::FakeQuantOptions>(wire::BuiltinOptions::FakeQuant));
+  FIRN_ASSIGN(const ValueId x, c.real_input(0));
+  const int32_t bits = options->num_bits();
+  const float low = options->min(), high = options->max();
+  if (bits < 2 || bits > 16 || !(low < high) || !std::isfinite(high - low)) {
+    return c.malformed(std::to_string(bits) + " bits from " + std::to_string(low) + " to " +
+                       std::to_string(high));
+  }
+  const float first = options->narrow_range() ? 1 : 0;
+  const float last = static_cast<float>((1 << bits) - 1);
+  const float scale = (high - low) / (last - first);
+  const float zero = std::round(std::clamp(first - low / scale, first, last));
+  const float from = (first - zero) * scale, to = (last - zero) * scale;
+  FIRN_ASSIGN(const ValueId clamped, c.unary("clamped", Kind::clamp, x, from, to));
+  FIRN_ASSIGN(const ValueId origin, c.scalar("from", DType::f32, from));
+  FIRN_ASSIGN(const ValueId step, c.scalar("step", DType::f32, scale));
+  FIRN_ASSIGN(const ValueId half, c.scalar("half", DType::f32, 0.5));
+  FIRN_ASSIGN(const ValueId moved, c.binary("moved", Binary::Kind::sub, clamped, origin));
+  FIRN_ASSIGN(const ValueId steps, c.binary("steps", Binary::Kind::div, moved, step));
+  FIRN_ASSIGN(const ValueId above, c.binary("above", Binary::Kind::add, steps, half));
+  FIRN_ASSIGN(const ValueId whole, c.unary("whole", Kind::floor, above));
+  FIRN_ASSIGN(const ValueId back, c.binary("back", Binary::Kind::mul, whole, step));
+  return c.bind(c.binary("", Binary::Kind::add, back, origin));
 }
 
 constexpr Operator kOperators[] = {
@@ -95,6 +125,7 @@ constexpr Operator kOperators[] = {
     {wire::BuiltinOperator::DEQUANTIZE, dequantize},
     {wire::BuiltinOperator::ELU, elu},
     {wire::BuiltinOperator::EXP, map<Kind::exp>},
+    {wire::BuiltinOperator::FAKE_QUANT, fake_quant},
     {wire::BuiltinOperator::FLOOR, map<Kind::floor>},
     {wire::BuiltinOperator::GELU, gelu},
     {wire::BuiltinOperator::HARD_SWISH, map<Kind::hard_swish>},

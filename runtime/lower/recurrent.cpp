@@ -89,7 +89,8 @@ class Product {
 // One direction's weights.
 struct Direction {
   Product input, state, hidden, projection;
-  Floats peephole;  // input, output, forget; empty: none
+  Floats peephole;    // input, output, forget; empty: none
+  Floats norm, bias;  // by gate and cell; empty: sums are not normalized, and the bias is in them
   std::array<Unary, 3> f;
 };
 
@@ -135,6 +136,7 @@ class RecurrentStep final : public Step {
   bool run_direction(const Frame& frame, size_t d, const float* x, float* y);
   void advance(const Direction& direction, const float* x, size_t b);
   void finish(const Direction& direction, const float* x, size_t b);
+  void normalize(const Direction& direction, float* gates, size_t gate) const;
   void lstm(const Direction& direction, float* gates, float* h, float* c) const;
   void gru(const Direction& direction, const float* x, float* gates, size_t b);
   void blend(const Direction& direction, const float* update, float* hidden, float* h) const;
@@ -190,7 +192,13 @@ Result<bool> RecurrentStep::prepare(const LowerContext& context, size_t d,
   const auto of = [&](size_t i) { return part(weights[i], d, s_.directions); };
   // Where the reset gate does not come between, the recurrent bias joins the input's.
   Floats bias(rows_, 0.0f), hidden_bias(rows_, 0.0f);
-  if (given(kBias)) {
+  Direction& direction = directions_[d];
+  if (given(kNorm)) {
+    direction.norm.assign(of(kNorm).begin(), of(kNorm).end());
+    direction.bias.assign(rows_, 0.0f);
+    for (size_t i = 0; given(kBias) && i < rows_; ++i)
+      direction.bias[i] = of(kBias)[i] + of(kBias)[rows_ + i];
+  } else if (given(kBias)) {
     const bool late = op_.cell == Cell::gru && op_.linear_before_reset;
     const size_t joined = late ? 2 * s_.cells : rows_;
     for (size_t i = 0; i < rows_; ++i) {
@@ -202,7 +210,6 @@ Result<bool> RecurrentStep::prepare(const LowerContext& context, size_t d,
                               std::numeric_limits<float>::infinity()};
   const bool small = s_.batch * rows_ * s_.outputs < kWorthThreads;
   const Pool& pool = small ? *alone_ : context.pool;
-  Direction& direction = directions_[d];
   direction.f = recurrent_activations(op_, d);
   FIRN_ASSIGN(direction.input, product(context, kW, d, 0, rows_, s_.steps * s_.batch, of(kW), bias,
                                        kAll, context.pool));
@@ -228,7 +235,7 @@ Result<bool> RecurrentStep::prepare(const LowerContext& context) {
   alone_ = Pool::create(1);
   if (alone_ == nullptr) return false;
   std::array<Floats, kInputs> weights;
-  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection}) {
+  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection, kNorm}) {
     const bool matrix = i == kW || i == kR || (i == kProjection && given(i));
     if (!matrix || !in_integers(context, i)) weights[i] = constant_floats(context, node_, i);
   }
@@ -278,6 +285,26 @@ Status RecurrentStep::read_lengths(const Frame& frame) {
   return {};
 }
 
+// One gate's sums, if they are to be.
+void RecurrentStep::normalize(const Direction& direction, float* gates, size_t gate) const {
+  if (direction.norm.empty()) return;
+  const size_t n = s_.cells;
+  float* x = gates + gate * n;
+  const float* norm = direction.norm.data() + gate * n;
+  const float* bias = direction.bias.data() + gate * n;
+  double sum = 0, squares = 0;
+  for (size_t j = 0; j < n; ++j) sum += static_cast<double>(x[j]);
+  const double mean = sum / static_cast<double>(n);
+  for (size_t j = 0; j < n; ++j) {
+    const double centred = static_cast<double>(x[j]) - mean;
+    squares += centred * centred;
+  }
+  const double variance = squares / static_cast<double>(n);
+  const auto scale = static_cast<float>(1 / std::sqrt(variance + double{kNormEpsilon}));
+  const auto middle = static_cast<float>(mean);
+  for (size_t j = 0; j < n; ++j) x[j] = (x[j] - middle) * scale * norm[j] + bias[j];
+}
+
 // `gates`: input, output, forget, cell.
 void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, float* c) const {
   const size_t n = s_.cells;
@@ -287,6 +314,7 @@ void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, flo
     i[j] += peephole[j] * c[j];
     f[j] += peephole[2 * n + j] * c[j];
   }
+  for (const size_t gate : {0, 2, 3}) normalize(direction, gates, gate);
   clip(i, n, op_.clip);
   clip(f, 2 * n, op_.clip);
   activate(vec_, direction.f[0], i, n);
@@ -296,6 +324,7 @@ void RecurrentStep::lstm(const Direction& direction, float* gates, float* h, flo
   for (size_t j = 0; j < n; ++j) c[j] = f[j] * c[j] + i[j] * g[j];
   clip(c, n, op_.cell_clip);
   for (size_t j = 0; peephole != nullptr && j < n; ++j) o[j] += peephole[n + j] * c[j];
+  normalize(direction, gates, 1);
   clip(o, n, op_.clip);
   activate(vec_, direction.f[0], o, n);
   std::copy_n(c, n, g);
@@ -421,7 +450,7 @@ Status RecurrentStep::run(const Frame& frame) {
 
 Lowered lower_recurrent(const LowerContext& context, const Node& node, const Recurrent& op,
                         std::vector<LoweredStep>& steps) {
-  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection})
+  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection, kNorm})
     if (i < node.in.size() && node.in[i] != ValueId::none && !context.graph.is_constant(node.in[i]))
       return false;
   auto step = std::make_unique<RecurrentStep>(context, node, op);

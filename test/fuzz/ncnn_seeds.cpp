@@ -42,7 +42,7 @@ std::string bin_of(const std::string& weights) {
   return bin;
 }
 
-const std::array<Sketch, 9> kSketches{{
+const std::array<Sketch, 11> kSketches{{
     {{"Input data 0 1 data 0=8 1=8 2=4",
       "Convolution conv 1 1 data c 0=8 1=3 3=2 4=1 5=1 6=288 9=2 -23310=1,0.1",
       "Split s 1 3 c c1 c2 c3",
@@ -104,6 +104,20 @@ const std::array<Sketch, 9> kSketches{{
     {{"Input data 0 1 data 0=2 1=2 2=3", "Convolution c 1 1 data y 0=14 1=1 6=42",
       "Yolov3DetectionOutput d 1 1 y out 0=2 1=2 2=0.3 -23304=4,4,5,6,7 -23305=2,0,1 -23306=1,8"},
      "t42"},
+    {{"Input data 0 1 data 0=4 1=4 2=2", "Unfold u 1 1 data a 1=3 4=1 18=0.5",
+      "Fold f 1 1 a b 1=3 4=1 20=4", "Reshape r 1 1 b c 6=\"//(*(0w,0h),2),-1\"",
+      "Einsum e 2 1 c c d -23300=9,105,106,44,107,106,45,62,105,107",
+      "Interp i 2 1 b data g 0=2 9=\"+(1w,0h),max(0h,3)\"",
+      "Crop k 1 1 g h 19=\"0,1\" 20=\"-(0c,1),-233\" 21=\"0,1\"", "Split s 1 2 h h1 h2",
+      "InnerProduct n 1 1 h1 roi 0=4 2=24", "ROIAlign o 2 1 h2 roi l 0=2 1=2 3=1 4=1 5=1",
+      "ROIPooling p 2 1 b roi m 0=2 1=2 2=0.5", "Concat q 2 1 l m v 0=0"},
+     "t96"},
+    {{"Input data 0 1 data 0=3 1=2 2=2", "Input info 0 1 info 0=3",
+      "Convolution s 1 1 data score 0=18 1=1 6=36", "Convolution o 1 1 data box 0=36 1=1 6=72",
+      "Proposal p 3 1 score box info rois 0=8 1=4 3=5",
+      "PSROIPooling r 2 1 data rois pooled 0=2 1=1 2=0.1 3=1",
+      "InnerProduct fc 1 1 pooled out 0=2 2=4"},
+     "t36 t72 t4"},
     {{"Input data 0 1 data", "Convolution a 1 1 data b 0=4 1=3 4=1 6=72",
       "Pooling p 1 1 b c 0=0 1=3 2=2", "Interp i 1 1 c out 0=1 1=2 2=2"},
      "t72"},

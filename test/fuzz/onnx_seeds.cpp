@@ -370,13 +370,35 @@ std::string samples() {
       .end();
 }
 
+// Regions, volumes, where maxima come from.
+std::string regions() {
+  return Chain({1, 1, 4, 4}, 20)
+      .with(onnx_floats("rois", {2, 4}, {0, 0, 3, 2, 1, 1, 2, 4}))
+      .with(onnx_ints("of", {0, 0}))
+      .node("RoiAlign", {"x", "rois", "of"}, {"aligned"},
+            {attr("output_height", int64_t{4}), attr("output_width", int64_t{4}),
+             attr("sampling_ratio", int64_t{1})})
+      .with(onnx_floats("rows", {1, 5}, {1, 0, 0, 3, 3}))
+      .node("MaxRoiPool", {"aligned", "rows"}, {"largest"}, {attr("pooled_shape", Ints{4, 4})})
+      .node("MaxPool", {"largest"}, {"pooled", "places"}, {attr("kernel_shape", Ints{2, 2})})
+      .with(onnx_ints("volume", {1, 1, 3, 3, 1}))
+      .node("Reshape", {"pooled", "volume"}, {"deep"})
+      .with(weights("w", {2, 1, 2, 2, 1}))
+      .node("Conv", {"deep", "w"}, {"c"}, {attr("pads", Ints{1, 0, 0, 0, 0, 0})})
+      .with(weights("v", {2, 1, 2, 1, 1}))
+      .node("ConvTranspose", {"c", "v"}, {"t"}, {attr("strides", Ints{2, 1, 1})})
+      .node("Cast", {"places"}, {"p"}, {attr("to", int64_t{1})})
+      .node("Einsum", {"t", "p"}, {"e"}, {attr("equation", "...ijk,...il->...jk")})
+      .end();
+}
+
 }  // namespace
 
 std::vector<std::string> built_in_onnx() {
   return {classifier(), convolutions(), quantized(),   quantized_operators(),
           shapes(),     resizes(),      transformer(), elementwise(),
           binaries(),   reductions(),   constants(),   recurrent(),
-          positions(),  samples()};
+          positions(),  samples(),      regions()};
 }
 
 }  // namespace firn::fuzz

@@ -164,6 +164,55 @@ std::string layout() {
   return chain.done();
 }
 
+// Parameters that other operators compute; casts of quantized numbers.
+std::string computed() {
+  Chain chain({"x", TensorType::float32, {2, 4, 6}});
+  TestModel& m = chain.model();
+  const int32_t begin = m.add_input({"begin", TensorType::int32, {3}});
+  const int32_t index = m.add_input({"index", TensorType::int32, {1}});
+  const int32_t sides = m.add_input({"sides", TensorType::int32, {2, 2}});
+  chain.then(Code::CAST).quantized(0.1f, 3);
+  chain.then(Code::CAST);
+  chain.then(Code::SLICE, {begin, m.add_ints({2, 3, 4})});
+  chain.then(Code::STRIDED_SLICE, {index, m.add_ints({0}), m.add_ints({1})},
+             BuiltinOptions::StridedSlice,
+             options([](auto& b) { return wire::CreateStridedSliceOptions(b, 0, 0, 0, 0, 1); }));
+  chain.then(Code::PAD, {sides});
+  chain.then(Code::EXPAND_DIMS, {index});
+  chain.then(Code::STRIDED_SLICE, {begin, m.add_ints({2, 2, 2}), m.add_ints({1, 1, -1})},
+             BuiltinOptions::StridedSlice,
+             options([](auto& b) { return wire::CreateStridedSliceOptions(b, 4, 2); }));
+  chain.then(Code::SUM, {index}, BuiltinOptions::Reducer,
+             options([](auto& b) { return wire::CreateReducerOptions(b, true); }));
+  chain.then(Code::FAKE_QUANT, {}, BuiltinOptions::FakeQuant,
+             options([](auto& b) { return wire::CreateFakeQuantOptions(b, -1, 1, 8); }));
+  return chain.done();
+}
+
+// A filter with a memory, then a step of a plain recurrent layer.
+std::string filters() {
+  Chain chain({"x", TensorType::float32, {1, 2}});
+  TestModel& m = chain.model();
+  const auto weight = [&](const char* name, std::vector<int32_t> shape, size_t count) {
+    return m.add({name, TensorType::float32, std::move(shape), floats(count)});
+  };
+  const auto state = [&](const char* name, int32_t size) {
+    TestTensor tensor{name, TensorType::float32, {1, size}};
+    tensor.variable = true;
+    return m.add(tensor);
+  };
+  chain.then(
+      Code::SVDF,
+      {weight("f", {4, 2}, 8), weight("t", {4, 3}, 12), weight("b", {2}, 2), state("memory", 12)},
+      BuiltinOptions::SVDF, options([](auto& b) { return wire::CreateSVDFOptions(b, 2); }));
+  chain.then(
+      Code::RNN,
+      {weight("w", {2, 2}, 4), weight("r", {2, 2}, 4), weight("c", {2}, 2), state("hidden", 2)},
+      BuiltinOptions::RNN,
+      options([](auto& b) { return wire::CreateRNNOptions(b, wire::Activation::tanh); }));
+  return chain.done();
+}
+
 std::string recurrent() {
   TestModel m;
   Ids in{m.add_input({"x", TensorType::float32, {1, 3, 2}})};
@@ -183,6 +232,9 @@ std::string recurrent() {
     tensor.variable = true;
     in.push_back(m.add(tensor));
   }
+  for (int gate = 0; gate < 4; ++gate) {
+    in.push_back(m.add({"n" + std::to_string(gate), TensorType::float32, {2}, floats(2)}));
+  }
   m.add_output({"y"});
   m.ops = {{Code::UNIDIRECTIONAL_SEQUENCE_LSTM, in, m.outputs,
             BuiltinOptions::UnidirectionalSequenceLSTM, options([](auto& b) {
@@ -200,6 +252,8 @@ std::vector<std::string> built_in_tflite() {
           convolutions(TensorType::uint8),
           elementwise(),
           layout(),
+          computed(),
+          filters(),
           recurrent()};
 }
 

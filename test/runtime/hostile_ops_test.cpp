@@ -200,6 +200,12 @@ class Random {
       case 40:
         return DetectionPostProcess{below(4), below(6), below(3), below(5),
                                     coin(),   real(),   real(),   {1, 2, 0.5f, real()}};
+      case 41:
+        return RegionPool{kind(RegionPool::Kind::align_inside),
+                          {positive(), positive()},
+                          real(),
+                          number(),
+                          coin()};
       default:
         return Convert{kind(DType::boolean)};
     }
@@ -265,6 +271,14 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
     in = {reals({1, 5, 4}), reals({1, 5, 3}), reals({5, 4})};
   }
   if (std::holds_alternative<DetectionOutput>(op)) in = {reals({5, 4}), reals({5, 3})};
+  if (const auto* pool = std::get_if<RegionPool>(&op)) {
+    const bool sane =
+        pool->size[0] > 0 && pool->size[0] < 4 && pool->size[1] > 0 && pool->size[1] < 4;
+    const int32_t channels = sane ? 2 * pool->size[0] * pool->size[1] : 2;
+    in = {reals({2, 3, 4, channels}), reals({3, 4}),
+          longs({3}, {random.below(2), 0, random.below(9) == 0 ? random.number() : 1})};
+    if (random.coin()) in.pop_back();
+  }
   if (std::holds_alternative<GridSample>(op)) {
     Shape grid = random.shape(4);
     grid[0] = x.rank == 4 ? x[0] : 1;

@@ -95,6 +95,9 @@ inline std::vector<Op> unusual_ops() {
   add_each(ops, GridSample::Padding::reflection, [](auto k) {
     return GridSample{GridSample::Kind::nearest, k, false};
   });
+  add_each(ops, RegionPool::Kind::align_inside, [](auto k) {
+    return RegionPool{k, {7, 5}, 0.0625f, 2, true};
+  });
   const auto add_resizes = [&](auto last, auto set) {
     add_each(ops, last, [&](auto k) {
       Resize resize{.axes = {2, 1},

@@ -200,8 +200,33 @@ TEST_CASE("parameters that make no sense name layer and value") {
   CHECK(
       says(layer_refusal("Yolov3DetectionOutput y 1 1 data out 0=1 1=1"), "expected 1 boxes of 1"));
   CHECK(says(layer_refusal("Clip c 1 1 data out 0=2 1=1"), "clips to [2"));
-  CHECK(says(layer_refusal("Reshape r 1 1 data out 6=\"0w,0h\""), "an expression"));
+  CHECK(says(layer_refusal("Reshape r 1 1 data out 6=\"0w,5\""), "with 32 elements"));
+  CHECK(says(layer_refusal("Reshape r 1 1 data out 6=3"), "parameter 6 is no text"));
   CHECK(says(layer_refusal("ReLU r 1 1 data out 0=abc"), "parameter 0 is 'abc'"));
+}
+
+TEST_CASE("blobs of the wrong number of dimensions, and small files that ask for much") {
+  NcnnModel flat, flat_pool;
+  flat.layer("Input data 0 1 data 0=4").layer("ShuffleChannel s 1 1 data out 0=1");
+  CHECK(says(refusal(flat), "layer 's' (ShuffleChannel): a blob of 1 dimensions, expected 3"));
+  flat_pool.layer("Input data 0 1 data 0=4")
+      .layer("Interp i 1 1 data x 0=2 3=3 4=3 6=0")
+      .layer("Permute p 1 1 x out 0=7");
+  CHECK(says(refusal(flat_pool), "order 7 of 3 dimensions"));
+  const auto large = [](const std::string& line) {
+    NcnnModel model;
+    model.layer("Input data 0 1 data 0=30000 1=30000 2=36").layer("Input r 0 1 r 0=3").layer(line);
+    return refusal(model);
+  };
+  CHECK(says(large("PriorBox p 1 1 data out -23300=1,30 9=300 10=300"),
+             "it needs a constant of 28800000000 bytes, too many for a model of this size"));
+  CHECK(says(large("Yolov3DetectionOutput y 1 1 data out 0=31 1=1 -23304=2,1,1 -23305=1,0 "
+                   "-23306=1,1"),
+             "it needs a constant of"));
+  CHECK(says(large("Proposal p 3 1 data data r out"), "it needs a constant of"));
+  NcnnModel names;
+  names.layer("Input data 0 1 data 0=4").layer("Input data 0 1 data 0=4");
+  CHECK(says(refusal(names), "blob 'data' is also written elsewhere"));
 }
 
 TEST_CASE("int8 scales are positive and finite") {
@@ -235,7 +260,9 @@ TEST_CASE("int8 scales are positive and finite") {
 
 TEST_CASE("names that are not UTF-8 are refused, odd ones are spelled out") {
   const std::string bad = "7767517\n2 2\nInput data 0 1 data 0=1\nReLU r 1 1 data \xff\xfe\n";
-  CHECK(Model::parse_ncnn(as_bytes(bad), {}).status().code() == Code::malformed);
+  const Status status = Model::parse_ncnn(as_bytes(bad), {}).status();
+  CHECK(status.code() == Code::malformed);
+  CHECK(says(status.message(), "is not UTF-8"));
 }
 
 TEST_CASE("files that belong together are found, and missing ones named") {

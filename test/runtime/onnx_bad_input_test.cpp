@@ -53,7 +53,7 @@ TEST_CASE("onnx: a convolution of scalars is refused") {
       .node("Conv", {"x", "w"}, {"y"}, {}, "conv")
       .output("y");
   CHECK(refusal(model.bytes()) ==
-        "malformed: onnx: node 'conv' (Conv): the input has rank 0, expected 3 or 4");
+        "malformed: onnx: node 'conv' (Conv): the input has rank 0, expected 3 to 5");
 }
 
 TEST_CASE("onnx: a model cut off anywhere is refused") {
@@ -184,6 +184,12 @@ TEST_CASE("onnx: shapes that cannot be") {
                     .node("Transpose", {"x"}, {"y"}, {attr("perm", Ints{0, 0})}, "t")
                     .output("y")) ==
         "malformed: onnx: node 't' (Transpose): t: perm is not a permutation: entry 1 is 0");
+  CHECK(starts_with(refusal(OnnxModel()
+                                .input("x", {1, 1, 0, 4})
+                                .initializer(onnx_floats("w", {1, 1, 3, 3}, std::vector<float>(9)))
+                                .node("Conv", {"x", "w"}, {"y"}, {}, "conv")
+                                .output("y")),
+                    "malformed: onnx: node 'conv' (Conv): "));
 }
 
 TEST_CASE("onnx: data shorter or longer than its shape, of no known type, out of its range") {

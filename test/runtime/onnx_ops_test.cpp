@@ -68,10 +68,95 @@ TEST_CASE("onnx: Einsum is transposes, sums and matrix products") {
   const std::pair<Shape, Floats> q{{1, 2, 2, 1}, {1, 2, 3, 4}};
   CHECK(floats_of(run_session(einsum("bqhd,bkhd->bhqk", {{1, "L", 2, 1}, {1, "L", 2, 1}}),
                               {q, q})) == Floats{1, 3, 3, 9, 4, 8, 8, 16});
-  CHECK(refusal(einsum("ii->i", {{2, 2}})) ==
-        "unsupported: onnx: node 'e' (Einsum): equation 'ii->i' with a label twice in one term");
+  // Diagonals, and dimensions that nobody names.
+  CHECK(floats_of(run_session(einsum("ii->i", {{2, 2}}), {a})) == Floats{1, 4});
+  CHECK(floats_of(run_session(einsum("ii", {{2, 2}}), {a})) == Floats{5});
+  CHECK(floats_of(run_session(einsum("...ij,jk->...ik", {{1, 2, 2}, {2, 2}}),
+                              {{{1, 2, 2}, a.second}, b})) == Floats{19, 22, 43, 50});
+  CHECK(floats_of(run_session(einsum("i...->...", {{2, 2}}), {a})) == Floats{4, 6});
+  CHECK(refusal(einsum("ii->i", {{2, 3}})) ==
+        "unsupported: onnx: node 'e' (Einsum): a diagonal of 2x3");
+  CHECK(refusal(einsum("ij,j", {{2, 3}})) ==
+        "malformed: onnx: node 'e' (Einsum): equation with 2 terms, inputs 1");
+  CHECK(refusal(einsum("ijk", {{2, 3}})) ==
+        "malformed: onnx: node 'e' (Einsum): term 'ijk' for an input 2x3");
   CHECK(refusal(einsum("ij->k", {{2, 2}})) ==
         "malformed: onnx: node 'e' (Einsum): equation 'ij->k'");
+}
+
+TEST_CASE("onnx: where the maxima of a pool come from") {
+  const auto indices = [](const std::vector<OnnxDim>& dims, const std::vector<std::string>& how) {
+    return OnnxModel().input("a", dims).node("MaxPool", {"a"}, {"y", "i"}, how, "p").output("i");
+  };
+  const auto of = [](const Value& value) {
+    return std::vector<int64_t>(value.as<int64_t>().begin(), value.as<int64_t>().end());
+  };
+  const auto kernel = attr("kernel_shape", std::vector<int64_t>{2, 2});
+  const std::pair<Shape, Floats> x{{2, 1, 2, 3}, {1, 7, 3, 7, 2, 9, 0, 0, 0, 0, 0, -1}};
+  CHECK(of(run_session(indices({2, 1, 2, 3}, {kernel}), {x})) == std::vector<int64_t>{1, 5, 6, 7});
+  CHECK(of(run_session(indices({2, 1, 2, 3}, {kernel, attr("storage_order", int64_t{1})}), {x})) ==
+        std::vector<int64_t>{2, 5, 6, 8});
+  // Padding is no place that a maximum comes from, whatever it is.
+  CHECK(of(run_session(indices({1, 1, 3}, {attr("kernel_shape", std::vector<int64_t>{2}),
+                                           attr("pads", std::vector<int64_t>{1, 1})}),
+                       {{{1, 1, 3}, {-5, -6, -7}}})) == std::vector<int64_t>{0, 0, 1, 2});
+  CHECK(refusal(indices({1, 1, 99, 99}, {attr("kernel_shape", std::vector<int64_t>{20, 20})})) ==
+        "unsupported: onnx: node 'p' (MaxPool): its Indices output for windows of 400");
+  CHECK(
+      refusal(indices({1, 1, "H", 4}, {kernel}))
+          .starts_with(
+              "unsupported: onnx: node 'p' (MaxPool): its Indices output for an input of shape "));
+}
+
+TEST_CASE("onnx: convolutions over three dimensions") {
+  const auto conv = [](const char* op, const std::vector<std::string>& how) {
+    return OnnxModel()
+        .input("a", {1, 1, 3, 1, 2})
+        .initializer(onnx_floats("w", {1, 1, 2, 1, 1}, {1, 10}))
+        .initializer(onnx_floats("b", {1}, {0.5f}))
+        .node(op, {"a", "w", "b"}, {"y"}, how, "c")
+        .output("y");
+  };
+  const std::pair<Shape, Floats> x{{1, 1, 3, 1, 2}, {1, 2, 3, 4, 5, 6}};
+  const Value y = run_session(conv("Conv", {}), {x});
+  CHECK(y.shape == Shape{1, 1, 2, 1, 2});
+  CHECK(floats_of(y) == Floats{31.5f, 42.5f, 53.5f, 64.5f});
+  const auto strides = attr("strides", std::vector<int64_t>{2, 1, 1});
+  const auto pads = attr("pads", std::vector<int64_t>{1, 0, 0, 0, 0, 0});
+  CHECK(floats_of(run_session(conv("Conv", {strides, pads}), {x})) ==
+        Floats{10.5f, 20.5f, 53.5f, 64.5f});
+  CHECK(floats_of(run_session(conv("ConvTranspose", {}), {x})) ==
+        Floats{1.5f, 2.5f, 13.5f, 24.5f, 35.5f, 46.5f, 50.5f, 60.5f});
+  CHECK(floats_of(run_session(conv("ConvTranspose", {strides, pads}), {x})) ==
+        Floats{10.5f, 20.5f, 3.5f, 4.5f, 30.5f, 40.5f, 5.5f, 6.5f, 50.5f, 60.5f});
+  CHECK(refusal(conv("Conv", {attr("pads", std::vector<int64_t>{-1, 0, 0, 0, 0, 0})})) ==
+        "malformed: onnx: node 'c' (Conv): a pad is -1");
+  CHECK(refusal(conv("Conv", {attr("kernel_shape", std::vector<int64_t>{1, 1, 1})})) ==
+        "malformed: onnx: node 'c' (Conv): kernel_shape differs from the weights' shape");
+  CHECK(refusal(conv("Conv", {attr("strides", std::vector<int64_t>{0, 1, 1})})) ==
+        "malformed: onnx: node 'c' (Conv): a kernel, stride or dilation is 0");
+  CHECK(refusal(conv("ConvTranspose", {attr("auto_pad", "SAME_UPPER")})) ==
+        "unsupported: onnx: node 'c' (ConvTranspose): auto_pad 'SAME_UPPER' of three dimensions");
+  CHECK(refusal(conv("ConvTranspose", {attr("group", int64_t{3})}))
+            .starts_with("malformed: onnx: node 'c' (ConvTranspose): "));
+}
+
+TEST_CASE("onnx: FusedConv of com.microsoft") {
+  const auto fused = [](const std::vector<std::string>& how) {
+    return OnnxModel()
+        .input("a", {1, 1, 1, 3})
+        .input("b", {1, 1, 1, 3})
+        .initializer(onnx_floats("w", {1, 1, 1, 1}, {2}))
+        .node("FusedConv", {"a", "w", "", "b"}, {"y"}, how, "f", "com.microsoft")
+        .output("y");
+  };
+  const std::pair<Shape, Floats> x{{1, 1, 1, 3}, {1, -2, 3}}, z{{1, 1, 1, 3}, {1, 1, 1}};
+  CHECK(floats_of(run_session(fused({}), {x, z})) == Floats{3, -3, 7});
+  CHECK(floats_of(run_session(fused({attr("activation", "Relu")}), {x, z})) == Floats{3, 0, 7});
+  CHECK(floats_of(run_session(fused({attr("activation", "LeakyRelu")}), {x, z})) ==
+        Floats{3, -0.03f, 7});
+  CHECK(refusal(fused({attr("activation", "Swish")})) ==
+        "unsupported: onnx: node 'f' (FusedConv): activation 'Swish'");
 }
 
 TEST_CASE("onnx: NonZero and Compress give as much as the data hold") {

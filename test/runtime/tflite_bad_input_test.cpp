@@ -170,6 +170,9 @@ TEST_CASE("tflite: shapes that are negative, too large, of another rank") {
   CHECK(broken([](TestModel& m) {
           m.tensors[0].shape = {4, 2};
         }) == std::string("malformed: ") + kNode + "its input is 4x2, expected 4 dimensions");
+  CHECK(broken([](TestModel& m) {
+          m.tensors[0].shape = {1, 0, 4, 2};
+        }) == std::string("malformed: ") + kNode + "y: kernel 3x3 does not fit input 1x0x4x2");
   CHECK(broken([](TestModel& m) { m.tensors[0].shape = {}; }) ==
         std::string("malformed: ") + kNode + "its input is scalar, expected 4 dimensions");
   CHECK(broken([](TestModel& m) {
@@ -193,6 +196,23 @@ TEST_CASE("tflite: data shorter or longer than its shape, or of a buffer that is
   CHECK(broken([](TestModel& m) {
           m.tensors[1].buffer = 0;
         }).ends_with("tensor 1 'w' is not written by any operator before it, nor given"));
+}
+
+TEST_CASE("tflite: data elsewhere in the file, or past its end") {
+  const auto at = [](uint64_t offset, uint64_t size) {
+    return broken([&](TestModel& m) {
+      m.tensors[1].file_offset = offset;
+      m.tensors[1].file_size = size;
+    });
+  };
+  CHECK(at(16, 54) == "ok");
+  CHECK(at(16, 55).ends_with("tensor 1 'w': int8 3x3x3x2 needs 54 bytes, has 55"));
+  const std::string where = std::string("malformed: ") + kNode + "tensor 1 'w': buffer 1 has ";
+  CHECK(
+      at(uint64_t{1} << 40, 54).starts_with(where + "54 bytes at offset 1099511627776, the file"));
+  CHECK(
+      at(16, UINT64_MAX).starts_with(where + "18446744073709551615 bytes at offset 16, the file"));
+  CHECK(at(UINT64_MAX, 54).starts_with(where + "54 bytes at offset 18446744073709551615"));
 }
 
 TEST_CASE("tflite: scales and zero points that make no sense") {
@@ -291,13 +311,22 @@ TEST_CASE("tflite: parameters of operators are checked") {
   split.ops[0] = {BuiltinOperator::SPLIT, {split.add_ints({1}), 0}, {1, 2}};
   CHECK(refusal(split) == "malformed: tflite: node 0 (SPLIT): 3 does not split into 2 equal parts");
 
-  TestModel mean = one_operator(BuiltinOperator::MEAN, {2, 3});
-  mean.add({"axes", TensorType::int32, {1}});  // not constant
-  mean.inputs.push_back(2);
-  mean.ops[0].inputs.push_back(2);
-  CHECK(refusal(mean) ==
-        "unsupported: tflite: node 0 (MEAN): input 1 'axes' is computed at run "
+  TestModel argmax = one_operator(BuiltinOperator::ARG_MAX, {2, 3});
+  argmax.add({"axis", TensorType::int32, {1}});  // not constant
+  argmax.inputs.push_back(2);
+  argmax.ops[0].inputs.push_back(2);
+  CHECK(refusal(argmax) ==
+        "unsupported: tflite: node 0 (ARG_MAX): input 1 'axis' is computed at run "
         "time, it has to be constant");
+
+  TestModel blocks = one_operator(BuiltinOperator::SPACE_TO_DEPTH, {1, 4, 4, 1});
+  for (const int32_t block : {0, -2, 3}) {
+    blocks.ops[0].options_type = BuiltinOptions::SpaceToDepth;
+    blocks.ops[0].options = options([=](auto& b) { return wire::CreateBlockOptions(b, block); });
+    CHECK(refusal(blocks) == "malformed: tflite: node 0 (SPACE_TO_DEPTH): " +
+                                 (block < 1 ? "a block size of " + std::to_string(block)
+                                            : std::string("input 1x4x4x1 in blocks of 3")));
+  }
 }
 
 TEST_CASE("tflite: a few bytes of model do not fill the memory") {
@@ -305,7 +334,7 @@ TEST_CASE("tflite: a few bytes of model do not fill the memory") {
   const int32_t dims = tile.add_ints({1 << 30, 1 << 10});
   tile.tensors[0].shape = {};
   tile.ops[0].inputs = {dims, 0};
-  CHECK(refusal(tile) != "ok");
+  CHECK(refusal(tile).starts_with("malformed: tflite: node 0 (FILL): "));
 }
 
 TEST_CASE("tflite: names are UTF-8; doubled and missing ones are made up") {

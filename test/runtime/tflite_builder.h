@@ -37,6 +37,7 @@ struct TestTensor {
   bool variable = false, sparse = false;
   int32_t buffer = -1;  // another than its own
   uint8_t details = 0;
+  uint64_t file_offset = 0, file_size = 0;  // of data that lies elsewhere in the file
 };
 
 struct TestOp {
@@ -76,7 +77,10 @@ struct TestModel {
     std::vector<flatbuffers::Offset<wire::Tensor>> wire_tensors;
     for (const TestTensor& t : tensors) {
       uint32_t buffer = 0;
-      if (!t.data.empty()) {
+      if (t.file_offset != 0) {
+        buffer = static_cast<uint32_t>(buffers.size());
+        buffers.push_back(wire::CreateBuffer(b, 0, t.file_offset, t.file_size));
+      } else if (!t.data.empty()) {
         buffer = static_cast<uint32_t>(buffers.size());
         b.ForceVectorAlignment(t.data.size(), 1, 16);
         const auto data = b.CreateVector(t.data);
