@@ -3,15 +3,24 @@
 """Quantizes real classifiers with default options and compares them with fp32 on other samples.
 
     python3 bench/accuracy.py --firn build/release/firn --shared ../shared --out /tmp/frozen
+    pip install onnx onnxruntime numpy pillow
+    python3 bench/accuracy.py --peers --out /tmp/frozen
 
 Calibrates on the first 100 pictures (or the calibration images of CIFAR-10), evaluates on the rest.
 Only runs the tool: the figures are those of `firn quantize` and `firn compare`. The int8 files stay
 in --out.
+
+--peers adds ONNX Runtime's quantize_static with each of its calibrators (uint8 activations, int8
+weights per channel), on the same samples, for the models that it reads; and MLPerf Tiny's resnet8
+and kws, which it does not: beside those stands the int8 file that TensorFlow Lite's converter made.
+ncnn's quantizer does not come by pip, and MNN's (mnnquant) aborts.
 """
 import argparse
+import csv
 import json
 import pathlib
 import subprocess
+import tempfile
 
 UNIT = ["--mean", "127.5", "--std", "127.5"]
 TORCH = ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"]
@@ -40,6 +49,70 @@ def run(*command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def print_row(model, by, top1, agreement, sqnr):
+    print(f"| {model} | {by} | {100 * top1:.2f} | {100 * agreement:.2f} | {sqnr:.1f} |", flush=True)
+
+
+def samples_of(model, shared):
+    """Calibration samples, evaluation samples and their labels, as the model takes them."""
+    import numpy as np
+    import qdq
+    if model.stem == "resnet20":
+        folder = shared / "data/cifar10"
+        calibration, evaluation = (qdq.normalized(np.load(folder / f"{part}_images.npy"), *qdq.TORCH)
+                                   for part in ("calib", "test"))
+        return calibration, evaluation, np.load(folder / "test_labels.npy").astype(int)
+    folder = shared / "data/imagenet500"
+    with open(folder / "labels.csv") as rows:
+        count = len(list(csv.DictReader(rows)))
+    mean, std = qdq.TORCH if model.stem == "squeezenet1.1" else qdq.UNIT
+    return qdq.photos(folder, count - 100, mean, std, int(model.stem.startswith("mobilenet_v2")))
+
+
+def print_peers(model, shared, out):
+    import numpy as np
+    import qdq
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    calibration, evaluation, labels = samples_of(model, shared)
+    plain = out / (model.stem + ".plain.onnx")
+    quant_pre_process(str(model), str(plain), skip_symbolic_shape=True)
+    name = qdq.onnxruntime.InferenceSession(str(plain), providers=["CPUExecutionProvider"]
+                                            ).get_inputs()[0].name
+    want = qdq.run_ort(plain, evaluation, True).reshape(len(labels), -1)
+    for method in ("MinMax", "Entropy", "Percentile"):
+        target = out / f"{model.stem}.{method}.onnx"
+        if not target.exists():
+            quantize_static(str(plain), str(target), qdq.Reader(name, calibration),
+                            quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+                            weight_type=QuantType.QInt8, per_channel=True,
+                            calibrate_method=getattr(CalibrationMethod, method))
+        got = qdq.run_ort(target, evaluation, True).reshape(len(labels), -1)
+        noise = np.sum((got.astype(np.float64) - want) ** 2)
+        print_row(model.stem, f"ONNX Runtime {method}", np.mean(got.argmax(1) == labels),
+                  np.mean(got.argmax(1) == want.argmax(1)),
+                  10 * np.log10(np.sum(want.astype(np.float64) ** 2) / noise))
+
+
+def print_tiny(options):
+    import tiny
+    with tempfile.TemporaryDirectory() as folder:
+        for name, floats, reference, calibrate, evaluate in tiny.cases(options.shared,
+                                                                      pathlib.Path(folder)):
+            if name not in ("resnet8", "kws"):
+                continue
+            frozen = options.out / f"{name}.firn"
+            run(options.firn, "quantize", str(floats), *map(str, calibrate), "--method",
+                options.method, "-o", str(frozen), "--json")
+            for by, other in (("firn", frozen), ("TensorFlow Lite's converter", reference)):
+                result = run(options.firn, "compare", str(floats), str(other), *map(str, evaluate),
+                             "--json")
+                if by == "firn":
+                    print_row(name, "fp32", result["top1_a"], 1, float("inf"))
+                print_row(name, by, result["top1_b"], result["agreement"],
+                          result["outputs"][0]["sqnr_db"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,18 +120,30 @@ def main():
     parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--method", default="automatic")
+    parser.add_argument("--peers", action="store_true", help="one row a quantizer, peers beside firn")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    print("| model | fp32 top-1 | int8 top-1 | agreement | output SQNR, dB |")
+    if options.peers:
+        print("| model | quantized by | top-1 | agreement | output SQNR, dB |")
+    else:
+        print("| model | fp32 top-1 | int8 top-1 | agreement | output SQNR, dB |")
     print("|---|---|---|---|---|")
     for model, prepare, calibrate, evaluate in cases(options.shared):
         frozen = options.out / (model.stem + ".firn")
         run(options.firn, "quantize", str(model), *calibrate, *prepare, "--method", options.method,
             "-o", str(frozen), "--json")
         result = run(options.firn, "compare", str(model), str(frozen), *evaluate, *prepare, "--json")
-        print(f"| {model.stem} | {100 * result['top1_a']:.2f} | {100 * result['top1_b']:.2f} "
-              f"| {100 * result['agreement']:.2f} | {result['outputs'][0]['sqnr_db']:.1f} |",
-              flush=True)
+        sqnr = result["outputs"][0]["sqnr_db"]
+        if not options.peers:
+            print_row(model.stem, f"{100 * result['top1_a']:.2f}", result["top1_b"],
+                      result["agreement"], sqnr)
+            continue
+        print_row(model.stem, "fp32", result["top1_a"], 1, float("inf"))
+        print_row(model.stem, "firn", result["top1_b"], result["agreement"], sqnr)
+        if model.suffix == ".onnx":
+            print_peers(model, options.shared, options.out)
+    if options.peers:
+        print_tiny(options)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Assigner {
   Assigner(const QuantView& view) : view_(view), graph_(view.graph), why_(graph_.nodes.size()) {}
 
   Status keep_float(const QuantizeOptions& options);
-  Assignment run();
+  Assignment run(const QuantizeOptions& options);
 
  private:
   size_t nodes() const { return graph_.nodes.size(); }
@@ -45,6 +45,7 @@ class Assigner {
   void spread();
   void find_reach();
   bool keep_one_more_in_float();
+  bool keep_unranged_in_float();
   bool is_small_island(size_t n) const;
   bool mixes_scales(size_t n, std::string& why) const;
   void free_tails();
@@ -168,11 +169,29 @@ void Assigner::free_tails() {
   }
 }
 
-Assignment Assigner::run() {
+// What reads a value without a range, and what can make nothing else.
+bool Assigner::keep_unranged_in_float() {
+  bool any = false;
+  for (size_t n = 0; n < nodes(); ++n) {
+    if (!int8_[n]) continue;
+    const Node& node = graph_.nodes[n];
+    std::vector<ValueId> needed;
+    for (size_t i : form(n).activations) needed.push_back(node.in[i]);
+    if (form(n).kind != Kind::moved && !form(n).float_output) needed.push_back(node.out[0]);
+    const auto missing =
+        std::ranges::find_if(needed, [&](ValueId id) { return !view_.range_of(id); });
+    if (missing == needed.end()) continue;
+    why_[n] = "no range is given for " + graph_.value(*missing).name;
+    any = true;
+  }
+  return any;
+}
+
+Assignment Assigner::run(const QuantizeOptions& options) {
   do {
     spread();
     find_reach();
-  } while (keep_one_more_in_float());
+  } while ((options.unranged_in_float && keep_unranged_in_float()) || keep_one_more_in_float());
   free_tails();
   for (size_t n = 0; n < nodes(); ++n) {
     if (int8_[n] || !why_[n].empty()) continue;
@@ -198,7 +217,7 @@ std::optional<Interval> QuantView::range_of(ValueId id) const {
   const auto found = ranges.find(graph.value(id).name);
   if (found == ranges.end()) return std::nullopt;
   const int producer = uses.producer_of(id);
-  if (producer < 0) return found->second;
+  if (producer < 0 || exact) return found->second;
   const Clamp clamp = clamp_of(graph.nodes[static_cast<size_t>(producer)]);
   // Not std::clamp: a model's clamp may have lo > hi.
   return Interval{std::min(std::max(found->second.lo, clamp.lo), clamp.hi),
@@ -208,7 +227,7 @@ std::optional<Interval> QuantView::range_of(ValueId id) const {
 Result<Assignment> assign_precision(const QuantView& view, const QuantizeOptions& options) {
   Assigner assigner(view);
   FIRN_TRY(assigner.keep_float(options));
-  return assigner.run();
+  return assigner.run(options);
 }
 
 }  // namespace firn

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/int8_ops.h"
 #include "quant/quantize_graph.h"
+#include "runtime/int8_ops.h"
 
 namespace firn {
 
@@ -20,8 +20,10 @@ struct QuantView {
   Uses uses;
   std::vector<Int8Form> forms;  // per node
 
-  QuantView(const Graph& g, const std::map<std::string, Interval>& r)
-      : graph(g), ranges(r), uses(g), forms(int8_forms(g)) {}
+  bool exact;  // ranges are kept as they are
+
+  QuantView(const Graph& g, const std::map<std::string, Interval>& r, bool exact_ranges = false)
+      : graph(g), ranges(r), uses(g), forms(int8_forms(g)), exact(exact_ranges) {}
 
   // The range of a value: that of its source, within the clamp of the node that makes it.
   std::optional<Interval> range_of(ValueId id) const;

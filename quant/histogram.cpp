@@ -48,6 +48,8 @@ void Histogram::add_frame(float min, float max, std::span<const float> samples) 
   ++frames_;
   min_ = std::min(min_, min);
   max_ = std::max(max_, max);
+  sum_min_.add(min);
+  sum_max_.add(max);
   if (samples.empty()) return;
   samples_ += samples.size();
   const kernels::StatsF32 stats = kernels::stats_f32(samples.size(), samples.data());
@@ -84,6 +86,8 @@ void Histogram::merge(const Histogram& other) {
   zeros_ += other.zeros_;
   min_ = std::min(min_, other.min_);
   max_ = std::max(max_, other.max_);
+  sum_min_.merge(other.sum_min_);
+  sum_max_.merge(other.sum_max_);
   if (other.bins_.empty()) return;
   widen(other.exponent_);
   bins_.resize(size_t{2} * kSide);

@@ -9,7 +9,12 @@
 #include <span>
 #include <vector>
 
+#include "quant/exact_sum.h"
+
 namespace firn {
+
+class ByteReader;
+class ByteWriter;
 
 // Bins are [i * width, (i + 1) * width), mirrored for negative values, for i < kSide. The width is
 // a power of two and the least one that holds all values: when a larger value comes, pairs of bins
@@ -28,6 +33,9 @@ class Histogram {
   // Exact extremes of all frames. Of none: {inf, -inf}.
   float min() const { return min_; }
   float max() const { return max_; }
+  // The means of the frames' extremes. Of no frames: 0.
+  double mean_min() const { return mean(sum_min_); }
+  double mean_max() const { return mean(sum_max_); }
   // Values counted, and those of them that are 0, which are in no bin.
   uint64_t samples() const { return samples_; }
   uint64_t zeros() const { return zeros_; }
@@ -41,17 +49,25 @@ class Histogram {
   int first() const;
   int last() const;
 
+  // Its part of a calibration file. read: into an empty one; false where it does not add up.
+  void write(ByteWriter& to) const;
+  bool read(ByteReader& from);
+
  private:
   // 2^-100: smaller values all fall into the innermost bins. With 2^117 the largest float fits.
-  static constexpr int kMinExponent = -100;
+  static constexpr int kMinExponent = -100, kMaxExponent = 117;
 
   void widen(int exponent);
+  double mean(const ExactSum& sum) const {
+    return frames_ == 0 ? 0 : sum.value() / static_cast<double>(frames_);
+  }
 
   int exponent_ = kMinExponent;  // of the width
   size_t frames_ = 0;
   uint64_t samples_ = 0, zeros_ = 0;
   float min_ = std::numeric_limits<float>::infinity();
   float max_ = -std::numeric_limits<float>::infinity();
+  ExactSum sum_min_, sum_max_;  // of the frames' extremes
   std::vector<uint64_t> bins_;  // 2 * kSide, from the most negative; empty at first
 };
 

@@ -117,18 +117,34 @@ bool Observer::end_frame() {
   return true;
 }
 
-Status Observer::merge(const Observer& other) {
-  if (other.tensors_.size() != tensors_.size())
-    return Status(Code::invalid_argument, "merging calibrations: expected " +
-                                              std::to_string(tensors_.size()) + " tensors, got " +
-                                              std::to_string(other.tensors_.size()));
+Status Observer::check_same(const std::vector<ObservedTensor>& tensors, Code code) const {
+  const auto differs = [&](const std::string& expected, const std::string& got) {
+    return Status(
+        code, "the calibrations are of different tensors: expected " + expected + ", got " + got);
+  };
+  const auto text = [](const ObservedTensor& tensor) {
+    return tensor.name + " with " + std::to_string(tensor.channels) + " channels";
+  };
+  if (tensors.size() != tensors_.size())
+    return differs(std::to_string(tensors_.size()) + " tensors", std::to_string(tensors.size()));
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    const ObservedTensor &mine = tensors_[i], &theirs = other.tensors_[i];
+    const ObservedTensor &mine = tensors_[i], &theirs = tensors[i];
     if (mine.name != theirs.name || mine.channels != theirs.channels || mine.range != theirs.range)
-      return Status(Code::invalid_argument, "merging calibrations: expected " + mine.name +
-                                                " with " + std::to_string(mine.channels) +
-                                                " channels, got " + theirs.name + " with " +
-                                                std::to_string(theirs.channels));
+      return differs(text(mine), text(theirs));
+  }
+  return {};
+}
+
+Status Observer::merge(const Observer& other) {
+  FIRN_TRY(check_same(other.tensors_, Code::invalid_argument));
+  // Of two parts there is no order; the larger one stands for what was seen before.
+  if (other.frames_ > 0 && frames_ == 0) {
+    snapshots_ = other.snapshots_;
+  } else if (other.frames_ > 0) {
+    const Observer& larger = frames_ >= other.frames_ ? *this : other;
+    Snapshot then{larger.frames_, {}};
+    for (const Slot& slot : larger.slots_) then.ranges.push_back(settling_range(slot.histogram));
+    snapshots_ = {then, then};
   }
   for (size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].frames += other.slots_[i].frames;
@@ -139,6 +155,21 @@ Status Observer::merge(const Observer& other) {
   frames_ += other.frames_;
   rejected_ += other.rejected_;
   if (!other.last_rejected_.empty()) last_rejected_ = other.last_rejected_;
+  return {};
+}
+
+bool Observer::operator==(const Observer& other) const {
+  return check_same(other.tensors_, Code::invalid_argument).ok() && frames_ == other.frames_ &&
+         rejected_ == other.rejected_ &&
+         std::ranges::equal(slots_, other.slots_, [](const Slot& a, const Slot& b) {
+           return a.frames == b.frames && a.histogram == b.histogram &&
+                  a.channel_sums == b.channel_sums;
+         });
+}
+
+Status Observer::adopt_ids(const std::vector<ObservedTensor>& tensors) {
+  FIRN_TRY(check_same(tensors, Code::failed_precondition));
+  tensors_ = tensors;
   return {};
 }
 

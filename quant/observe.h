@@ -50,7 +50,16 @@ class Observer {
 
   // Adds what another observer of the same tensors saw: the sum is what one observer of all frames
   // would hold, bit by bit and in any order. invalid_argument names a tensor that differs.
+  // Movement is then that since the larger of the two.
   Status merge(const Observer& other);
+  // Of what was seen, frame under way apart.
+  bool operator==(const Observer& other) const;
+
+  // Its part of a calibration file. malformed says what does not add up.
+  void write(ByteWriter& to) const;
+  static Result<Observer> read(ByteReader& from);
+  // Takes the ids of the same tensors of a graph. failed_precondition names one that differs.
+  Status adopt_ids(const std::vector<ObservedTensor>& tensors);
 
   const std::vector<ObservedTensor>& tensors() const { return tensors_; }
   // Without frames where the tensor was never seen, or its range is not asked for.
@@ -79,6 +88,8 @@ class Observer {
     size_t frames = 0;
     std::vector<Interval> ranges;
   };
+
+  Status check_same(const std::vector<ObservedTensor>& tensors, Code code) const;
 
   std::vector<ObservedTensor> tensors_;
   std::vector<Slot> slots_;

@@ -181,13 +181,22 @@ Status Builder::quantize_weighted(const Node& node, Node& made) {
                                                 std::to_string(expected));
     means.mean = found->second;
   }
-  const auto rounded = options_.rounded.find(node.name);
+  WeightGrid grid{options_.weight_scale, options_.per_channel, {}, nullptr};
+  if (const auto given = options_.weight_scales.find(node.name);
+      given != options_.weight_scales.end()) {
+    if (given->second.size() != channels)
+      return Status(Code::invalid_argument,
+                    node.name + ": " + std::to_string(given->second.size()) +
+                        " weight scales, expected " + std::to_string(channels));
+    grid.given = given->second;
+  }
+  if (const auto rounded = options_.rounded.find(node.name); rounded != options_.rounded.end())
+    grid.rounded = &rounded->second;
   FIRN_ASSIGN(
       const QuantizedWeights quantized,
       quantize_weights(node.name, channels, weights.as<float>(),
                        biased ? old_.value(node.in[2]).as<float>() : std::span<const float>(),
-                       input_scale, options_.weight_scale, means, options_.per_channel,
-                       rounded == options_.rounded.end() ? nullptr : &rounded->second));
+                       input_scale, grid, means));
 
   const std::vector<int32_t> zeros(channels);
   FIRN_ASSIGN(made.in[1],
@@ -270,7 +279,7 @@ Result<QuantizedGraph> Builder::build() {
 Result<QuantizedGraph> quantize_graph(const Graph& graph,
                                       const std::map<std::string, Interval>& ranges,
                                       const QuantizeOptions& options) {
-  const QuantView view(graph, ranges);
+  const QuantView view(graph, ranges, options.exact_ranges);
   FIRN_ASSIGN(const Assignment assignment, assign_precision(view, options));
   return Builder(view, assignment, options).build();
 }

@@ -40,6 +40,12 @@ struct QuantizeOptions {
   bool per_channel = true;  // as in FreezeOptions
   // By layer: integers for its weights. Others are rounded to nearest.
   std::map<std::string, RoundedWeights> rounded;
+  // By layer, one an output channel: in place of scales that are found.
+  std::map<std::string, std::vector<float>> weight_scales;
+  // Ranges are kept as they are, symmetric ones around a clamp, too.
+  bool exact_ranges = false;
+  // What needs a range that is not there stays in float; otherwise that is an error.
+  bool unranged_in_float = false;
   // By value: means of the innermost dimension's channels. Layers that read one of these values
   // have their biases corrected.
   std::map<std::string, std::vector<double>> channel_means;

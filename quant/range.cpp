@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace firn {
 namespace {
@@ -16,32 +17,41 @@ struct Estimator {
   Interval (*pick)(const Histogram&, int bits);
 };
 
-Interval automatic_range(const Histogram& histogram, int bits);
-
 // A new estimator is a function and a line here. From the widest to the tightest, as `automatic`
-// tries them.
+// tries them; that one has no function of its own.
 constexpr Estimator kEstimators[] = {
-    {Method::automatic, "automatic", automatic_range},
+    {Method::automatic, "automatic", nullptr},
     {Method::minmax, "minmax", [](const Histogram& h, int) { return minmax_range(h); }},
+    {Method::ema, "ema", [](const Histogram& h, int) { return ema_range(h); }},
     {Method::percentile, "percentile",
      [](const Histogram& h, int) { return percentile_range(h, kPercentileOutside); }},
     {Method::mse, "mse", mse_range},
-    {Method::kl, "kl", kl_range},
+    {Method::kl, "kl", [](const Histogram& h, int bits) { return kl_range(h, bits); }},
+    {Method::kl_tensorrt, "kl-tensorrt",
+     [](const Histogram& h, int bits) { return kl_range(h, bits, KlRule::tensorrt); }},
+    {Method::kl_ncnn, "kl-ncnn",
+     [](const Histogram& h, int bits) { return kl_range(h, bits, KlRule::ncnn); }},
+    {Method::aciq, "aciq", aciq_range},
+    {Method::eq, "eq", eq_range},
 };
 
-// A tighter range must promise this much less error than a wider one: what is still to come may go
-// further than what was seen, and clipping costs more than it gains then.
-constexpr double kWorthTightening = 0.95;
+// Ranges whose ends differ by less than this part of their width are one candidate.
+constexpr double kNearlyTheSame = 0.01;
 
-Interval automatic_range(const Histogram& histogram, int bits) {
-  Interval best = minmax_range(histogram);
-  double least = expected_error(histogram, best, bits);
-  for (const Estimator& estimator : kEstimators) {
-    if (estimator.method == Method::automatic || estimator.method == Method::minmax) continue;
-    const Interval range = estimator.pick(histogram, bits);
-    const double error = expected_error(histogram, range, bits);
+bool nearly_the_same(Interval a, Interval b) {
+  const double width = static_cast<double>(a.hi) - a.lo;
+  return std::fabs(static_cast<double>(a.lo) - b.lo) <= kNearlyTheSame * width &&
+         std::fabs(static_cast<double>(a.hi) - b.hi) <= kNearlyTheSame * width;
+}
+
+Candidate automatic(const Histogram& histogram, int bits, bool symmetric) {
+  const std::vector<Candidate> candidates = candidate_ranges(histogram, bits, symmetric);
+  Candidate best = candidates[0];
+  double least = expected_error(histogram, best.range, bits);
+  for (size_t i = 1; i < candidates.size(); ++i) {
+    const double error = expected_error(histogram, candidates[i].range, bits);
     if (error >= least * kWorthTightening) continue;
-    best = range;
+    best = candidates[i];
     least = error;
   }
   return best;
@@ -65,17 +75,51 @@ Result<Method> method_from_name(const std::string& name) {
   return Status(Code::invalid_argument, "method \"" + name + "\": expected one of " + known);
 }
 
-Interval pick_range(const Histogram& histogram, Method method, int bits) {
+Candidate pick(const Histogram& histogram, Method method, int bits, bool symmetric) {
   if (histogram.frames() == 0) return {};
+  if (method == Method::automatic) return automatic(histogram, bits, symmetric);
   for (const Estimator& estimator : kEstimators) {
-    if (estimator.method == method) return estimator.pick(histogram, bits);
+    if (estimator.method != method) continue;
+    const Interval range = estimator.pick(histogram, bits);
+    return {method, symmetric ? symmetric_range(range, bits) : range};
   }
-  return minmax_range(histogram);
+  return {};
+}
+
+std::vector<Candidate> candidate_ranges(const Histogram& histogram, int bits, bool symmetric) {
+  std::vector<Candidate> candidates;
+  for (const Estimator& estimator : kEstimators) {
+    if (estimator.method == Method::automatic) continue;
+    const Candidate next = pick(histogram, estimator.method, bits, symmetric);
+    const bool known = std::ranges::any_of(
+        candidates, [&](const Candidate& c) { return nearly_the_same(c.range, next.range); });
+    if (!known) candidates.push_back(next);
+  }
+  return candidates;
+}
+
+Interval symmetric_range(Interval range, int bits) {
+  const float largest = std::max(std::fabs(range.lo), std::fabs(range.hi));
+  const float levels = std::ldexp(1.0f, bits - 1);
+  return range_of_scale(
+      std::min(largest / (levels - 1), std::numeric_limits<float>::max() / levels), bits);
+}
+
+Interval range_of_scale(float scale, int bits) {
+  const float levels = std::ldexp(1.0f, bits - 1);
+  return {-levels * scale, (levels - 1) * scale};
 }
 
 Interval minmax_range(const Histogram& histogram) {
   if (histogram.frames() == 0) return {};
   return {histogram.min(), histogram.max()};
+}
+
+Interval ema_range(const Histogram& histogram) {
+  const Interval all = minmax_range(histogram);
+  const auto lo = static_cast<float>(histogram.mean_min());
+  const auto hi = static_cast<float>(histogram.mean_max());
+  return {std::clamp(lo, all.lo, all.hi), std::clamp(hi, all.lo, all.hi)};
 }
 
 Interval percentile_range(const Histogram& histogram, double outside) {

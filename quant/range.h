@@ -3,6 +3,8 @@
 #ifndef FIRN_QUANT_RANGE_H_
 #define FIRN_QUANT_RANGE_H_
 
+#include <vector>
+
 #include "firn/quantize.h"
 #include "firn/tensor.h"
 #include "quant/histogram.h"
@@ -15,16 +17,47 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
+// A range, and the method that it comes from: not `automatic`.
+struct Candidate {
+  Method method = Method::minmax;
+  Interval range;
+  bool operator==(const Candidate&) const = default;
+};
+
 // The range that the method picks for values quantized to `bits` (2 to 8): inside the extremes, and
-// {0, 0} for a histogram without frames.
-Interval pick_range(const Histogram& histogram, Method method, int bits = 8);
+// {0, 0} for a histogram without frames. Symmetric: what symmetric_range makes of it.
+Candidate pick(const Histogram& histogram, Method method, int bits = 8, bool symmetric = false);
+inline Interval pick_range(const Histogram& histogram, Method method, int bits = 8,
+                           bool symmetric = false) {
+  return pick(histogram, method, bits, symmetric).range;
+}
+
+// What all methods but `automatic` pick, without what is nearly the same as another one: from the
+// widest to the tightest kind of method, so that a later one has to be clearly better. Not empty.
+std::vector<Candidate> candidate_ranges(const Histogram& histogram, int bits, bool symmetric);
+// A later candidate must promise this much less error than the best of those before: what is still
+// to come may go further than what was seen, and clipping costs more than it gains then.
+inline constexpr double kWorthTightening = 0.95;
+
+// The least range around 0 that covers this one and whose zero point is 0: a scale of largest /
+// 127 for 8 bits.
+Interval symmetric_range(Interval range, int bits);
+// What values with this scale and zero point 0 can be.
+Interval range_of_scale(float scale, int bits);
 
 // The estimators behind it; `automatic` takes the one with the least expected_error.
 Interval minmax_range(const Histogram& histogram);
+// From the mean of the frames' minima to that of their maxima.
+Interval ema_range(const Histogram& histogram);
 // The smallest range outside which each tail holds at most half of `outside` of the values.
 Interval percentile_range(const Histogram& histogram, double outside);
 Interval mse_range(const Histogram& histogram, int bits);
-Interval kl_range(const Histogram& histogram, int bits);
+// How bins are put together to levels. The rules of TensorRT and ncnn are of 2048 bins up to the
+// largest value; a Histogram has 1025 to 2048.
+enum class KlRule : uint8_t { firn, tensorrt, ncnn };
+Interval kl_range(const Histogram& histogram, int bits, KlRule rule = KlRule::firn);
+Interval aciq_range(const Histogram& histogram, int bits);
+Interval eq_range(const Histogram& histogram, int bits);
 
 // Mean squared error of rounding the histogram's values to the grid of to_quant(range, bits) and of
 // clipping those outside it; each bin's values are taken as evenly spread.

@@ -131,7 +131,7 @@ CalibrationStatus Calibration::status() const {
 
 CalibrationData Calibration::data() const {
   return {observer_.has_value() ? &*observer_ : nullptr,
-          ranges_,
+          given_,
           {held_.begin(), held_.end()},
           kept_,
           status()};
@@ -141,7 +141,7 @@ void Calibration::forget() {
   observer_.reset();
   held_.clear();
   kept_.clear();
-  ranges_.clear();
+  given_ = {};
   mapped_ = nullptr;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "firn/quantize.h"
+#include "quant/given_ranges.h"
 #include "quant/observe.h"
 #include "quant/worker.h"
 #include "runtime/session_impl.h"
@@ -25,11 +26,16 @@ struct HeldFrame {
 
 // What a freeze starts from.
 struct CalibrationData {
-  const Observer* observer = nullptr;      // of frames, or
-  std::map<std::string, Interval> ranges;  // of a table
+  const Observer* observer = nullptr;  // of frames, or
+  GivenRanges given;                   // of a table or a quantized model
   std::vector<std::shared_ptr<const HeldFrame>> held;
   std::vector<std::shared_ptr<const HeldFrame>> kept;  // of the observed ones
   CalibrationStatus status;
+
+  // Frames that tell what layers make of errors: observed ones, or, without any, held-back ones.
+  std::span<const std::shared_ptr<const HeldFrame>> to_measure_on() const {
+    return kept.empty() ? held : kept;
+  }
 };
 
 // The means of the tensors' channels, by name; none of a table.
@@ -38,10 +44,10 @@ std::map<std::string, std::vector<double>> channel_means_of(const CalibrationDat
 // Lives in SessionImpl::calibration. Guarded by the run mutex, but for the thread and the options.
 class Calibration {
  public:
-  Calibration(CalibrateOptions options, const Graph& graph)
-      : options_(std::move(options)), observer_(tensors_to_observe(graph)) {}
-  // Of a table: nothing is observed, frames are held back only.
-  explicit Calibration(std::map<std::string, Interval> ranges) : ranges_(std::move(ranges)) {}
+  Calibration(CalibrateOptions options, Observer observer)
+      : options_(std::move(options)), observer_(std::move(observer)) {}
+  // Given: nothing is observed, frames are held back only.
+  explicit Calibration(GivenRanges given) : given_(std::move(given)) {}
 
   // The hooks of a run.
   void begin(const Program& program);
@@ -67,7 +73,7 @@ class Calibration {
 
   CalibrateOptions options_;
   std::optional<Observer> observer_;
-  std::map<std::string, Interval> ranges_;
+  GivenRanges given_;
   std::deque<std::shared_ptr<const HeldFrame>> held_;
   std::vector<std::shared_ptr<const HeldFrame>> kept_;
   size_t keep_every_ = 1;  // doubles whenever there are too many

@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <set>
 
+#include "quant/calibration_file.h"
+#include "quant/choose_ranges.h"
+#include "quant/ncnn_table.h"
 #include "quant/quantize_graph.h"
 #include "quant/refine.h"
 #include "quant/session_calibration.h"
@@ -27,16 +30,6 @@ std::string number(double x) {
   return text;
 }
 
-// The range of each tensor that is to be quantized, by name.
-std::map<std::string, Interval> pick_ranges(const CalibrationData& data, Method method) {
-  if (data.observer == nullptr) return data.ranges;
-  std::map<std::string, Interval> ranges;
-  for (size_t i = 0; i < data.observer->tensors().size(); ++i)
-    if (data.observer->histogram(i).frames() > 0)
-      ranges[data.observer->tensors()[i].name] = pick_range(data.observer->histogram(i), method);
-  return ranges;
-}
-
 void warn(const CalibrationData& data, const CalibrateOptions& calibrated, FreezeReport& report) {
   const CalibrationStatus& status = data.status;
   if (data.observer != nullptr && status.frames < kFewFrames)
@@ -49,6 +42,8 @@ void warn(const CalibrationData& data, const CalibrateOptions& calibrated, Freez
     report.warnings.push_back(std::to_string(status.rejected) +
                               " frames with NaN or infinite values were left out, the last for " +
                               status.last_rejected);
+  report.warnings.insert(report.warnings.end(), data.given.warnings.begin(),
+                         data.given.warnings.end());
   if (report.verified_frames == 0)
     report.warnings.push_back("no frames were held back: the error is not known");
 }
@@ -82,7 +77,8 @@ Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
   if (equalized.factors.empty()) return {};
   Basis alike{std::move(equalized.graph), basis.ranges, basis.channel_means, {}};
   for (const auto& [name, factors] : equalized.factors) alike.scaled.insert(name);
-  for (const auto& [name, range] : equalized.ranges) alike.ranges[name] = range;
+  for (const auto& [name, range] : equalized.ranges)
+    alike.ranges[name] = quantize.exact_ranges ? symmetric_range(range, 8) : range;
   for (const auto& [name, factors] : equalized.factors)
     if (const auto found = alike.channel_means.find(name); found != alike.channel_means.end())
       for (size_t c = 0; c < factors.size(); ++c)
@@ -114,10 +110,20 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   const auto started = std::chrono::steady_clock::now();
   QuantizeOptions quantize;
   quantize.keep_float = options.keep_float;
+  quantize.weight_scale = options.weight_scale;
   quantize.per_channel = options.per_channel;
-  const Method method = options.method.value_or(calibrated.method);
-  Basis basis{original, pick_ranges(data, method), {}, {}};
-  basis.channel_means = channel_means_of(data);
+  const bool symmetric = options.symmetric.value_or(calibrated.symmetric);
+  quantize.float_layers = data.given.float_layers;
+  quantize.weight_scales = data.given.weight_scales;
+  quantize.unranged_in_float = data.observer == nullptr;
+  quantize.exact_ranges = data.observer == nullptr || symmetric;
+  Basis basis{original, data.given.ranges, channel_means_of(data), {}};
+  ChosenRanges chosen;
+  if (data.observer != nullptr) {
+    FIRN_ASSIGN(chosen, choose_ranges(impl, original, *data.observer, data.to_measure_on(),
+                                      options.method.value_or(calibrated.method), symmetric));
+    basis.ranges = chosen.ranges;
+  }
   if (options.equalize) FIRN_TRY(equalize_if_better(impl, data, quantize, basis));
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;
@@ -128,7 +134,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   Frozen frozen;
   if (options.timed) {
     const Requantize requantize = [&](const std::map<std::string, std::string>& float_layers) {
-      quantize.float_layers = float_layers;
+      quantize.float_layers = data.given.float_layers;
+      quantize.float_layers.insert(float_layers.begin(), float_layers.end());
       return quantize_graph(*graph, ranges, quantize);
     };
     FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
@@ -136,7 +143,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
   frozen.report.layers = std::move(quantized.layers);
   FIRN_ASSIGN(frozen.report.tensors,
-              tensor_reports(impl, graph, quantized.tensors, data, basis.scaled, method));
+              tensor_reports(impl, graph, quantized.tensors, data, basis.scaled, chosen.methods));
   FIRN_TRY(verify(impl, original, graph, frozen.graph, data.held, frozen.report));
   FIRN_TRY(check_limit(options, frozen.report));
   FIRN_ASSIGN(frozen.program, impl.compile(frozen.graph, *impl.pool));
@@ -208,6 +215,12 @@ std::shared_ptr<void> replace(SessionImpl& impl, std::shared_ptr<Calibration> ne
   return std::exchange(impl.calibration, std::move(next));
 }
 
+// The session goes on with that calibration.
+std::shared_ptr<void> start(SessionImpl& impl, std::shared_ptr<Calibration> calibration) {
+  auto tap = make_tap(impl, *calibration);
+  return replace(impl, std::move(calibration), std::move(tap), State::calibrating);
+}
+
 Status check_float(const SessionImpl& impl, const std::string& what) {
   if (impl.state == State::frozen)
     return {Code::failed_precondition, what + ": the session is frozen; thaw it first"};
@@ -277,15 +290,39 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
 Result<std::shared_ptr<void>> start_calibration(SessionImpl& impl,
                                                 const CalibrateOptions& options) {
   FIRN_TRY(check_float(impl, "calibrate"));
-  auto calibration = std::make_shared<Calibration>(options, *running_graph(impl));
-  auto tap = make_tap(impl, *calibration);
-  return replace(impl, std::move(calibration), std::move(tap), State::calibrating);
+  return start(impl, std::make_shared<Calibration>(
+                         options, Observer(tensors_to_observe(*running_graph(impl)))));
 }
 
 Status Session::calibrate(const CalibrateOptions& options) {
   std::shared_ptr<void> old;  // dropped after the locks
   const std::lock_guard control(impl_->control_mutex);
   FIRN_ASSIGN(old, start_calibration(*impl_, options));
+  return {};
+}
+
+Status Session::save_calibration(const std::string& path) const {
+  const std::lock_guard control(impl_->control_mutex);
+  const Paused calibration(*impl_, nullptr);
+  const Observer* observer =
+      calibration.get() == nullptr ? nullptr : calibration.get()->data().observer;
+  if (observer == nullptr)
+    return {Code::failed_precondition, "save_calibration: the session observes no frames"};
+  FIRN_TRY(check_float(*impl_, "save_calibration"));
+  return write_calibration(path, {fingerprint(*running_graph(*impl_)), *observer});
+}
+
+Status Session::load_calibration(const std::string& path, const CalibrateOptions& options) {
+  std::shared_ptr<void> old;  // dropped after the locks
+  const std::lock_guard control(impl_->control_mutex);
+  FIRN_TRY(check_float(*impl_, "load_calibration"));
+  FIRN_ASSIGN(SavedCalibration saved, read_calibration(path));
+  const std::shared_ptr<const Graph> graph = running_graph(*impl_);
+  if (saved.fingerprint != fingerprint(*graph))
+    return {Code::failed_precondition,
+            path + ": the calibration is of another model or of other input shapes"};
+  FIRN_TRY(saved.observer.adopt_ids(tensors_to_observe(*graph)));
+  old = start(*impl_, std::make_shared<Calibration>(options, std::move(saved.observer)));
   return {};
 }
 
@@ -299,26 +336,45 @@ Result<FreezeReport> Session::freeze(const FreezeOptions& options) {
   return freeze_session(*impl_, options, nullptr);
 }
 
-Status Session::save_table(const std::string& path) const {
+Status Session::save_table(const std::string& path, TableFormat format) const {
   const std::lock_guard control(impl_->control_mutex);
   const Paused calibration(*impl_, nullptr);
   if (calibration.get() == nullptr)
     return {Code::failed_precondition, "save_table: the session has not been calibrated"};
   FIRN_TRY(check_float(*impl_, "save_table"));
   const CalibrationData data = calibration.get()->data();
-  const Method method = calibration.get()->options().method;
-  return write_table(path, make_table_of(*running_graph(*impl_), pick_ranges(data, method), method,
-                                         data.status.frames));
+  const CalibrateOptions& options = calibration.get()->options();
+  const std::shared_ptr<const Graph> graph = running_graph(*impl_);
+  ChosenRanges chosen{data.given.ranges, {}};
+  if (data.observer != nullptr) {
+    FIRN_ASSIGN(chosen, choose_ranges(*impl_, graph, *data.observer, data.to_measure_on(),
+                                      options.method, options.symmetric));
+  }
+  if (format == TableFormat::ncnn) {
+    FIRN_ASSIGN(const std::string text, to_ncnn_text(*graph, chosen.ranges));
+    return write_table(path, text);
+  }
+  return write_table(path,
+                     to_text(data.observer != nullptr ? make_table(*graph, chosen, *data.observer)
+                                                      : make_table(*graph, data.given)));
 }
 
 Status Session::load_table(const std::string& path) {
   std::shared_ptr<void> old;  // dropped after the locks
   const std::lock_guard control(impl_->control_mutex);
   FIRN_TRY(check_float(*impl_, "load_table"));
-  FIRN_ASSIGN(auto ranges, read_table(path, *running_graph(*impl_)));
-  auto calibration = std::make_shared<Calibration>(std::move(ranges));
-  auto tap = make_tap(*impl_, *calibration);
-  old = replace(*impl_, std::move(calibration), std::move(tap), State::calibrating);
+  FIRN_ASSIGN(GivenRanges given, read_table(path, *running_graph(*impl_)));
+  old = start(*impl_, std::make_shared<Calibration>(std::move(given)));
+  return {};
+}
+
+Status Session::load_scales(const Model& quantized) {
+  std::shared_ptr<void> old;  // dropped after the locks
+  const std::lock_guard control(impl_->control_mutex);
+  FIRN_TRY(check_float(*impl_, "load_scales"));
+  FIRN_ASSIGN(GivenRanges given,
+              scales_of_quantized(quantized.impl().optimised, *running_graph(*impl_)));
+  old = start(*impl_, std::make_shared<Calibration>(std::move(given)));
   return {};
 }
 

@@ -53,7 +53,7 @@ Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
                                                  const std::vector<QuantizedTensor>& tensors,
                                                  const CalibrationData& data,
                                                  const std::set<std::string>& scaled,
-                                                 Method method) {
+                                                 const std::map<std::string, Method>& methods) {
   std::map<std::string, Histogram> again;
   if (!scaled.empty()) {
     FIRN_ASSIGN(again, look_again(impl, graph, data.kept, scaled));
@@ -69,7 +69,9 @@ Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
   std::vector<TensorReport> reports;
   for (const QuantizedTensor& tensor : tensors) {
     const auto found = seen.find(tensor.name);
-    reports.push_back(tensor_report(tensor.name, tensor.quant, method,
+    const auto method = methods.find(tensor.name);
+    reports.push_back(tensor_report(tensor.name, tensor.quant,
+                                    method == methods.end() ? Method::minmax : method->second,
                                     found == seen.end() ? nullptr : found->second));
   }
   return reports;

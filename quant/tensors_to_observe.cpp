@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which tensors a calibration looks at.
-#include "runtime/int8_ops.h"
 #include "quant/observe.h"
+#include "runtime/int8_ops.h"
 
 namespace firn {
 

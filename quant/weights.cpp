@@ -25,11 +25,14 @@ double squared_error(std::span<const float> row, float scale) {
   return sum;
 }
 
-float weight_scale(std::span<const float> row, WeightScale method) {
+float max_abs_scale(std::span<const float> row) {
   float largest = 0;
   for (float w : row) largest = std::max(largest, std::fabs(w));
-  const float full = largest / 127;
-  if (method == WeightScale::max_abs || largest == 0) return full;
+  return largest / 127;
+}
+
+float mse_scale(std::span<const float> row) {
+  const float full = max_abs_scale(row);
   float best = full;
   double least = squared_error(row, full);
   for (int percent = 98; percent >= 50; percent -= 2) {
@@ -40,6 +43,52 @@ float weight_scale(std::span<const float> row, WeightScale method) {
     least = error;
   }
   return best;
+}
+
+// Each step takes the best integers for the scale, then the best scale for the integers, so that
+// the error never grows. The two starts end in different minima.
+float admm_scale(std::span<const float> row) {
+  constexpr int kMaxSteps = 100;
+  const float full = max_abs_scale(row);
+  float best = full;
+  double least = squared_error(row, full);
+  for (const float start : {full, full * 0.8f}) {
+    float scale = start;
+    for (int step = 0; step < kMaxSteps; ++step) {
+      double product = 0, square = 0;
+      for (float w : row) {
+        const double q = round_weight(w, 1 / scale);
+        product += q * w;
+        square += q * q;
+      }
+      const auto next = static_cast<float>(product / square);
+      if (!std::isnormal(next) || next == scale) break;
+      scale = next;
+    }
+    const double error = squared_error(row, scale);
+    if (error >= least) continue;
+    best = scale;
+    least = error;
+  }
+  return best;
+}
+
+// A new way to find scales is a function and a line here. Of no weights but zeros: 0.
+constexpr struct {
+  WeightScale scale;
+  const char* name;
+  float (*find)(std::span<const float> row);
+} kWeightScales[] = {
+    {WeightScale::max_abs, "max-abs", max_abs_scale},
+    {WeightScale::mse, "mse", mse_scale},
+    {WeightScale::admm, "admm", admm_scale},
+};
+
+float weight_scale(std::span<const float> row, WeightScale method) {
+  if (max_abs_scale(row) == 0) return 0;
+  for (const auto& each : kWeightScales)
+    if (each.scale == method) return each.find(row);
+  return max_abs_scale(row);
 }
 
 std::vector<float> weight_scales(size_t channels, std::span<const float> weights,
@@ -89,24 +138,41 @@ RoundedWeights nearest_weights(size_t channels, std::span<const float> weights, 
   return made;
 }
 
+const char* weight_scale_name(WeightScale scale) {
+  for (const auto& each : kWeightScales)
+    if (each.scale == scale) return each.name;
+  return "unknown";
+}
+
+Result<WeightScale> weight_scale_from_name(const std::string& name) {
+  std::string known;
+  for (const auto& each : kWeightScales) {
+    if (name == each.name) return each.scale;
+    known += (known.empty() ? "" : ", ") + std::string(each.name);
+  }
+  return Status(Code::invalid_argument, "weight scale \"" + name + "\": expected one of " + known);
+}
+
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
-                                          WeightScale method, const InputMeans& means,
-                                          bool per_channel, const RoundedWeights* rounded) {
+                                          const WeightGrid& grid, const InputMeans& means) {
   FIRN_TRY(check_input(name, weights, "weight"));
   FIRN_TRY(check_input(name, bias, "bias"));
   const size_t row = weights.size() / channels;
   QuantizedWeights out;
-  std::vector<float> wanted_scale = weight_scales(channels, weights, method, per_channel);
+  const std::vector<float> wanted =
+      grid.given.empty() ? weight_scales(channels, weights, grid.method, grid.per_channel)
+                         : std::vector<float>(grid.given.begin(), grid.given.end());
   for (size_t c = 0; c < channels; ++c)
-    out.scale.push_back(safe_scale(wanted_scale[c], weights.subspan(c * row, row),
+    out.scale.push_back(safe_scale(wanted[c], weights.subspan(c * row, row),
                                    bias.empty() ? 0 : bias[c], input_scale));
-  if (!per_channel) out.scale.assign(channels, std::ranges::max(out.scale));
+  if (!grid.per_channel && grid.given.empty())
+    out.scale.assign(channels, std::ranges::max(out.scale));
   for (size_t c = 0; c < channels; ++c) {
-    const bool chosen = rounded != nullptr && rounded->scale[c] == out.scale[c];
+    const bool chosen = grid.rounded != nullptr && grid.rounded->scale[c] == out.scale[c];
     for (size_t i = c * row; i < (c + 1) * row; ++i)
-      out.weights.push_back(chosen ? rounded->weights[i]
+      out.weights.push_back(chosen ? grid.rounded->weights[i]
                                    : round_weight(weights[i], 1 / out.scale[c]));
   }
   std::vector<double> shift(channels);

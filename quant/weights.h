@@ -9,16 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "firn/quantize.h"
 #include "firn/status.h"
 #include "runtime/int8_ops.h"
 
 namespace firn {
-
-// How a channel's weight scale is found.
-enum class WeightScale : uint8_t {
-  max_abs,  // the largest weight becomes 127
-  mse,      // least squared error, the largest weights clipped
-};
 
 // Row c: the weights of output channel c. value ~= scale[c] * weights, symmetric in [-127, 127].
 // bias ~= input_scale * scale[c] * bias.
@@ -38,6 +33,16 @@ struct RoundedWeights {
 RoundedWeights nearest_weights(size_t channels, std::span<const float> weights, WeightScale method,
                                bool per_channel);
 
+// How a layer's scales are found.
+struct WeightGrid {
+  WeightScale method = WeightScale::max_abs;
+  bool per_channel = true;            // otherwise one scale for all
+  std::span<const float> given = {};  // one a channel, in place of all that; positive
+  // The weights' integers where somebody has chosen them: taken for channels whose scale they were
+  // made for.
+  const RoundedWeights* rounded = nullptr;
+};
+
 // What quantizing does to the layer's mean output: see bias_correct.h.
 struct InputMeans {
   std::span<const double> mean;  // per input channel; empty: no correction
@@ -46,16 +51,11 @@ struct InputMeans {
 
 // `weights` holds channels * row values, row <= kLongestRow, `bias` channels or none. A channel's
 // scale is raised where its bias would pass 2^30 or its sums int32, and chosen by its bias where
-// its weights are all zero. Unless `per_channel`, all channels have the scale that suits all of
-// them. `rounded` are the weights' integers where somebody has chosen them: taken for channels
-// whose scale they were made for. malformed, with the layer's name: a weight or bias is NaN or
-// infinite.
+// its weights are all zero. malformed, with the layer's name: a weight or bias is NaN or infinite.
 Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channels,
                                           std::span<const float> weights,
                                           std::span<const float> bias, float input_scale,
-                                          WeightScale method, const InputMeans& means = {},
-                                          bool per_channel = true,
-                                          const RoundedWeights* rounded = nullptr);
+                                          const WeightGrid& grid, const InputMeans& means = {});
 
 }  // namespace firn
 

@@ -111,9 +111,12 @@ std::string as_text(const Options& options, const FreezeReport& report,
 
 // Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
-  if (!options.table.empty() || !options.method.empty() || options.freeze.min_sqnr_db) {
+  if (!options.table.empty() || !options.state.empty() ||
+      options.calibration.method != Method::automatic || options.calibration.symmetric ||
+      options.freeze.min_sqnr_db) {
     return {Code::invalid_argument,
-            "--weights and --dynamic take no ranges: leave --table, --method and --min-sqnr away"};
+            "--weights and --dynamic take no ranges: leave --table, --state, --method, "
+            "--symmetric and --min-sqnr away"};
   }
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
@@ -128,10 +131,11 @@ Status quantize_weights_alone(const Options& options) {
 
 Status quantize(const Options& options) {
   if (options.weights.wanted()) return quantize_weights_alone(options);
-  if (options.table.empty() && options.data.data.empty()) {
-    return {Code::invalid_argument,
-            "give samples with --data, their ranges with --table, or both; or --weights or "
-            "--dynamic, which need none"};
+  if (options.table.empty() && options.state.empty() && options.data.data.empty()) {
+    return {
+        Code::invalid_argument,
+        "give samples with --data, what was observed of them with --table or --state, or both; or "
+        "--weights or --dynamic, which need none"};
   }
   FIRN_ASSIGN(const FreezeOutcome outcome, calibrate_and_freeze(options));
   FIRN_TRY(outcome.network.session.save(options.output, options.weights_file));
@@ -146,32 +150,44 @@ Status quantize(const Options& options) {
 }  // namespace
 
 Result<FreezeOutcome> calibrate_and_freeze(const FreezeRequest& options) {
-  CalibrateOptions calibration;
-  FreezeOptions freeze = options.freeze;
-  if (!options.method.empty()) {
-    FIRN_ASSIGN(calibration.method, method_from_name(options.method));
-    freeze.method = calibration.method;
-  }
   FIRN_ASSIGN(Network network, open_network(options.model, options.run));
   Session& session = network.session;
-  // With a table the samples only verify what it gives.
-  FIRN_TRY(options.table.empty() ? session.calibrate(calibration)
-                                 : session.load_table(options.table));
+  // With a table or a state the samples only verify what it gives.
+  CalibrateOptions calibration = options.calibration;
+  if (!options.state.empty()) calibration.hold_back_every = 1;
+  FIRN_TRY(!options.state.empty()   ? session.load_calibration(options.state, calibration)
+           : !options.table.empty() ? session.load_table(options.table)
+                                    : session.calibrate(calibration));
   if (!options.data.data.empty()) {
     FIRN_ASSIGN(Feed feed, Feed::open(options.data, network.inputs));
     FIRN_TRY(observe(session, feed));
   }
   const CalibrationStatus observed = session.calibration();
-  FIRN_ASSIGN(FreezeReport report, session.freeze(freeze));
+  FIRN_ASSIGN(FreezeReport report, session.freeze(options.freeze));
   return FreezeOutcome{std::move(network), std::move(report), observed};
 }
 
 void add_freeze_options(CLI::App* command, FreezeRequest* options) {
   command
       ->add_option("--table", options->table,
-                   "ranges from firn calibrate; samples then only verify the result")
+                   "ranges from firn calibrate or ncnn2table; samples then only verify the result")
       ->type_name("T.table");
-  add_method_option(*command, options->method);
+  command
+      ->add_option("--state", options->state,
+                   "what firn calibrate --state observed; samples then only verify the result")
+      ->type_name("C.calib")
+      ->excludes("--table");
+  add_range_options(*command, options->calibration);
+  command
+      ->add_option_function<std::string>(
+          "--weight-scale",
+          [freeze = &options->freeze](const std::string& name) {
+            const Result<WeightScale> scale = weight_scale_from_name(name);
+            if (!scale) throw CLI::ValidationError(scale.status().message());
+            freeze->weight_scale = *scale;
+          },
+          "how the scales of weights are found: max-abs, mse, admm (default: max-abs)")
+      ->type_name("S");
   command
       ->add_option("--keep-float", options->freeze.keep_float,
                    "layers that stay in float: a name with * and ?, or type:Conv2d; repeatable")

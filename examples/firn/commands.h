@@ -22,7 +22,8 @@ using Action = std::function<Status()>;
 
 // What a model is frozen with.
 struct FreezeRequest {
-  std::string model, table, method;
+  std::string model, table, state;
+  CalibrateOptions calibration;
   FreezeOptions freeze{.timed = false};
   DataOptions data;
   RunOptions run;
@@ -41,12 +42,14 @@ Result<FreezeOutcome> calibrate_and_freeze(const FreezeRequest& options);
 void add_info(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_calibrate(CLI::App& app, Action& action);
+void add_merge_calibration(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_profile(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_export_qdq(CLI::App& app, Action& action);
 
 // Options of several commands.
 void add_model_option(CLI::App& command, std::string& path);
@@ -56,7 +59,7 @@ void add_prepare_options(CLI::App& command, PrepareOptions& options);
 void add_data_options(CLI::App& command, DataOptions& options);
 void add_freeze_options(CLI::App* command, FreezeRequest* options);
 void add_label_offset_option(CLI::App& command, int& offset);
-void add_method_option(CLI::App& command, std::string& method);
+void add_range_options(CLI::App& command, CalibrateOptions& options);
 
 }  // namespace firn::tool
 

@@ -25,8 +25,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   Action action;
-  for (const auto add : {add_info, add_run, add_convert, add_calibrate, add_quantize, add_compare,
-                         add_bench, add_profile, add_report}) {
+  for (const auto add :
+       {add_info, add_run, add_convert, add_calibrate, add_merge_calibration, add_quantize,
+        add_compare, add_bench, add_profile, add_report, add_export_qdq}) {
     add(app, action);
   }
   app.footer("firn COMMAND --help says more about each.");

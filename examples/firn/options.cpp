@@ -99,12 +99,19 @@ void add_label_offset_option(CLI::App& command, int& offset) {
       ->type_name("N");
 }
 
-void add_method_option(CLI::App& command, std::string& method) {
+void add_range_options(CLI::App& command, CalibrateOptions& options) {
   command
-      .add_option("--method", method,
-                  "how ranges are picked: automatic, minmax, percentile, mse, kl (default: "
-                  "automatic)")
+      .add_option_function<std::string>(
+          "--method",
+          [&options](const std::string& name) {
+            const Result<Method> method = method_from_name(name);
+            if (!method) throw CLI::ValidationError(method.status().message());
+            options.method = *method;
+          },
+          "how ranges are picked: automatic, minmax, ema, percentile, mse, kl, kl-tensorrt, "
+          "kl-ncnn, aciq, eq (default: automatic)")
       ->type_name("M");
+  command.add_flag("--symmetric", options.symmetric, "ranges around 0, with zero point 0");
 }
 
 }  // namespace firn::tool

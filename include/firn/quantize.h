@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,14 +20,23 @@ namespace firn {
 
 // How a tensor's range is picked from its histogram.
 enum class Method : uint8_t {
-  automatic,   // per tensor, the one of the others with the least expected error
-  minmax,      // the smallest range that holds every value seen
-  percentile,  // all but 0.01 % of the values
-  mse,         // least mean squared rounding and clipping error
-  kl,          // least Kullback-Leibler divergence (Migacz, 8-bit Inference with TensorRT, 2017)
+  // Per tensor, the one of the others with which the layers that read it err least, measured on
+  // kept frames; without such frames, the one with the least expected error.
+  automatic,
+  minmax,  // the smallest range that holds every value seen
+  // The mean of the frames' extremes: where a moving average of them (EMA) settles, but the same
+  // for every order of the frames and for calibrations that are merged.
+  ema,
+  percentile,   // all but 0.01 % of the values
+  mse,          // least mean squared rounding and clipping error
+  kl,           // least Kullback-Leibler divergence (Migacz, 8-bit Inference with TensorRT, 2017)
+  kl_tensorrt,  // the same with that talk's 128 whole groups of bins, for either sign
+  kl_ncnn,      // with ncnn2table's 128 fractional groups of bins
+  aciq,         // the optimum for a Gaussian or Laplace distribution (Banner et al., 2019)
+  eq,           // ncnn's search for the greatest cosine similarity, from kl_ncnn's range
 };
 
-// "automatic", "minmax", ...
+// "automatic", "minmax", "kl-ncnn", ...
 FIRN_API const char* method_name(Method method);
 // invalid_argument lists the names there are.
 FIRN_API Result<Method> method_from_name(const std::string& name);
@@ -38,10 +48,32 @@ enum class Rounding : uint8_t {
   thorough,  // the same for longer rows, over more of the frames: for a device that is charging
 };
 
+// How the scales of weights are found. Symmetric, in [-127, 127].
+enum class WeightScale : uint8_t {
+  max_abs,  // the largest weight becomes 127
+  mse,      // least squared error of a search, the largest weights clipped
+  // Scale and rounding, each the best for the other, in turn (Leng et al., "Extremely Low Bit
+  // Neural Network: Squeeze the Last Bit Out with ADMM", AAAI 2018, section 3).
+  admm,
+};
+
+// "max-abs", "mse", "admm".
+FIRN_API const char* weight_scale_name(WeightScale scale);
+// invalid_argument lists the names there are.
+FIRN_API Result<WeightScale> weight_scale_from_name(const std::string& name);
+
+// Of calibration tables, which are text.
+enum class TableFormat : uint8_t {
+  firn,  // everything: ranges, methods, counts, layers, the graph's fingerprint
+  ncnn,  // what ncnn2table writes and ncnn2int8 reads: scales of weights and of what layers read
+};
+
 struct FreezeReport;
 
 struct FreezeOptions {
-  std::optional<Method> method{};  // default: the calibration's
+  std::optional<Method> method{};   // default: the calibration's
+  std::optional<bool> symmetric{};  // default: the calibration's
+  WeightScale weight_scale = WeightScale::max_abs;
   // Layers that stay in float: names, with * and ?, or "type:Conv2d". A pattern that matches
   // nothing is an error.
   std::vector<std::string> keep_float{};
@@ -65,6 +97,8 @@ struct FreezeOptions {
 
 struct CalibrateOptions {
   Method method = Method::automatic;
+  // Ranges around 0 with zero point 0, as ncnn has them. Costs one bit where values have one sign.
+  bool symmetric = false;
   // Every nth good frame is held back: not observed, but kept to verify the freeze with ...
   int hold_back_every = 8;
   // ... as long as no more than this many are kept (the newest replace the oldest).
@@ -91,6 +125,11 @@ struct CalibrationStatus {
   std::string moves_most;     // the tensor whose range moves most
   bool converged = false;
 };
+
+// Writes to `output` what one calibration over the frames of all these files (of
+// Session::save_calibration) would have saved: ranges, means and counts are exactly the same, in
+// whatever order. failed_precondition: files of different models; malformed: a damaged one.
+FIRN_API Status merge_calibrations(std::span<const std::string> paths, const std::string& output);
 
 enum class Precision : uint8_t { f32, i8 };
 

@@ -107,11 +107,24 @@ class FIRN_API Session {
   // under way. failed_precondition for a frozen session or one without float weights.
   Status calibrate(const CalibrateOptions& options = {});
   CalibrationStatus calibration() const;
-  // Ranges as text: one line a tensor, editable, with the graph's fingerprint.
-  Status save_table(const std::string& path) const;
-  // Calibrates from such a file instead of frames; the last of the frames that follow are held back
-  // to verify the freeze. malformed names the line.
+  // What was observed so far, as a file: counts, not frames, some hundred kilobytes. Held-back
+  // frames are not in it. See also merge_calibrations().
+  Status save_calibration(const std::string& path) const;
+  // Goes on from such a file, in place of calibrate(). failed_precondition: it is another model's,
+  // or of other input shapes; malformed: damaged.
+  Status load_calibration(const std::string& path, const CalibrateOptions& options = {});
+  // Ranges as text, a line a tensor, to be read and edited. In ncnn's format ranges become
+  // symmetric; unsupported: a layer's name has a space.
+  Status save_table(const std::string& path, TableFormat format = TableFormat::firn) const;
+  // Calibrates from such a file, of either format, instead of frames; the last of the frames that
+  // follow are held back to verify the freeze. A # in front of a line keeps its layer, or what
+  // needs its range, in float. malformed names the line. failed_precondition: it is another
+  // model's.
   Status load_table(const std::string& path);
+  // Calibrates from a quantized model of the same network, QDQ ONNX or int8 TFLite: its scales,
+  // wherever names match, apart from what converters hang on. What has none stays in float.
+  // failed_precondition: nothing matches.
+  Status load_scales(const Model& quantized);
 
   // Quantizes what was observed, leaves in float what is faster so, verifies on the held-back
   // frames and switches to int8. failed_precondition before calibrate() or without frames; refused,

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <span>
 
-#include "runtime/import/native_checksum.h"
+#include "runtime/checksum.h"
 
 namespace firn {
 

@@ -128,6 +128,7 @@ TEST_CASE("Observer: shards merge to one run, bit by bit, in any order") {
     std::ranges::shuffle(shards, random);
     Observer merged(tensors());
     for (const Observer& shard : shards) CHECK(merged.merge(shard).ok());
+    CHECK(merged == whole);
     CHECK(merged.frames() == 24);
     for (size_t slot : {0, 1}) CHECK(merged.histogram(slot) == whole.histogram(slot));
     CHECK(merged.channel_means(0) == whole.channel_means(0));
@@ -137,7 +138,7 @@ TEST_CASE("Observer: shards merge to one run, bit by bit, in any order") {
 TEST_CASE("Observer: merging another graph's calibration is refused") {
   Observer observer(tensors());
   CHECK(observer.merge(Observer({tensors()[0]})).message() ==
-        "merging calibrations: expected 2 tensors, got 1");
+        "the calibrations are of different tensors: expected 2 tensors, got 1");
   std::vector<ObservedTensor> other = tensors();
   other[1].name = "c";
   CHECK(observer.merge(Observer(other)).code() == Code::invalid_argument);

@@ -27,10 +27,8 @@ std::vector<float> gaussian(size_t n, float sigma, uint32_t seed) {
 
 QuantizedWeights quantize(size_t channels, const std::vector<float>& weights,
                           const std::vector<float>& bias, float input_scale,
-                          WeightScale method = WeightScale::max_abs, const InputMeans& means = {},
-                          bool per_channel = true) {
-  auto result =
-      quantize_weights("layer", channels, weights, bias, input_scale, method, means, per_channel);
+                          const WeightGrid& grid = {}, const InputMeans& means = {}) {
+  auto result = quantize_weights("layer", channels, weights, bias, input_scale, grid, means);
   REQUIRE_MESSAGE(result.ok(), result.status().message());
   return *std::move(result);
 }
@@ -52,13 +50,12 @@ TEST_CASE("weights: each channel uses its own full scale") {
 }
 
 TEST_CASE("weights: channels that share a scale have the largest one's") {
-  const QuantizedWeights q =
-      quantize(2, {1, -0.5f, 100, 25}, {}, 1, WeightScale::max_abs, {}, false);
+  const QuantizedWeights q = quantize(2, {1, -0.5f, 100, 25}, {}, 1, {WeightScale::max_abs, false});
   CHECK(q.weights == std::vector<int8_t>{1, -1, 127, 32});
   CHECK(q.scale == std::vector<float>(2, 100.0f / 127));
   // The bias of one channel raises the scale of all.
   const QuantizedWeights raised =
-      quantize(2, {1, 1, 1, 1}, {1e9f, 0}, 1e-3f, WeightScale::max_abs, {}, false);
+      quantize(2, {1, 1, 1, 1}, {1e9f, 0}, 1e-3f, {WeightScale::max_abs, false});
   CHECK(raised.scale[0] > 900);
   CHECK(raised.scale[1] == raised.scale[0]);
 }
@@ -75,10 +72,42 @@ TEST_CASE("weights: rounding errors stay within half a step") {
 TEST_CASE("weights: mse clips an outlier when that helps, and is never worse") {
   std::vector<float> weights = gaussian(20000, 1, 2);
   weights[7] = 9;
-  const QuantizedWeights clipped = quantize(1, weights, {}, 1, WeightScale::mse);
+  const QuantizedWeights clipped = quantize(1, weights, {}, 1, {WeightScale::mse});
   const QuantizedWeights full = quantize(1, weights, {}, 1);
   CHECK(squared_error(weights, clipped) < 0.95 * squared_error(weights, full));
   CHECK(clipped.scale[0] < full.scale[0]);
+}
+
+TEST_CASE("weights: admm ends where scale and rounding suit each other") {
+  std::vector<float> weights = gaussian(20000, 1, 2);
+  weights[7] = 9;
+  const QuantizedWeights found = quantize(1, weights, {}, 1, {WeightScale::admm});
+  CHECK(squared_error(weights, found) < 0.95 * squared_error(weights, quantize(1, weights, {}, 1)));
+  double product = 0, square = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    product += static_cast<double>(weights[i]) * found.weights[i];
+    square += found.weights[i] * found.weights[i];
+  }
+  CHECK(found.scale[0] == doctest::Approx(product / square).epsilon(1e-5));
+  for (uint32_t seed = 0; seed < 20; ++seed) {  // never worse than all weights kept
+    const std::vector<float> few = gaussian(30, 0.1f, seed);
+    CHECK(squared_error(few, quantize(1, few, {}, 1, {WeightScale::admm})) <=
+          squared_error(few, quantize(1, few, {}, 1)));
+  }
+}
+
+TEST_CASE("weights: scales that are given") {
+  const std::vector<float> given{0.5f, 2, 1};
+  const QuantizedWeights q = quantize(3, {1, -0.5f, 100, 25, 0, 0}, {}, 1, {{}, true, given});
+  CHECK(q.scale == given);
+  CHECK(q.weights == std::vector<int8_t>{2, -1, 50, 12, 0, 0});
+}
+
+TEST_CASE("weight scales by name") {
+  for (WeightScale scale : {WeightScale::max_abs, WeightScale::mse, WeightScale::admm})
+    CHECK(*weight_scale_from_name(weight_scale_name(scale)) == scale);
+  CHECK(weight_scale_from_name("best").status().message() ==
+        "weight scale \"best\": expected one of max-abs, mse, admm");
 }
 
 TEST_CASE("weights: bias in units of input and weight scale") {
@@ -119,11 +148,11 @@ TEST_CASE("weights: the longest row of extreme weights and bias cannot pass int3
 
 TEST_CASE("weights: NaN and infinity are named") {
   const std::vector<float> bad{1, std::nanf(""), 2};
-  const auto weights = quantize_weights("conv_3", 1, bad, {}, 1, WeightScale::max_abs);
+  const auto weights = quantize_weights("conv_3", 1, bad, {}, 1, {});
   CHECK(weights.status().code() == Code::malformed);
   CHECK(weights.status().message() == "conv_3: weight 1 is nan");
   const std::vector<float> good{1}, infinite{-std::numeric_limits<float>::infinity()};
-  const auto bias = quantize_weights("conv_3", 1, good, infinite, 1, WeightScale::max_abs);
+  const auto bias = quantize_weights("conv_3", 1, good, infinite, 1, {});
   CHECK(bias.status().message() == "conv_3: bias 0 is -inf");
 }
 
@@ -150,15 +179,14 @@ TEST_CASE("bias correction takes back the shift of the mean output") {
   };
   const QuantizedWeights plain = quantize(kOut, weights, bias, input_scale);
   const QuantizedWeights corrected =
-      quantize(kOut, weights, bias, input_scale, WeightScale::max_abs, {means, kGroups});
+      quantize(kOut, weights, bias, input_scale, {}, {means, kGroups});
   CHECK(corrected.weights == plain.weights);
   CHECK(worst_shift(plain) > 1e-3);
   // What is left is the rounding of the bias itself.
   for (float scale : corrected.scale) CHECK(worst_shift(corrected) <= input_scale * scale);
 
   SUBCASE("and makes a bias where there was none") {
-    const QuantizedWeights made =
-        quantize(kOut, weights, {}, input_scale, WeightScale::max_abs, {means, kGroups});
+    const QuantizedWeights made = quantize(kOut, weights, {}, input_scale, {}, {means, kGroups});
     const std::vector<double> shift =
         expected_shift(weights, made.weights, made.scale, means, kGroups);
     REQUIRE(made.bias.size() == kOut);

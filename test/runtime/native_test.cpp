@@ -7,7 +7,7 @@
 #include <set>
 #include <string_view>
 
-#include "runtime/import/native_checksum.h"
+#include "runtime/checksum.h"
 #include "test/runtime/native_graphs.h"
 
 using namespace firn;

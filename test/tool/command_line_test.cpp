@@ -8,8 +8,9 @@
 namespace firn::tool {
 namespace {
 
-const char* const kCommands[] = {"info",    "run",   "convert", "calibrate", "quantize",
-                                 "compare", "bench", "profile", "report"};
+const char* const kCommands[] = {
+    "info",    "run",   "convert", "calibrate", "merge-calibration", "quantize",
+    "compare", "bench", "profile", "report",    "export-qdq"};
 
 TEST_CASE("help and version succeed, and every command shows an example") {
   const Outcome all = firn("--help");
@@ -45,6 +46,10 @@ TEST_CASE("a command line that makes no sense is a usage error") {
   CHECK(failed_with(firn("calibrate m.onnx -o t --data d --std 1 --norm 1"), "--norm"));
   CHECK(failed_with(firn("calibrate m.onnx -o t --data d --method best"), "best"));
   CHECK(failed_with(firn("quantize m.onnx -o o --method best --data d"), "best"));
+  CHECK(failed_with(firn("quantize m.onnx -o o --weight-scale best --data d"), "best"));
+  CHECK(failed_with(firn("quantize m.onnx -o o --table t --state s"), "--table"));
+  CHECK(failed_with(firn("calibrate m.onnx -o t --format csv --data d"), "csv"));
+  CHECK(failed_with(firn("calibrate m.onnx --data d"), "--state"));
 }
 
 TEST_CASE("missing and foreign files are named") {

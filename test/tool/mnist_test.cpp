@@ -22,19 +22,6 @@ bool have_data() {
   return there;
 }
 
-// Runs and must succeed without a word on standard error, which is no terminal here.
-std::string output_of(const std::string& arguments) {
-  const Outcome outcome = firn(arguments);
-  CAPTURE(arguments);
-  CHECK(outcome.err == "");
-  REQUIRE(outcome.status == 0);
-  return outcome.out;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // The first test image as a gray picture; it shows a 7.
 std::string first_digit(const TempFolder& folder) {
   Result<NpyFile> images = NpyFile::open(kImages);

@@ -55,6 +55,14 @@ Outcome firn(const std::string& arguments) {
   return outcome;
 }
 
+std::string output_of(const std::string& arguments) {
+  const Outcome outcome = firn(arguments);
+  CAPTURE(arguments);
+  CHECK(outcome.err == "");
+  REQUIRE(outcome.status == 0);
+  return outcome.out;
+}
+
 bool failed_with(const Outcome& outcome, const std::string& part) {
   const bool one_line = std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1 &&
                         outcome.err.ends_with('\n') && outcome.err.starts_with("firn: ");

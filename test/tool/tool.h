@@ -33,6 +33,13 @@ struct Outcome {
 // `firn ARGUMENTS`, through the shell.
 Outcome firn(const std::string& arguments);
 
+// What a run prints that must succeed, without a word on standard error, which is no terminal here.
+std::string output_of(const std::string& arguments);
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 // Whether it failed as every failure must: with a status above 0, nothing on standard output, and
 // one line on standard error, which holds `part`.
 bool failed_with(const Outcome& outcome, const std::string& part);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checksum of .firn files: XXH64, which reads some ten bytes a nanosecond, so that verifying a
 // model costs less than mapping it.
-#ifndef FIRN_RUNTIME_IMPORT_NATIVE_CHECKSUM_H_
-#define FIRN_RUNTIME_IMPORT_NATIVE_CHECKSUM_H_
+#ifndef FIRN_RUNTIME_CHECKSUM_H_
+#define FIRN_RUNTIME_CHECKSUM_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -15,4 +15,4 @@ uint64_t xxh64(std::span<const std::byte> bytes, uint64_t seed);
 
 }  // namespace firn
 
-#endif  // FIRN_RUNTIME_IMPORT_NATIVE_CHECKSUM_H_
+#endif  // FIRN_RUNTIME_CHECKSUM_H_

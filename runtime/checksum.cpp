@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // XXH64: four independent lanes of multiply and rotate, so that their latencies overlap.
-#include "runtime/import/native_checksum.h"
+#include "runtime/checksum.h"
 
 #include <array>
 #include <bit>

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Picking ranges from histograms, and measuring which of several a layer likes best.
+#include "quant/choose_ranges.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/vec_s8.h"
+#include "runtime/int8_ops.h"
+
+namespace firn {
+namespace {
+
+// Some tenths of a second of float arithmetic on one core.
+constexpr double kMostMacs = 8e9;
+
+// A tensor whose range is to be measured.
+struct Contest {
+  std::vector<Candidate> candidates;
+  std::vector<double> rounding;  // of each: the mean squared error over all that was observed
+};
+
+// A layer with weights that reads such a tensor, alone in a program of its own.
+struct Reader {
+  ValueId input = ValueId::none;
+  size_t contest = 0;
+  std::unique_ptr<Program> program;
+  // With each candidate, summed over frames: squared errors of what it reads, and of what it
+  // gives, relative to the squares of that.
+  std::vector<double> read_error, given_error;
+};
+
+// In lanes, so that it vectorizes without changing with the compiler.
+double squared_distance(std::span<const float> a, std::span<const float> b) {
+  constexpr size_t kLanes = 16, kBlock = 4096;
+  double sum = 0;
+  for (size_t begin = 0; begin < a.size(); begin += kBlock) {
+    const size_t end = std::min(a.size(), begin + kBlock);
+    float lane[kLanes] = {};
+    size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes)
+      for (size_t l = 0; l < kLanes; ++l) {
+        const float error = a[i + l] - b[i + l];
+        lane[l] += error * error;
+      }
+    for (; i < end; ++i) sum += static_cast<double>(a[i] - b[i]) * (a[i] - b[i]);
+    for (const float each : lane) sum += each;
+  }
+  return sum;
+}
+
+// The node with its constants, and an input of its own for in[0].
+Result<Graph> alone(const Graph& graph, const Node& node) {
+  Graph single;
+  Node copy = node;
+  for (size_t i = 0; i < node.in.size(); ++i)
+    if (node.in[i] != ValueId::none) copy.in[i] = single.add(graph.value(node.in[i]));
+  copy.out = {single.add(graph.value(node.out[0]))};
+  single.inputs = {copy.in[0]};
+  single.outputs = copy.out;
+  single.add(std::move(copy));
+  FIRN_TRY(check(single));
+  return single;
+}
+
+class Measurement {
+ public:
+  Measurement(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph)
+      : impl_(impl),
+        graph_(graph),
+        pool_(kernels::Pool::create(1)),
+        kernels_(kernels::pick(kernels::vec_s8_table(), kernels::allowed_isas(impl.isa))) {}
+
+  Status prepare(const Observer& observer, bool symmetric);
+  Status run(std::span<const std::shared_ptr<const HeldFrame>> frames);
+  void decide(ChosenRanges& chosen) const;
+
+ private:
+  Status measure(const Program& program, Reader& reader);
+  // What the reader gives; good until it computes again.
+  Result<std::span<const float>> compute(Reader& reader, const std::vector<float>& input);
+
+  const SessionImpl& impl_;
+  const std::shared_ptr<const Graph>& graph_;
+  std::unique_ptr<kernels::Pool> pool_;
+  const kernels::VecS8& kernels_;
+  std::vector<std::string> names_;
+  std::vector<Contest> contests_;
+  std::map<ValueId, std::vector<Reader>> readers_;  // by the output that is computed with them
+  double macs_ = 0;                                 // of a frame
+  std::vector<float> exact_, rounded_, want_;
+  std::vector<int8_t> quantized_;
+};
+
+Status Measurement::prepare(const Observer& observer, bool symmetric) {
+  if (pool_ == nullptr) return {Code::out_of_memory, "automatic ranges: no memory"};
+  const Uses uses(*graph_);
+  const std::vector<Int8Form> forms = int8_forms(*graph_);
+  std::map<std::string, size_t> contest_of;
+  for (size_t n = 0; n < graph_->nodes.size(); ++n) {
+    if (forms[n].kind != Int8Form::Kind::weighted) continue;
+    const Node& node = graph_->nodes[n];
+    const std::string& name = graph_->value(source_of(*graph_, uses, forms, node.in[0])).name;
+    const auto tensor = std::ranges::find(observer.tensors(), name, &ObservedTensor::name);
+    if (tensor == observer.tensors().end()) continue;
+    const auto [contest, is_new] = contest_of.try_emplace(name, contests_.size());
+    if (is_new) {
+      const size_t slot = static_cast<size_t>(tensor - observer.tensors().begin());
+      const Histogram& histogram = observer.histogram(slot);
+      Contest next;
+      if (histogram.frames() > 0) next.candidates = candidate_ranges(histogram, 8, symmetric);
+      for (const Candidate& candidate : next.candidates)
+        next.rounding.push_back(expected_error(histogram, candidate.range, 8));
+      names_.push_back(name);
+      contests_.push_back(std::move(next));
+    }
+    const size_t candidates = contests_[contest->second].candidates.size();
+    if (candidates < 2) continue;
+    macs_ += static_cast<double>(macs(*graph_, node)) * static_cast<double>(candidates + 1);
+    FIRN_ASSIGN(Graph single, alone(*graph_, node));
+    Reader reader{node.in[0], contest->second, nullptr, std::vector<double>(candidates),
+                  std::vector<double>(candidates)};
+    FIRN_ASSIGN(reader.program,
+                Program::compile(std::make_shared<const Graph>(std::move(single)),
+                                 CompileOptions{kernels::allowed_isas(impl_.isa)}, *pool_));
+    readers_[node.out[0]].push_back(std::move(reader));
+  }
+  return {};
+}
+
+Result<std::span<const float>> Measurement::compute(Reader& reader,
+                                                    const std::vector<float>& input) {
+  Program& program = *reader.program;
+  program.bind_input(0, input.data());
+  FIRN_TRY(program.run(*pool_));
+  const ValueId id = program.graph().outputs[0];
+  return std::span(static_cast<const float*>(program.data(id)),
+                   program.graph().value(id).shape.elements());
+}
+
+// While what the layer reads is still there.
+Status Measurement::measure(const Program& program, Reader& reader) {
+  const size_t n = graph_->value(reader.input).shape.elements();
+  for (std::vector<float>* values : {&exact_, &rounded_}) values->resize(n);
+  quantized_.resize(n);
+  program.read_float(reader.input, exact_);
+  FIRN_ASSIGN(const std::span<const float> exact_output, compute(reader, exact_));
+  want_.assign(exact_output.begin(), exact_output.end());
+  const double square = squared_distance(want_, std::vector<float>(want_.size()));
+  if (square == 0) return {};
+  const Contest& contest = contests_[reader.contest];
+  for (size_t c = 0; c < contest.candidates.size(); ++c) {
+    const Quant quant = to_quant(contest.candidates[c].range);
+    kernels_.quantize(n, exact_.data(), quantized_.data(), 1 / quant.scale[0], {quant.zero[0]});
+    kernels_.dequantize(n, quantized_.data(), rounded_.data(), quant.scale[0], quant.zero[0]);
+    FIRN_ASSIGN(const std::span<const float> output, compute(reader, rounded_));
+    reader.read_error[c] += squared_distance(exact_, rounded_);
+    reader.given_error[c] += squared_distance(want_, output) / square;
+  }
+  return {};
+}
+
+Status Measurement::run(std::span<const std::shared_ptr<const HeldFrame>> frames) {
+  if (readers_.empty()) return {};
+  FIRN_ASSIGN(const auto program, impl_.compile(graph_, *pool_));
+  Status status;
+  const Program::Hook hook = [&](const Program& running, size_t step) {
+    for (const ValueId id : running.steps()[step].writes)
+      if (const auto found = readers_.find(id); found != readers_.end() && status.ok())
+        for (Reader& reader : found->second)
+          if (status.ok()) status = measure(running, reader);
+  };
+  const std::vector<Shape> shapes = input_shapes(*graph_);
+  double left = kMostMacs;
+  for (const auto& frame : frames) {
+    if (frame->shapes != shapes) continue;
+    for (size_t i = 0; i < frame->inputs.size(); ++i)
+      program->bind_input(i, frame->inputs[i]->bytes().data());
+    FIRN_TRY(program->run(*pool_, &hook));
+    FIRN_TRY(status);
+    left -= macs_;
+    if (left < macs_) break;
+  }
+  return {};
+}
+
+void Measurement::decide(ChosenRanges& chosen) const {
+  std::vector<std::vector<double>> error;  // of each contest and candidate
+  for (const Contest& contest : contests_) error.emplace_back(contest.candidates.size());
+  for (const auto& [output, readers] : readers_)
+    for (const Reader& reader : readers)
+      for (size_t c = 0; c < reader.read_error.size(); ++c)
+        if (reader.read_error[c] > 0)
+          error[reader.contest][c] += contests_[reader.contest].rounding[c] *
+                                      (reader.given_error[c] / reader.read_error[c]);
+  for (size_t i = 0; i < contests_.size(); ++i) {
+    if (error[i].empty()) continue;
+    const double most = std::ranges::max(error[i]);
+    if (!(most > 0) || !std::isfinite(most)) continue;  // not measured
+    size_t best = 0;
+    for (size_t c = 1; c < error[i].size(); ++c)
+      if (error[i][c] < error[i][best] * kWorthTightening) best = c;
+    chosen.set(names_[i], contests_[i].candidates[best]);
+  }
+}
+
+}  // namespace
+
+Result<ChosenRanges> choose_ranges(const SessionImpl& impl,
+                                   const std::shared_ptr<const Graph>& graph,
+                                   const Observer& observer,
+                                   std::span<const std::shared_ptr<const HeldFrame>> frames,
+                                   Method method, bool symmetric) {
+  ChosenRanges chosen;
+  if (method == Method::automatic && !frames.empty()) {
+    Measurement measurement(impl, graph);
+    FIRN_TRY(measurement.prepare(observer, symmetric));
+    FIRN_TRY(measurement.run(frames));
+    measurement.decide(chosen);
+  }
+  for (size_t i = 0; i < observer.tensors().size(); ++i) {
+    const std::string& name = observer.tensors()[i].name;
+    if (observer.histogram(i).frames() > 0 && !chosen.ranges.contains(name))
+      chosen.set(name, pick(observer.histogram(i), method, 8, symmetric));
+  }
+  return chosen;
+}
+
+}  // namespace firn

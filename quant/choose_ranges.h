@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which range each tensor gets at a freeze: picked by a method from what was observed, or, for
+// Method::automatic, measured on frames.
+#ifndef FIRN_QUANT_CHOOSE_RANGES_H_
+#define FIRN_QUANT_CHOOSE_RANGES_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "quant/session_calibration.h"
+
+namespace firn {
+
+// By tensor.
+struct ChosenRanges {
+  std::map<std::string, Interval> ranges;
+  std::map<std::string, Method> methods;  // that picked them
+  void set(const std::string& name, const Candidate& picked) {
+    ranges[name] = picked.range;
+    methods[name] = picked.method;
+  }
+};
+
+// The range of each tensor that was observed. Automatic, with frames for the graph's
+// shapes: of candidate_ranges() the one with which the layers with weights that read the tensor err
+// least. Each such layer runs alone, in float, on what it reads in the frame, as it is and rounded
+// to the candidate's grid: how much of the rounding error comes out, relative to the output, summed
+// over layers, is what a candidate's expected_error() is multiplied with. So a few frames tell how
+// rounding and clipping go through the layer, and all that were observed how much of both there is.
+// Frames beyond a limit of multiplications are not looked at. Runs on the calling thread, beside
+// the session.
+Result<ChosenRanges> choose_ranges(const SessionImpl& impl,
+                                   const std::shared_ptr<const Graph>& graph,
+                                   const Observer& observer,
+                                   std::span<const std::shared_ptr<const HeldFrame>> frames,
+                                   Method method, bool symmetric);
+
+}  // namespace firn
+
+#endif  // FIRN_QUANT_CHOOSE_RANGES_H_
