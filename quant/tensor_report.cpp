@@ -71,7 +71,7 @@ Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
     const auto found = seen.find(tensor.name);
     const auto method = methods.find(tensor.name);
     reports.push_back(tensor_report(tensor.name, tensor.quant,
-                                    method == methods.end() ? Method::automatic : method->second,
+                                    method == methods.end() ? Method::minmax : method->second,
                                     found == seen.end() ? nullptr : found->second));
   }
   return reports;

@@ -111,11 +111,12 @@ std::string as_text(const Options& options, const FreezeReport& report,
 
 // Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
-  if (!options.table.empty() || !options.state.empty() || options.freeze.min_sqnr_db ||
-      options.calibration.method != Method::automatic) {
+  if (!options.table.empty() || !options.state.empty() ||
+      options.calibration.method != Method::automatic || options.calibration.symmetric ||
+      options.freeze.min_sqnr_db) {
     return {Code::invalid_argument,
-            "--weights and --dynamic take no ranges: leave --table, --state, --method and "
-            "--min-sqnr away"};
+            "--weights and --dynamic take no ranges: leave --table, --state, --method, "
+            "--symmetric and --min-sqnr away"};
   }
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
@@ -131,9 +132,10 @@ Status quantize_weights_alone(const Options& options) {
 Status quantize(const Options& options) {
   if (options.weights.wanted()) return quantize_weights_alone(options);
   if (options.table.empty() && options.state.empty() && options.data.data.empty()) {
-    return {Code::invalid_argument,
-            "give samples with --data, what was observed of them with --table or --state, or both; "
-            "or --weights or --dynamic, which need none"};
+    return {
+        Code::invalid_argument,
+        "give samples with --data, what was observed of them with --table or --state, or both; or "
+        "--weights or --dynamic, which need none"};
   }
   FIRN_ASSIGN(const FreezeOutcome outcome, calibrate_and_freeze(options));
   FIRN_TRY(outcome.network.session.save(options.output, options.weights_file));
