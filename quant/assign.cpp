@@ -4,6 +4,7 @@
 #include "quant/assign.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "quant/report.h"
@@ -42,6 +43,7 @@ class Assigner {
     return true;
   }
 
+  std::optional<std::vector<size_t>> at_the_ends(std::string_view pattern) const;
   void spread();
   void find_reach();
   bool keep_one_more_in_float();
@@ -57,9 +59,31 @@ class Assigner {
   std::vector<bool> reach_;  // an int8 layer with weights lies downstream
 };
 
+// The layers that "first:2" or "last:1" names, of those with weights; of other patterns nothing.
+std::optional<std::vector<size_t>> Assigner::at_the_ends(std::string_view pattern) const {
+  const bool first = pattern.starts_with("first:"), last = pattern.starts_with("last:");
+  if (!first && !last) return std::nullopt;
+  const std::string_view digits = pattern.substr(pattern.find(':') + 1);
+  size_t count = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), count);
+  if (error != std::errc() || end != digits.end()) return std::nullopt;
+  std::vector<size_t> found;
+  for (size_t n = 0; n < nodes(); ++n)
+    if (form(n).kind == Kind::weighted) found.push_back(n);
+  count = std::min(count, found.size());
+  if (first) found.resize(count);
+  if (last) found.erase(found.begin(), found.end() - static_cast<std::ptrdiff_t>(count));
+  return found;
+}
+
 Status Assigner::keep_float(const QuantizeOptions& options) {
   std::string unmatched;
   for (const std::string& pattern : options.keep_float) {
+    if (const std::optional<std::vector<size_t>> ends = at_the_ends(pattern)) {
+      for (const size_t n : *ends) why_[n] = "kept by pattern " + pattern;
+      if (ends->empty()) unmatched += (unmatched.empty() ? "" : ", ") + ("\"" + pattern + "\"");
+      continue;
+    }
     bool any = false;
     for (size_t n = 0; n < nodes(); ++n) {
       const Node& node = graph_.nodes[n];

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "runtime/int8_ops.h"
 
@@ -29,10 +30,24 @@ std::vector<Peak> peaks_of_classes(const ChannelClasses& classes,
   return of_class;
 }
 
-int32_t groups_of(const Node& node) {
-  const auto* conv = std::get_if<Conv2d>(&node.op);
-  return conv == nullptr ? 1 : conv->groups;
-}
+// Which channels a weighted layer's weight lies between.
+class Layout {
+ public:
+  Layout(const Graph& graph, const Node& node) {
+    const Shape& weights = graph.value(node.in[1]).shape;
+    const auto* conv = std::get_if<Conv2d>(&node.op);
+    channels_ = static_cast<size_t>(weights[0]);
+    inner_ = static_cast<size_t>(weights[weights.rank - 1]);
+    row_ = weights.elements() / channels_;
+    per_group_ = channels_ / static_cast<size_t>(conv == nullptr ? 1 : conv->groups);
+  }
+  size_t channels() const { return channels_; }
+  size_t out(size_t weight) const { return weight / row_; }
+  size_t in(size_t weight) const { return out(weight) / per_group_ * inner_ + weight % inner_; }
+
+ private:
+  size_t channels_ = 0, inner_ = 0, row_ = 0, per_group_ = 0;
+};
 
 }  // namespace
 
@@ -64,6 +79,79 @@ std::vector<float> activation_factors(const ChannelClasses& classes,
   return factors;
 }
 
+std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& classes,
+                                  std::span<const ChannelPeaks> peaks) {
+  constexpr int kRounds = 20;
+  constexpr float kMargin = 1.25f, kMost = 1e4f;
+  const std::vector<Peak> peak = peaks_of_classes(classes, peaks);
+  std::vector<float> factors(classes.count, 1.0f), least(classes.count, 1 / kMost),
+      most(classes.count, kMost);
+  for (size_t i = 0; i < classes.count; ++i) {
+    if (std::isinf(classes.clamp[i])) continue;
+    const float reach = peak[i].largest() * kMargin;
+    if (reach == 0 || reach >= classes.clamp[i])
+      least[i] = most[i] = 1;
+    else
+      most[i] = std::min(kMost, classes.clamp[i] / reach);
+  }
+  const auto class_of = [&](ValueId id, size_t channel) { return classes.of[index(id)][channel]; };
+  const auto factor = [&](size_t at) { return at == ChannelClasses::kNone ? 1.0f : factors[at]; };
+  for (int round = 0; round < kRounds; ++round) {
+    // Of a layer's or tensor's range the part that the channel uses: where it is made, read,
+    // between.
+    std::vector<float> made(classes.count), read(classes.count);
+    std::map<size_t, float> widest;
+    for (size_t i = 0; i < classes.count; ++i) {
+      float& of_all = widest[classes.component[i]];
+      of_all = std::max(of_all, peak[i].largest() * factors[i]);
+    }
+    for (const Node& node : graph.nodes) {
+      if (int8_form(graph, node).kind != Int8Form::Kind::weighted) continue;
+      const Layout layout(graph, node);
+      const std::span<const float> weights = graph.value(node.in[1]).as<float>();
+      std::vector<float> scaled(weights.size());
+      float largest = 0;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        scaled[i] = std::fabs(weights[i]) * factor(class_of(node.out[0], layout.out(i))) /
+                    factor(class_of(node.in[0], layout.in(i)));
+        largest = std::max(largest, scaled[i]);
+      }
+      if (largest == 0) continue;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const size_t out = class_of(node.out[0], layout.out(i));
+        const size_t in = class_of(node.in[0], layout.in(i));
+        const float w = scaled[i] / largest;
+        if (out != ChannelClasses::kNone) made[out] = std::max(made[out], w);
+        if (in != ChannelClasses::kNone) read[in] = std::max(read[in], w);
+      }
+    }
+    for (size_t i = 0; i < classes.count; ++i) {
+      const float between = peak[i].largest() * factors[i] / widest[classes.component[i]];
+      const float before = std::min(made[i], between);
+      if (before > 0 && read[i] > 0)
+        factors[i] = std::clamp(factors[i] * std::sqrt(read[i] / before), least[i], most[i]);
+    }
+  }
+  return factors;
+}
+
+void open_clamps(Graph& graph, ChannelClasses& classes) {
+  const auto open = [&](const Node& node, float& hi) {
+    const std::vector<size_t>& of = classes.of[index(node.out[0])];
+    if (std::ranges::any_of(of, [](size_t at) { return at != ChannelClasses::kNone; }))
+      hi = std::numeric_limits<float>::infinity();
+  };
+  for (Node& node : graph.nodes) {
+    if (auto* conv = std::get_if<Conv2d>(&node.op)) open(node, conv->clamp.hi);
+    if (auto* dense = std::get_if<Dense>(&node.op)) open(node, dense->clamp.hi);
+    if (auto* binary = std::get_if<Binary>(&node.op)) open(node, binary->clamp.hi);
+    if (auto* unary = std::get_if<Unary>(&node.op);
+        unary != nullptr && unary->kind == Unary::Kind::clamp)
+      open(node, unary->beta);
+  }
+  std::ranges::fill(classes.clamp, std::numeric_limits<float>::infinity());
+}
+
 Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
                                                                  const ChannelClasses& classes,
                                                                  std::span<const float> factors) {
@@ -75,15 +163,11 @@ Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
   for (Node& node : graph.nodes) {
     if (int8_form(graph, node).kind != Int8Form::Kind::weighted) continue;
     const Value old = graph.value(node.in[1]);
-    const size_t out = static_cast<size_t>(old.shape[0]);
-    const size_t in = static_cast<size_t>(old.shape[old.shape.rank - 1]);
-    const size_t row = old.shape.elements() / out;
-    const size_t out_per_group = out / static_cast<size_t>(groups_of(node));
+    const Layout layout(graph, node);
     std::vector<float> weights(old.as<float>().begin(), old.as<float>().end());
     bool changed = false;
     for (size_t i = 0; i < weights.size(); ++i) {
-      const size_t o = i / row, c = o / out_per_group * in + i % in;
-      const float by = factor(node.out[0], o) / factor(node.in[0], c);
+      const float by = factor(node.out[0], layout.out(i)) / factor(node.in[0], layout.in(i));
       weights[i] *= by;
       changed = changed || by != 1;
     }
@@ -92,7 +176,7 @@ Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
     if (node.in.size() < 3 || node.in[2] == ValueId::none) continue;
     const Value bias = graph.value(node.in[2]);
     std::vector<float> scaled(bias.as<float>().begin(), bias.as<float>().end());
-    for (size_t o = 0; o < out; ++o) scaled[o] *= factor(node.out[0], o);
+    for (size_t o = 0; o < layout.channels(); ++o) scaled[o] *= factor(node.out[0], o);
     FIRN_ASSIGN(node.in[2], graph.add_constant<float>(bias.name + ".scaled", bias.shape, scaled));
   }
   std::map<std::string, std::vector<float>> changed;

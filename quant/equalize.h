@@ -30,6 +30,16 @@ struct ChannelPeaks {
 std::vector<float> activation_factors(const ChannelClasses& classes,
                                       std::span<const ChannelPeaks> peaks);
 
+// For weights with one scale a layer: factors that give each channel's largest weights the same
+// magnitude on the side that makes it and on the side that reads it, as the paper has it. Channels
+// that reach a clamp keep their scale, others stay below theirs.
+std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& classes,
+                                  std::span<const ChannelPeaks> peaks);
+
+// ReLU6 and its like become ReLU where that lets a class have any factor, as in the paper; what the
+// graph computes then differs where they were reached.
+void open_clamps(Graph& graph, ChannelClasses& classes);
+
 // Multiplies the channels of each class by its factor: in the weights of the layers around them.
 // By name, the factors of the values that change. out_of_memory.
 Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,

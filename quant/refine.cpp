@@ -3,6 +3,7 @@
 #include "quant/refine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "kernels/isa.h"
@@ -88,6 +89,10 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
   if (pool == nullptr) return {Code::out_of_memory, "freeze: no memory"};
   FIRN_ASSIGN(const auto program, impl.compile(graph, *pool));
   const std::vector<Shape> shapes = input_shapes(*graph);
+  // A view of another value is an output that no step writes.
+  std::vector<ValueId> views = graph->outputs;
+  for (const LoweredStep& step : program->steps())
+    for (const ValueId id : step.writes) std::erase(views, id);
   for (size_t f = 0; f < frames.size(); ++f) {
     if (frames[f]->shapes != shapes) continue;
     const auto show = [&](const Program& p, ValueId id) {
@@ -102,6 +107,7 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
       for (const ValueId id : p.steps()[step].writes) show(p, id);
     };
     FIRN_TRY(program->run(*pool, &hook));
+    for (const ValueId id : views) show(*program, id);
   }
   return {};
 }
@@ -126,8 +132,28 @@ Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<cons
   return least;
 }
 
+Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                               Frames frames) {
+  using Clock = std::chrono::steady_clock;
+  const auto pool = kernels::Pool::create(1);
+  if (pool == nullptr) return Status(Code::out_of_memory, "freeze: no memory");
+  FIRN_ASSIGN(const auto program, impl.compile(graph, *pool));
+  const std::vector<Shape> shapes = input_shapes(*graph);
+  double shortest = INFINITY;
+  for (const auto& frame : frames) {
+    if (frame->shapes != shapes) continue;
+    for (size_t i = 0; i < frame->inputs.size(); ++i)
+      program->bind_input(i, frame->inputs[i]->bytes().data());
+    const Clock::time_point start = Clock::now();
+    FIRN_TRY(program->run(*pool));
+    const std::chrono::duration<double, std::milli> taken = Clock::now() - start;
+    shortest = std::min(shortest, taken.count());
+  }
+  return std::isinf(shortest) ? 0 : shortest;
+}
+
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
-                           Frames kept) {
+                           Frames kept, Alike alike) {
   ChannelClasses classes = channel_classes(*graph);
   if (classes.count == 0) return Equalized{graph, {}, {}};
   std::vector<ChannelPeaks> peaks(graph->values.size());
@@ -135,8 +161,11 @@ Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const 
       impl, graph, kept, [&](size_t frame, const Graph&, ValueId id, std::span<const float> x) {
         raise_peaks(x, classes.of[index(id)].size(), peaks[index(id)].half[frame % 2]);
       }));
-  const std::vector<float> factors = activation_factors(classes, peaks);
   Graph scaled = *graph;
+  if (alike == Alike::weights_without_clamps) open_clamps(scaled, classes);
+  const std::vector<float> factors = alike == Alike::activations
+                                         ? activation_factors(classes, peaks)
+                                         : weight_factors(scaled, classes, peaks);
   FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors));
   if (changed.empty()) return Equalized{graph, {}, {}};
   auto made = std::make_shared<const Graph>(std::move(scaled));

@@ -18,7 +18,8 @@ namespace firn {
 using Frames = std::span<const std::shared_ptr<const HeldFrame>>;
 
 // Runs a float graph on the frames whose shapes are the graph's, on the calling thread, and shows
-// every float value that its steps write, and its inputs: see(frame, graph, value, elements).
+// every float value that its steps write, its inputs and its outputs: see(frame, graph, value,
+// elements).
 using See = std::function<void(size_t, const Graph&, ValueId, std::span<const float>)>;
 Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
                   const See& see);
@@ -27,6 +28,9 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
 // frames of the graphs' shapes.
 Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                              const std::shared_ptr<const Graph>& other, Frames frames);
+// The shortest run on the frames, on one thread; 0 without frames of the graph's shapes.
+Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                               Frames frames);
 
 // A float graph that computes the same with channels made alike, and what that changes.
 struct Equalized {
@@ -35,9 +39,14 @@ struct Equalized {
   std::map<std::string, Interval> ranges;             // of those of them that int8 needs
 };
 
+// What channels are made alike for: activations, the only ones with one scale for all of them where
+// weights have one a channel; or weights with one scale a layer, without touching clamps that are
+// reached, or by turning ReLU6 into ReLU.
+enum class Alike : uint8_t { activations, weights, weights_without_clamps };
+
 // The graph itself where there is nothing to scale.
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
-                           Frames kept);
+                           Frames kept, Alike alike);
 
 // The integers of the weights of every layer, by layer, for QuantizeOptions::rounded.
 Result<std::map<std::string, RoundedWeights>> round_weights(

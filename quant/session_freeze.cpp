@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <set>
 
+#include "quant/back_off.h"
 #include "quant/calibration_file.h"
 #include "quant/choose_ranges.h"
 #include "quant/ncnn_table.h"
@@ -68,33 +69,50 @@ struct Basis {
   std::set<std::string> scaled;  // values that are not what was observed
 };
 
+// What equalizing makes of a basis; of itself where there is nothing to scale.
+Result<Basis> equalized(const SessionImpl& impl, const CalibrationData& data, const Basis& basis,
+                        Alike alike, bool exact_ranges) {
+  FIRN_ASSIGN(Equalized made, equalize(impl, basis.graph, data.kept, alike));
+  Basis to{std::move(made.graph), basis.ranges, basis.channel_means, {}};
+  for (const auto& [name, factors] : made.factors) to.scaled.insert(name);
+  for (const auto& [name, range] : made.ranges)
+    to.ranges[name] = exact_ranges ? symmetric_range(range, 8) : range;
+  for (const auto& [name, factors] : made.factors)
+    if (const auto found = to.channel_means.find(name); found != to.channel_means.end())
+      for (size_t c = 0; c < factors.size(); ++c)
+        found->second[c] *= static_cast<double>(factors[c]);
+  return to;
+}
+
 // Whether channels made alike serve int8 better depends on the network: it is measured on all
 // frames there are.
 Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
                           QuantizeOptions quantize, Basis& basis) {
   if (data.kept.empty()) return {};
-  FIRN_ASSIGN(Equalized equalized, equalize(impl, basis.graph, data.kept));
-  if (equalized.factors.empty()) return {};
-  Basis alike{std::move(equalized.graph), basis.ranges, basis.channel_means, {}};
-  for (const auto& [name, factors] : equalized.factors) alike.scaled.insert(name);
-  for (const auto& [name, range] : equalized.ranges)
-    alike.ranges[name] = quantize.exact_ranges ? symmetric_range(range, 8) : range;
-  for (const auto& [name, factors] : equalized.factors)
-    if (const auto found = alike.channel_means.find(name); found != alike.channel_means.end())
-      for (size_t c = 0; c < factors.size(); ++c)
-        found->second[c] *= static_cast<double>(factors[c]);
-
   std::vector<std::shared_ptr<const HeldFrame>> frames = data.kept;
   frames.insert(frames.end(), data.held.begin(), data.held.end());
+  const std::shared_ptr<const Graph> original = basis.graph;
   const auto measure = [&](const Basis& of) -> Result<double> {
     quantize.channel_means = of.channel_means;
     FIRN_ASSIGN(QuantizedGraph made, quantize_graph(*of.graph, of.ranges, quantize));
-    return least_sqnr_db(impl, basis.graph, std::make_shared<const Graph>(std::move(made.graph)),
+    return least_sqnr_db(impl, original, std::make_shared<const Graph>(std::move(made.graph)),
                          frames);
   };
-  FIRN_ASSIGN(const double as_is, measure(basis));
-  FIRN_ASSIGN(const double made_alike, measure(alike));
-  if (made_alike > as_is) basis = std::move(alike);
+  std::vector<Alike> ways{Alike::activations};
+  if (!quantize.per_channel) ways = {Alike::weights, Alike::weights_without_clamps};
+  const Basis as_is = basis;
+  double best = -INFINITY;
+  for (const Alike way : ways) {
+    FIRN_ASSIGN(Basis made, equalized(impl, data, as_is, way, quantize.exact_ranges));
+    if (made.graph == original) continue;
+    if (best == -INFINITY) {
+      FIRN_ASSIGN(best, measure(as_is));
+    }
+    FIRN_ASSIGN(const double sqnr, measure(made));
+    if (sqnr <= best) continue;
+    best = sqnr;
+    basis = std::move(made);
+  }
   return {};
 }
 
@@ -103,6 +121,34 @@ struct Frozen {
   std::shared_ptr<Program> program;
   FreezeReport report;
 };
+
+// Puts layers of `quantized` back in float until the limit holds on these frames.
+Result<std::map<std::string, std::string>> back_off(const SessionImpl& impl,
+                                                    const std::shared_ptr<const Graph>& original,
+                                                    Frames frames, double limit_db,
+                                                    const Requantize& requantize,
+                                                    QuantizedGraph& quantized,
+                                                    FreezeReport& report) {
+  const MeasureDb measure =
+      [&](const std::map<std::string, std::string>& float_layers) -> Result<double> {
+    FIRN_ASSIGN(QuantizedGraph made, requantize(float_layers));
+    return least_sqnr_db(impl, original, std::make_shared<const Graph>(std::move(made.graph)),
+                         frames);
+  };
+  FIRN_ASSIGN(auto layers, layers_to_back_off(quantized.layers, limit_db, measure));
+  if (layers.empty()) return layers;
+  const auto run_ms = [&](const Graph& graph) {
+    return shortest_run_ms(impl, std::make_shared<const Graph>(graph), frames);
+  };
+  FIRN_ASSIGN(const double before, run_ms(quantized.graph));
+  FIRN_ASSIGN(quantized, requantize(layers));
+  FIRN_ASSIGN(const double after, run_ms(quantized.graph));
+  report.warnings.push_back("the limit of " + number(limit_db) + " dB keeps " +
+                            std::to_string(layers.size()) + " layers in float: a run takes " +
+                            ms_text(after) + " on one thread here, " + ms_text(before) +
+                            " without the limit");
+  return layers;
+}
 
 Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
                      const CalibrationData& data, const CalibrateOptions& calibrated,
@@ -132,14 +178,18 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
 
   Frozen frozen;
-  if (options.timed) {
-    const Requantize requantize = [&](const std::map<std::string, std::string>& float_layers) {
-      quantize.float_layers = data.given.float_layers;
-      quantize.float_layers.insert(float_layers.begin(), float_layers.end());
-      return quantize_graph(*graph, ranges, quantize);
-    };
-    FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
+  const Requantize requantize = [&](const std::map<std::string, std::string>& float_layers) {
+    QuantizeOptions more = quantize;
+    more.float_layers.insert(float_layers.begin(), float_layers.end());
+    return quantize_graph(*graph, ranges, more);
+  };
+  if (options.back_off && options.min_sqnr_db.has_value()) {
+    FIRN_ASSIGN(const auto backed_off, back_off(impl, original, data.held, *options.min_sqnr_db,
+                                                requantize, quantized, frozen.report));
+    quantize.float_layers.insert(backed_off.begin(), backed_off.end());
   }
+  if (options.timed)
+    FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
   frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
   frozen.report.layers = std::move(quantized.layers);
   FIRN_ASSIGN(frozen.report.tensors,

@@ -189,14 +189,19 @@ void add_freeze_options(CLI::App* command, FreezeRequest* options) {
           "how the scales of weights are found: max-abs, mse, admm (default: max-abs)")
       ->type_name("S");
   command
-      ->add_option("--keep-float", options->freeze.keep_float,
-                   "layers that stay in float: a name with * and ?, or type:Conv2d; repeatable")
+      ->add_option(
+          "--keep-float", options->freeze.keep_float,
+          "layers that stay in float: a name with * and ?, or type:Conv2d, or first:2 or last:1 "
+          "of those with weights; repeatable")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   command
       ->add_option("--min-sqnr", options->freeze.min_sqnr_db,
                    "refuse where an output keeps less than this against float")
       ->type_name("DB");
+  command->add_flag(
+      "--back-off", options->freeze.back_off,
+      "with --min-sqnr: put layers back in float until it holds, instead of refusing");
   command->add_flag("--per-channel,!--per-tensor", options->freeze.per_channel,
                     "a weight scale for each output channel (default), or one a layer");
   command->add_flag("--equalize,!--no-equalize", options->freeze.equalize,

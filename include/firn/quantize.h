@@ -74,12 +74,15 @@ struct FreezeOptions {
   std::optional<Method> method{};   // default: the calibration's
   std::optional<bool> symmetric{};  // default: the calibration's
   WeightScale weight_scale = WeightScale::max_abs;
-  // Layers that stay in float: names, with * and ?, or "type:Conv2d". A pattern that matches
-  // nothing is an error.
+  // Layers that stay in float: names, with * and ?, or "type:Conv2d", or "first:2" and "last:1" of
+  // those with weights. A pattern that matches nothing is an error.
   std::vector<std::string> keep_float{};
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.
   std::optional<double> min_sqnr_db{};
+  // Where min_sqnr_db does not hold, layers go back to float instead, as few as it takes, those
+  // first that cost the outputs most. The report has which, and what that costs in time.
+  bool back_off = false;
   // Whether each output channel's weights have a scale of their own; otherwise a layer's share one,
   // for accelerators that know no other.
   bool per_channel = true;

@@ -79,6 +79,43 @@ TEST_CASE("thorough rounding reaches rows that fast rounding leaves to nearest")
   CHECK(with(Rounding::thorough) > with(Rounding::fast) + 0.5);
 }
 
+TEST_CASE("with one weight scale a layer, channels made alike matter more") {
+  const Model model = uneven_model();
+  const double alike = sqnr_after(model, {.per_channel = false, .timed = false});
+  const double as_is = sqnr_after(model, {.per_channel = false, .equalize = false, .timed = false});
+  CHECK(alike > as_is + 6);
+}
+
+TEST_CASE("a limit on the error is refused, or kept by layers that go back to float") {
+  Session session = must(Session::create(small_model()));
+  must(session.calibrate());
+  observe(session, 40);
+  const Result<FreezeReport> refused = session.freeze({.min_sqnr_db = 60, .timed = false});
+  REQUIRE(refused.status().code() == Code::refused);
+  const FreezeReport report =
+      must(session.freeze({.min_sqnr_db = 60, .back_off = true, .timed = false}));
+  for (const OutputReport& output : report.outputs) CHECK(output.sqnr_db >= 60);
+  int backed_off = 0;
+  for (const LayerReport& layer : report.layers)
+    backed_off += layer.why.starts_with("for the limit of 60.0 dB");
+  CHECK(backed_off > 0);
+  CHECK(report.warnings.back().find("a run takes") != std::string::npos);
+}
+
+TEST_CASE("the first and last layers with weights stay in float on request") {
+  Session session = must(Session::create(small_model()));
+  must(session.calibrate());
+  observe(session, 20);
+  const FreezeReport report =
+      must(session.freeze({.keep_float = {"first:2", "last:1"}, .timed = false}));
+  std::string kept;
+  for (const LayerReport& layer : report.layers)
+    if (layer.why.starts_with("kept by pattern")) kept += layer.name + " ";
+  CHECK(kept == "stem expand logits ");
+  must(session.thaw());
+  CHECK(session.freeze({.keep_float = {"first:0"}}).status().code() == Code::invalid_argument);
+}
+
 TEST_CASE("a calibration that keeps no frames freezes all the same") {
   Session session = must(Session::create(small_model()));
   must(session.calibrate({.keep_max = 0}));
