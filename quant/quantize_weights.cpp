@@ -344,6 +344,7 @@ Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions&
   WeightReport report;
   report.bytes_before = all_bytes(graph);
   FIRN_ASSIGN(report.layers, Quantizer(graph, options, means).run());
+  sweep(graph);  // biases that were corrected
   report.bytes_after = all_bytes(graph);
   graph.dynamic = options.dynamic;
   FIRN_ASSIGN(Model made, make_model("firn", join_tail(graph, *impl.cut)));
