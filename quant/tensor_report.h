@@ -3,6 +3,7 @@
 #ifndef FIRN_QUANT_TENSOR_REPORT_H_
 #define FIRN_QUANT_TENSOR_REPORT_H_
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -24,7 +25,8 @@ TensorReport tensor_report(const std::string& name, const Quant& quant, Method m
                            const Histogram* histogram);
 
 // Of every tensor. `scaled` names those that are not in `graph`, the float one behind the int8
-// graph, what was observed: their values are those of the calibration's kept frames.
+// graph, what was observed: their values are those of the calibration's kept frames. `methods`
+// picked the ranges, by tensor.
 Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
                                                  const std::shared_ptr<const Graph>& graph,
                                                  const std::vector<QuantizedTensor>& tensors,

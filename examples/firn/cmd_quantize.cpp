@@ -112,10 +112,10 @@ std::string as_text(const Options& options, const FreezeReport& report,
 // Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
   if (!options.table.empty() || !options.state.empty() || options.freeze.min_sqnr_db ||
-      options.calibration.method != Method::automatic) {
+      options.calibration.method != Method::automatic || options.calibration.symmetric) {
     return {Code::invalid_argument,
-            "--weights and --dynamic take no ranges: leave --table, --state, --method and "
-            "--min-sqnr away"};
+            "--weights and --dynamic take no ranges: leave --table, --state, --method, "
+            "--symmetric and --min-sqnr away"};
   }
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
