@@ -166,8 +166,10 @@ pthreadpool* Pool::xnn() const {
 }
 
 void Pool::rest() const {
+  const std::lock_guard lock(xnn_mutex_);
+  if (xnn_ == nullptr) return;
   pthreadpool_parallelize_1d(
-      xnn(), [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_),
+      xnn_, [](void*, size_t) {}, nullptr, static_cast<size_t>(threads_),
       PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
