@@ -95,6 +95,8 @@ class Measurement {
 
 Status Measurement::prepare(const Observer& observer, bool symmetric) {
   if (pool_ == nullptr) return {Code::out_of_memory, "automatic ranges: no memory"};
+  CompileOptions compile;
+  compile.isa = kernels::allowed_isas(impl_.isa);
   const Uses uses(*graph_);
   const std::vector<Int8Form> forms = int8_forms(*graph_);
   std::map<std::string, size_t> contest_of;
@@ -121,9 +123,8 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
     FIRN_ASSIGN(Graph single, alone(*graph_, node));
     Reader reader{node.in[0], contest->second, nullptr, std::vector<double>(candidates),
                   std::vector<double>(candidates)};
-    FIRN_ASSIGN(reader.program,
-                Program::compile(std::make_shared<const Graph>(std::move(single)),
-                                 CompileOptions{kernels::allowed_isas(impl_.isa)}, *pool_));
+    FIRN_ASSIGN(reader.program, Program::compile(std::make_shared<const Graph>(std::move(single)),
+                                                 compile, *pool_));
     readers_[node.out[0]].push_back(std::move(reader));
   }
   return {};
