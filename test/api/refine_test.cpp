@@ -3,6 +3,7 @@
 // one weight scale a layer as well.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "test/api/network.h"
@@ -99,7 +100,9 @@ TEST_CASE("a limit on the error is refused, or kept by layers that go back to fl
   for (const LayerReport& layer : report.layers)
     backed_off += layer.why.starts_with("for the limit of 60.0 dB");
   CHECK(backed_off > 0);
-  CHECK(report.warnings.back().find("a run takes") != std::string::npos);
+  CHECK(std::ranges::any_of(report.warnings, [](const std::string& warning) {
+    return warning.find("a run takes") != std::string::npos;
+  }));
 }
 
 TEST_CASE("the first and last layers with weights stay in float on request") {
