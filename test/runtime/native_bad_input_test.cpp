@@ -237,7 +237,7 @@ TEST_CASE(".firn: scales and zero points that make no sense") {
   CHECK(refused(Quant{4, 8, 0, {1, 1}, {0, 0}}) ==
         "malformed: w: quantization: axis 4 of shape 2x1x1x2");
   CHECK(refused(Quant{0, 9, 0, {1, 1}, {0, 0}}) == "malformed: w: quantization: 9 bits of i8");
-  CHECK(refused(Quant{-1, 4, -2, {1, 1}, {0, 0}}) == "malformed: w: quantization: block of -2");
+  CHECK(refused(Quant{-1, 8, -2, {1, 1}, {0, 0}}) == "malformed: w: quantization: block of -2");
 }
 
 TEST_CASE(".firn: a small file does not ask for much memory") {
