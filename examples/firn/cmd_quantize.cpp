@@ -112,18 +112,19 @@ std::string as_text(const Options& options, const FreezeReport& report,
 // Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
   if (!options.table.empty() || !options.state.empty() ||
-      options.calibration.method != Method::automatic || options.calibration.symmetric ||
-      options.freeze.min_sqnr_db) {
+      options.calibration.method != Method::automatic || options.freeze.min_sqnr_db) {
     return {Code::invalid_argument,
-            "--weights and --dynamic take no ranges: leave --table, --state, --method, "
-            "--symmetric and --min-sqnr away"};
+            "--weights and --dynamic take no ranges: leave --table, --state, --method and "
+            "--min-sqnr away"};
   }
+  WeightArguments arguments = options.weights;
+  arguments.symmetric = options.calibration.symmetric;
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
                               .weights_file = options.weights_file,
                               .data = options.data,
                               .keep_float = options.freeze.keep_float,
-                              .arguments = options.weights,
+                              .arguments = std::move(arguments),
                               .run = options.run,
                               .json = options.json,
                               .verbose = options.verbose});
@@ -237,7 +238,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command->footer(
       "Example:\n  firn quantize mobilenet_v2.onnx --data pictures/ --limit 100 --mean 127.5 "
       "--std 127.5 -o mobilenet_v2.int8.firn\n  firn quantize mobilenet_v2.onnx --weights 4 "
-      "--block 32 --rounding hqq -o mobilenet_v2.w4.firn\n  firn quantize lstm.onnx --dynamic -o "
+      "--block 32 --block-scale hqq -o mobilenet_v2.w4.firn\n  firn quantize lstm.onnx --dynamic "
+      "-o "
       "lstm.int8.firn");
   command->callback([options, &action] { action = [options] { return quantize(*options); }; });
 }

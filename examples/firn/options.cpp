@@ -113,7 +113,7 @@ void add_range_options(CLI::App& command, CalibrateOptions& options) {
           "how ranges are picked: automatic, minmax, ema, percentile, mse, kl, kl-tensorrt, "
           "kl-ncnn, aciq, eq (default: automatic)")
       ->type_name("M");
-  command.add_flag("--symmetric", options.symmetric, "ranges around 0, with zero point 0");
+  command.add_flag("--symmetric", options.symmetric, "ranges around 0, and weights of few bits, with zero point 0");
 }
 
 }  // namespace firn::tool

@@ -124,14 +124,14 @@ void add_weight_options(CLI::App& command, WeightArguments& arguments) {
       "weights that share a scale, a multiple of 32, or 0: those of an output channel (default 32; "
       "--dynamic: 0)",
       "N");
-  add("--rounding", arguments.rounding,
-      "max-abs, mse or hqq (half-quadratic) (default hqq; --dynamic: max-abs)", "NAME");
+  add("--block-scale", arguments.rounding,
+      "how that is found: max-abs, mse or hqq (half-quadratic) (default hqq; --dynamic: max-abs)",
+      "NAME");
   add("--short-filter", arguments.short_filter,
       "convolutions' filters of up to so many weights have more bits, and a scale each (default "
       "192)",
       "N");
   add("--short-row-bits", arguments.short_row_bits, "as many, 2 to 8 (default 8)", "BITS");
-  command.add_flag("--symmetric", arguments.symmetric, "no zero points")->group(kGroup);
 }
 
 void add_weights_file_option(CLI::App& command, std::string& name) {
