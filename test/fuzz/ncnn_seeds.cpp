@@ -109,7 +109,7 @@ const std::array<Sketch, 11> kSketches{{
       "Einsum e 2 1 c c d -23300=9,105,106,44,107,106,45,62,105,107",
       "Interp i 2 1 b data g 0=2 9=\"+(1w,0h),max(0h,3)\"",
       "Crop k 1 1 g h 19=\"0,1\" 20=\"-(0c,1),-233\" 21=\"0,1\"", "Split s 1 2 h h1 h2",
-      "InnerProduct n 1 1 h1 roi 0=4 2=24", "ROIAlign o 2 1 h2 roi l 0=2 1=2 3=1 4=1 5=1",
+      "InnerProduct n 1 1 h1 roi 0=4 2=96", "ROIAlign o 2 1 h2 roi l 0=2 1=2 3=1 4=1 5=1",
       "ROIPooling p 2 1 b roi m 0=2 1=2 2=0.5", "Concat q 2 1 l m v 0=0"},
      "t96"},
     {{"Input data 0 1 data 0=3 1=2 2=2", "Input info 0 1 info 0=3",

@@ -388,7 +388,7 @@ std::string regions() {
       .with(weights("v", {2, 1, 2, 1, 1}))
       .node("ConvTranspose", {"c", "v"}, {"t"}, {attr("strides", Ints{2, 1, 1})})
       .node("Cast", {"places"}, {"p"}, {attr("to", int64_t{1})})
-      .node("Einsum", {"t", "p"}, {"e"}, {attr("equation", "...ijk,...il->...jk")})
+      .node("Einsum", {"t", "p"}, {"e"}, {attr("equation", "...ijk,...lm->...jkl")})
       .end();
 }
 
