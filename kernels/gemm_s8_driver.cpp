@@ -62,6 +62,18 @@ void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block&
   }
 }
 
+// A tap's weights of one column, k_step at a time, to their places in the panel; returns where the
+// next tap begins. kStep: k_step, where it is known to the compiler, or 0.
+template <int32_t kStep>
+int8_t* spread(const int8_t* w, int32_t tap_k, int32_t k_step, int8_t* out) {
+  const int32_t step = kStep > 0 ? kStep : k_step;
+  for (; tap_k >= step; tap_k -= step, w += step, out += kPanel * step)
+    std::memcpy(out, w, static_cast<size_t>(step));
+  if (tap_k == 0) return out;
+  std::memcpy(out, w, static_cast<size_t>(tap_k));
+  return out + kPanel * step;
+}
+
 }  // namespace
 
 size_t gemm_s8_packed_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
@@ -83,13 +95,10 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       int8_t* out = panels + panel * plan.panel_bytes + column % kPanel * kernel.k_step;
       const int8_t* w = weights + channel * row;
       int64_t sum = 0;
-      for (int32_t tap = 0; tap < plan.taps; ++tap) {
-        for (int32_t k = 0; k < plan.tap_k; ++k) {
-          const int64_t step = int64_t{tap} * plan.steps + k / kernel.k_step;
-          out[step * kPanel * kernel.k_step + k % kernel.k_step] = *w;
-          sum += *w++;
-        }
-      }
+      for (int64_t i = 0; i < row; ++i) sum += w[i];
+      for (int32_t tap = 0; tap < plan.taps; ++tap, w += plan.tap_k)
+        out = kernel.k_step == 4 ? spread<4>(w, plan.tap_k, 4, out)
+                                 : spread<0>(w, plan.tap_k, kernel.k_step, out);
       const int64_t folded = (bias != nullptr ? bias[channel] : 0) -
                              sum * (int64_t{input_zero} + (kernel.flip_input ? 128 : 0));
       // Modulo 2^32, as the kernels add.
