@@ -212,7 +212,8 @@ struct WatchOptions {
   // freeze by itself. It needs the float weights (FreezeOptions::keep_float_weights).
   bool recalibrate = false;
   CalibrateOptions calibrate{};  // for that; automatic_freeze is implied
-  // Called on a thread of its own, before the session calibrates. It may not call watch() itself.
+  // Called on a thread of its own, before the session calibrates. It may call neither watch() nor
+  // stop_watching().
   std::function<void(const DriftReport&)> on_drift{};
 };
 

@@ -7,20 +7,11 @@
 #include <vector>
 
 #include "examples/firn/npy.h"
+#include "test/tool/mnist.h"
 #include "test/tool/tool.h"
 
 namespace firn::tool {
 namespace {
-
-const std::string kModel = FIRN_SHARED "/models/onnx/mnist.onnx";
-const std::string kImages = FIRN_SHARED "/data/mnist/mnist_test_images.npy";
-const std::string kLabels = FIRN_SHARED "/data/mnist/mnist_test_labels.npy";
-
-bool have_data() {
-  const bool there = std::filesystem::exists(kModel) && std::filesystem::exists(kImages);
-  if (!there) MESSAGE("skipped: no " FIRN_SHARED);
-  return there;
-}
 
 // The first test image as a gray picture; it shows a 7.
 std::string first_digit(const TempFolder& folder) {

@@ -10,22 +10,13 @@
 
 #include "examples/firn/html.h"
 #include "examples/firn/report_page.h"
+#include "test/tool/mnist.h"
 #include "test/tool/tool.h"
 
 namespace firn::tool {
 namespace {
 
 using Floats = std::vector<float>;
-
-const std::string kModel = FIRN_SHARED "/models/onnx/mnist.onnx";
-const std::string kImages = FIRN_SHARED "/data/mnist/mnist_test_images.npy";
-const std::string kLabels = FIRN_SHARED "/data/mnist/mnist_test_labels.npy";
-
-bool have_data() {
-  const bool there = std::filesystem::exists(kModel) && std::filesystem::exists(kImages);
-  if (!there) MESSAGE("skipped: no " FIRN_SHARED);
-  return there;
-}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
