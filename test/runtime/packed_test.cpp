@@ -234,7 +234,22 @@ TEST_CASE("packed: weights in a file of their own") {
   std::filesystem::create_symlink(folder / "m.weights", folder / "inner/m.weights");
   CHECK(refused(Model::load_firn(folder / "inner/m.firn"))
             .ends_with("external data 'm.weights' leaves the model's folder"));
-  const NativeFiles files = must(serialize_native_split(dense_graph(weights()), "../m.weights"));
+  for (const std::string& name :
+       {std::string("../m.weights"), std::string("inner/../../m.weights"), folder / "m.weights"}) {
+    const NativeFiles files = must(serialize_native_split(dense_graph(weights()), name));
+    CHECK(text(read_native(files.model, nullptr, folder / "inner").status()) ==
+          "malformed: external data '" + name + "' leaves the model's folder");
+  }
+  // Constants that lie past the end of the other file: the place, then the size, of the weights.
+  NativeFiles files = must(serialize_native_split(dense_graph(weights()), "m.data"));
+  write(folder / "inner/m.data", files.data);
+  CHECK(read_native(files.model, nullptr, folder / "inner").ok());
+  const uint64_t place[] = {0, 6}, past[] = {64, 6};
+  const auto found = std::ranges::search(files.model, std::as_bytes(std::span(place)));
+  REQUIRE(!found.empty());
+  std::ranges::copy(std::as_bytes(std::span(past)), found.begin());
+  const uint64_t checksum = native_checksum(files.model);
+  std::memcpy(files.model.data() + offsetof(NativeHeader, checksum), &checksum, sizeof(checksum));
   CHECK(text(read_native(files.model, nullptr, folder / "inner").status()) ==
-        "malformed: external data '../m.weights' leaves the model's folder");
+        "malformed: w: constant of 6 bytes at 64 of 6 is outside of the data or not aligned");
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loops of nothing but dot instructions, and of nothing but loads and stores.
+#include "bench/peak.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+
+#include "bench/conv_layer.h"
+
+namespace firn::bench {
+namespace {
+
+using kernels::Isa;
+
+// How often per second `work` can be done; the best of some attempts.
+template <typename Work>
+double rate(int loops, Work work) {
+  double best = 0;
+  for (int attempt = 0; attempt < 30; ++attempt) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < loops; ++i) work();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, loops / seconds.count());
+  }
+  return best;
+}
+
+double measure_peak(Isa isa) {
+  constexpr int kLoops = 5000;
+#if defined(__x86_64__)
+// 4 x 12 times `dot`, with the accumulator's number as \r.
+#define FIRN_DOTS(dot)                                                                         \
+  [] {                                                                                         \
+    asm volatile(".rept 4\n.irp r,2,3,4,5,6,7,8,9,10,11,12,13\n\t" dot "\n.endr\n.endr" ::     \
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm15");                   \
+  }
+  switch (isa) {
+    case Isa::avx512vnni:
+      return 48 * 64 * rate(kLoops, FIRN_DOTS("vpdpbusd %%zmm0, %%zmm1, %%zmm\\r"));
+    case Isa::avxvnni:
+      return 48 * 32 * rate(kLoops, FIRN_DOTS("%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm\\r"));
+    case Isa::avx2:
+      return 48 * 16 *
+             rate(kLoops, FIRN_DOTS("vpmaddwd %%ymm0, %%ymm1, %%ymm15\n\t"
+                                    "vpaddd %%ymm15, %%ymm\\r, %%ymm\\r"));
+    default:
+      break;
+  }
+#undef FIRN_DOTS
+#endif
+  (void)isa;
+  return 0;
+}
+
+}  // namespace
+
+double peak(Isa isa) {
+  static std::array<std::optional<double>, kernels::kIsaCount> known;
+  auto& value = known[static_cast<size_t>(isa)];
+  if (!value) value = measure_peak(isa);
+  return *value;
+}
+
+double copy_peak(Isa isa, size_t n) {
+#if defined(__x86_64__)
+  n = (n + 255) / 256 * 256;
+  const auto from = filled<int8_t>(n), to = filled<int8_t>(n);
+  const int loops = static_cast<int>(std::max<size_t>(1, 200000 / n));
+// Copies from the end to the front, four vectors of `bytes` at once.
+#define FIRN_COPY(bytes, load, store)                                                  \
+  2 * static_cast<double>(n) * rate(loops, [&] {                                       \
+    size_t left = n;                                                                   \
+    asm volatile("1:\n.irp r,1,2,3,4\n\t" load " -\\r*" #bytes "(%1,%0), %%" store     \
+                 "\\r\n.endr\n.irp r,1,2,3,4\n\t" load " %%" store "\\r, -\\r*" #bytes \
+                 "(%2,%0)\n.endr\n\tsub $4*" #bytes ", %0\n\tjnz 1b"                   \
+                 : "+r"(left)                                                          \
+                 : "r"(from.get()), "r"(to.get())                                      \
+                 : "memory", "cc", "xmm1", "xmm2", "xmm3", "xmm4");                    \
+  })
+  if (isa == Isa::avx512vnni) return FIRN_COPY(64, "vmovdqu64", "zmm");
+  if (isa == Isa::avx2 || isa == Isa::avxvnni) return FIRN_COPY(32, "vmovdqu", "ymm");
+#undef FIRN_COPY
+#endif
+  (void)isa, (void)n;
+  return 0;
+}
+
+}  // namespace firn::bench
