@@ -2,11 +2,11 @@
 // firn calibrate: the ranges of a model's tensors over samples, as an editable text file.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "choice.h"
 #include "commands.h"
 #include "observe.h"
 #include "text.h"
@@ -56,12 +56,9 @@ void add_calibrate(CLI::App& app, Action& action) {
       app.add_subcommand("calibrate", "Writes the ranges of all tensors over samples to a file");
   add_model_option(*command, options->model);
   command->add_option("-o,--output", options->output, "the table to write")->type_name("T.table");
-  command
-      ->add_option("--format", options->format,
-                   "of the table: firn (default), or ncnn, for ncnn2int8")
-      ->type_name("firn|ncnn")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, TableFormat>{
-          {"firn", TableFormat::firn}, {"ncnn", TableFormat::ncnn}}));
+  add_choice<TableFormat>(*command, "--format", options->format,
+                          "of the table: firn (default), or ncnn, for ncnn2int8",
+                          {{"firn", TableFormat::firn}, {"ncnn", TableFormat::ncnn}});
   auto* state = command->add_option(
       "--state", options->state,
       "write all that was observed, for firn merge-calibration and firn quantize");

@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "choice.h"
 #include "commands.h"
 #include "json.h"
 #include "observe.h"
@@ -207,14 +207,11 @@ void add_freeze_options(CLI::App* command, FreezeRequest* options) {
                     "a weight scale for each output channel (default), or one a layer");
   command->add_flag("--equalize,!--no-equalize", options->freeze.equalize,
                     "make channels alike that leave most of a tensor's range unused (default)");
-  command
-      ->add_option("--rounding", options->freeze.rounding,
-                   "of weights: nearest; fast: for the least error of a layer's output on kept "
-                   "samples (default); thorough: the same with more work")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Rounding>{{"nearest", Rounding::nearest},
-                                          {"fast", Rounding::fast},
-                                          {"thorough", Rounding::thorough}}));
+  add_choice<Rounding>(
+      *command, "--rounding", options->freeze.rounding,
+      "of weights: nearest; fast: for the least error of a layer's output on kept "
+      "samples (default); thorough: the same with more work",
+      {{"nearest", Rounding::nearest}, {"fast", Rounding::fast}, {"thorough", Rounding::thorough}});
   command->add_flag("--timing,!--no-timing", options->freeze.timed,
                     "keep in float what int8 does not make faster on this machine with this "
                     "--threads and --isa, and refuse where it is slower on the whole; off by "

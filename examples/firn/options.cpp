@@ -2,6 +2,7 @@
 // The command-line options that several commands share.
 #include <CLI/CLI.hpp>
 
+#include "choice.h"
 #include "commands.h"
 
 namespace firn::tool {
@@ -23,13 +24,10 @@ void add_run_options(CLI::App& command, RunOptions& options) {
           "instruction set: scalar, avx2, avxvnni, avx512vnni, neon, neondot, neoni8mm (default: "
           "the best that the machine has)")
       ->type_name("NAME");
-  command
-      .add_option(
-          "--weight-use", options.weight_use,
-          "weights of few bits: make floats of them once, or multiply in integers (default: "
-          "as the model was made for)")
-      ->type_name("floats|integers")
-      ->check(CLI::IsMember({"floats", "integers"}));
+  add_choice(command, "--weight-use", options.weight_use,
+             "weights of few bits: make floats of them once, or multiply in integers (default: "
+             "as the model was made for)",
+             {"floats", "integers"});
   command
       .add_option("--shape", options.shapes,
                   "sizes for an input whose model leaves them open, as in 1x3x224x224")
@@ -52,17 +50,13 @@ void add_prepare_options(CLI::App& command, PrepareOptions& options) {
   auto* norm = command.add_option("--norm", options.norm, "or multiplies them")->type_name("A,B,C");
   std_dev->group(kGroup);
   norm->group(kGroup)->excludes(std_dev);
-  command
-      .add_option("--pixel", options.pixel,
-                  "order of the channels, also of --mean (default: RGB, or GRAY for one channel)")
-      ->type_name("RGB|BGR|GRAY")
-      ->check(CLI::IsMember({"RGB", "BGR", "GRAY"}))
+  add_choice(command, "--pixel", options.pixel,
+             "order of the channels, also of --mean (default: RGB, or GRAY for one channel)",
+             {"RGB", "BGR", "GRAY"})
       ->group(kGroup);
-  command
-      .add_option("--resize", options.resize,
-                  "crop keeps the proportions and cuts out the middle (default), stretch does not")
-      ->type_name("crop|stretch")
-      ->check(CLI::IsMember({"crop", "stretch"}))
+  add_choice(command, "--resize", options.resize,
+             "crop keeps the proportions and cuts out the middle (default), stretch does not",
+             {"crop", "stretch"})
       ->group(kGroup);
   command
       .add_option("--short-side", options.short_side,
@@ -113,7 +107,8 @@ void add_range_options(CLI::App& command, CalibrateOptions& options) {
           "how ranges are picked: automatic, minmax, ema, percentile, mse, kl, kl-tensorrt, "
           "kl-ncnn, aciq, eq (default: automatic)")
       ->type_name("M");
-  command.add_flag("--symmetric", options.symmetric, "ranges around 0, and weights of few bits, with zero point 0");
+  command.add_flag("--symmetric", options.symmetric,
+                   "ranges around 0, and weights of few bits, with zero point 0");
 }
 
 }  // namespace firn::tool

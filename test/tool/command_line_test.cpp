@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tool as a user meets it: help, and one line on standard error for every mistake.
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <string>
 
 #include "test/tool/tool.h"
@@ -22,6 +23,7 @@ TEST_CASE("help and version succeed, and every command shows an example") {
     const Outcome help = firn(command + " --help");
     CHECK(help.status == 0);
     CHECK(help.err.empty());
+    CHECK(std::ranges::all_of(help.out, [](char c) { return c >= ' ' || c == '\n'; }));
     CHECK(help.out.find("Example:\n  firn " + command + " ") != std::string::npos);
   }
 }
@@ -48,7 +50,10 @@ TEST_CASE("a command line that makes no sense is a usage error") {
   CHECK(failed_with(firn("quantize m.onnx -o o --method best --data d"), "best"));
   CHECK(failed_with(firn("quantize m.onnx -o o --weight-scale best --data d"), "best"));
   CHECK(failed_with(firn("quantize m.onnx -o o --table t --state s"), "--table"));
-  CHECK(failed_with(firn("calibrate m.onnx -o t --format csv --data d"), "csv"));
+  CHECK(failed_with(firn("calibrate m.onnx -o t --format csv --data d"),
+                    "--format: expected firn|ncnn, got csv"));
+  CHECK(failed_with(firn("quantize m.onnx -o o --rounding up --data d"),
+                    "--rounding: expected nearest|fast|thorough, got up"));
   CHECK(failed_with(firn("calibrate m.onnx --data d"), "--state"));
 }
 
