@@ -11,7 +11,8 @@ Only runs the tool: the figures are those of `firn quantize` and `firn compare`.
 in --out.
 
 --peers adds ONNX Runtime's quantize_static with each of its calibrators (uint8 activations, int8
-weights per channel), on the same samples, for the models that it reads; and MLPerf Tiny's resnet8
+weights per channel), on the same samples, for the models that it reads (its files and its fp32 answers stay in --out, and are used
+again); and MLPerf Tiny's resnet8
 and kws, which it does not: beside those stands the int8 file that TensorFlow Lite's converter made.
 ncnn's quantizer does not come by pip, and MNN's (mnnquant) aborts.
 """
@@ -79,7 +80,10 @@ def print_peers(model, shared, out):
     quant_pre_process(str(model), str(plain), skip_symbolic_shape=True)
     name = qdq.onnxruntime.InferenceSession(str(plain), providers=["CPUExecutionProvider"]
                                             ).get_inputs()[0].name
-    want = qdq.run_ort(plain, evaluation, True).reshape(len(labels), -1)
+    floats = out / (model.stem + ".fp32.npy")
+    if not floats.exists():
+        np.save(floats, qdq.run_ort(plain, evaluation, True).reshape(len(labels), -1))
+    want = np.load(floats)
     for method in ("MinMax", "Entropy", "Percentile"):
         target = out / f"{model.stem}.{method}.onnx"
         if not target.exists():

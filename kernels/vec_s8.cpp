@@ -117,4 +117,14 @@ std::span<const VecS8> vec_s8_table() {
   return table;
 }
 
+void min_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+  for (size_t r = 0; r < rows; ++r, a += c, y += c)
+    for (size_t i = 0; i < c; ++i) y[i] = a[i] < b[i] ? a[i] : b[i];
+}
+
+void max_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+  for (size_t r = 0; r < rows; ++r, a += c, y += c)
+    for (size_t i = 0; i < c; ++i) y[i] = a[i] > b[i] ? a[i] : b[i];
+}
+
 }  // namespace firn::kernels

@@ -70,6 +70,11 @@ struct VecS8 {
 
 std::span<const VecS8> vec_s8_table();
 
+// y = min(a, b), max(a, b), of bytes on one grid; b has c elements and is used for each of the
+// rows. y may be a. For every instruction set: compilers make vectors of them.
+void min_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
+void max_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
+
 }  // namespace firn::kernels
 
 #endif  // FIRN_KERNELS_VEC_S8_H_

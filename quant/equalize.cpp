@@ -49,6 +49,70 @@ class Layout {
   size_t channels_ = 0, inner_ = 0, row_ = 0, per_group_ = 0;
 };
 
+// A channel's factor: 1 where it has no class.
+class Factors {
+ public:
+  Factors(const ChannelClasses& classes, std::span<const float> factors)
+      : classes_(classes), factors_(factors) {}
+  float operator()(ValueId id, size_t channel) const {
+    const size_t at = classes_.of[index(id)][channel];
+    return at == ChannelClasses::kNone ? 1.0f : factors_[at];
+  }
+  // Of all channels of the value.
+  std::vector<float> of(ValueId id) const {
+    std::vector<float> all;
+    for (size_t c = 0; c < classes_.of[index(id)].size(); ++c) all.push_back((*this)(id, c));
+    return all;
+  }
+
+ private:
+  const ChannelClasses& classes_;
+  std::span<const float> factors_;
+};
+
+bool changes(std::span<const float> factors) {
+  return std::ranges::any_of(factors, [](float f) { return f != 1; });
+}
+
+// The upper end of the clamp on what the node gives; null where it has none.
+float* upper_clamp(Node& node) {
+  if (auto* conv = std::get_if<Conv2d>(&node.op)) return &conv->clamp.hi;
+  if (auto* dense = std::get_if<Dense>(&node.op)) return &dense->clamp.hi;
+  if (auto* binary = std::get_if<Binary>(&node.op)) return &binary->clamp.hi;
+  auto* unary = std::get_if<Unary>(&node.op);
+  return unary != nullptr && unary->kind == Unary::Kind::clamp ? &unary->beta : nullptr;
+}
+
+// Of values that are made then, the factors join `changed`.
+Status move_clamps(Graph& graph, const Factors& factor,
+                   std::map<std::string, std::vector<float>>& changed) {
+  std::vector<Node> nodes;
+  for (Node& node : graph.nodes) {
+    float* hi = upper_clamp(node);
+    const ValueId out = node.out[0];
+    std::vector<float> bounds;
+    if (hi != nullptr && std::isfinite(*hi)) bounds = factor.of(out);
+    if (!changes(bounds)) {
+      nodes.push_back(std::move(node));
+      continue;
+    }
+    Value open = graph.value(out);
+    open.name = graph.unique_name(open.name + ".open");
+    changed[open.name] = bounds;
+    for (float& bound : bounds) bound *= *hi;
+    *hi = std::numeric_limits<float>::infinity();
+    node.out[0] = graph.add(std::move(open));
+    FIRN_ASSIGN(const ValueId constant,
+                graph.add_constant<float>(node.name + ".bound",
+                                          Shape{static_cast<int32_t>(bounds.size())}, bounds));
+    Node bound{node.name + ".bound", Binary{Binary::Kind::min}, {node.out[0], constant}, {out}};
+    nodes.push_back(std::move(node));
+    nodes.push_back(std::move(bound));
+  }
+  graph.nodes = std::move(nodes);
+  return {};
+}
+
 }  // namespace
 
 std::vector<float> activation_factors(const ChannelClasses& classes,
@@ -82,20 +146,11 @@ std::vector<float> activation_factors(const ChannelClasses& classes,
 std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& classes,
                                   std::span<const ChannelPeaks> peaks) {
   constexpr int kRounds = 20;
-  constexpr float kMargin = 1.25f, kMost = 1e4f;
+  constexpr float kMost = 1e4f;
   const std::vector<Peak> peak = peaks_of_classes(classes, peaks);
-  std::vector<float> factors(classes.count, 1.0f), least(classes.count, 1 / kMost),
-      most(classes.count, kMost);
-  for (size_t i = 0; i < classes.count; ++i) {
-    if (std::isinf(classes.clamp[i])) continue;
-    const float reach = peak[i].largest() * kMargin;
-    if (reach == 0 || reach >= classes.clamp[i])
-      least[i] = most[i] = 1;
-    else
-      most[i] = std::min(kMost, classes.clamp[i] / reach);
-  }
+  std::vector<float> factors(classes.count, 1.0f);
   const auto class_of = [&](ValueId id, size_t channel) { return classes.of[index(id)][channel]; };
-  const auto factor = [&](size_t at) { return at == ChannelClasses::kNone ? 1.0f : factors[at]; };
+  const Factors factor(classes, factors);
   for (int round = 0; round < kRounds; ++round) {
     // Of a layer's or tensor's range the part that the channel uses: where it is made, read,
     // between.
@@ -112,8 +167,8 @@ std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& clas
       std::vector<float> scaled(weights.size());
       float largest = 0;
       for (size_t i = 0; i < weights.size(); ++i) {
-        scaled[i] = std::fabs(weights[i]) * factor(class_of(node.out[0], layout.out(i))) /
-                    factor(class_of(node.in[0], layout.in(i)));
+        scaled[i] = std::fabs(weights[i]) * factor(node.out[0], layout.out(i)) /
+                    factor(node.in[0], layout.in(i));
         largest = std::max(largest, scaled[i]);
       }
       if (largest == 0) continue;
@@ -129,36 +184,17 @@ std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& clas
       const float between = peak[i].largest() * factors[i] / widest[classes.component[i]];
       const float before = std::min(made[i], between);
       if (before > 0 && read[i] > 0)
-        factors[i] = std::clamp(factors[i] * std::sqrt(read[i] / before), least[i], most[i]);
+        factors[i] = std::clamp(factors[i] * std::sqrt(read[i] / before), 1 / kMost, kMost);
     }
   }
   return factors;
 }
 
-void open_clamps(Graph& graph, ChannelClasses& classes) {
-  const auto open = [&](const Node& node, float& hi) {
-    const std::vector<size_t>& of = classes.of[index(node.out[0])];
-    if (std::ranges::any_of(of, [](size_t at) { return at != ChannelClasses::kNone; }))
-      hi = std::numeric_limits<float>::infinity();
-  };
-  for (Node& node : graph.nodes) {
-    if (auto* conv = std::get_if<Conv2d>(&node.op)) open(node, conv->clamp.hi);
-    if (auto* dense = std::get_if<Dense>(&node.op)) open(node, dense->clamp.hi);
-    if (auto* binary = std::get_if<Binary>(&node.op)) open(node, binary->clamp.hi);
-    if (auto* unary = std::get_if<Unary>(&node.op);
-        unary != nullptr && unary->kind == Unary::Kind::clamp)
-      open(node, unary->beta);
-  }
-  std::ranges::fill(classes.clamp, std::numeric_limits<float>::infinity());
-}
-
 Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
                                                                  const ChannelClasses& classes,
-                                                                 std::span<const float> factors) {
-  const auto factor = [&](ValueId id, size_t channel) {
-    const size_t at = classes.of[index(id)][channel];
-    return at == ChannelClasses::kNone ? 1.0f : factors[at];
-  };
+                                                                 std::span<const float> factors,
+                                                                 Clamps clamps) {
+  const Factors factor(classes, factors);
   const size_t values = classes.of.size();
   for (Node& node : graph.nodes) {
     if (int8_form(graph, node).kind != Int8Form::Kind::weighted) continue;
@@ -181,12 +217,10 @@ Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
   }
   std::map<std::string, std::vector<float>> changed;
   for (size_t v = 0; v < values; ++v) {
-    std::vector<float> of_value;
-    for (size_t c = 0; c < classes.of[v].size(); ++c)
-      of_value.push_back(factor(static_cast<ValueId>(v), c));
-    if (std::ranges::any_of(of_value, [](float f) { return f != 1; }))
-      changed[graph.values[v].name] = std::move(of_value);
+    std::vector<float> of_value = factor.of(static_cast<ValueId>(v));
+    if (changes(of_value)) changed[graph.values[v].name] = std::move(of_value);
   }
+  if (clamps == Clamps::move) FIRN_TRY(move_clamps(graph, factor, changed));
   sweep(graph);
   return changed;
 }

@@ -4,6 +4,7 @@
 #ifndef FIRN_QUANT_EQUALIZE_H_
 #define FIRN_QUANT_EQUALIZE_H_
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
@@ -31,20 +32,25 @@ std::vector<float> activation_factors(const ChannelClasses& classes,
                                       std::span<const ChannelPeaks> peaks);
 
 // For weights with one scale a layer: factors that give each channel's largest weights the same
-// magnitude on the side that makes it and on the side that reads it, as the paper has it. Channels
-// that reach a clamp keep their scale, others stay below theirs.
+// magnitude on the side that makes it and on the side that reads it, as the paper has it, but for
+// channels that are small in their tensor: those must not become smaller still. Their clamps
+// are to move with them; the paper opens those.
 std::vector<float> weight_factors(const Graph& graph, const ChannelClasses& classes,
                                   std::span<const ChannelPeaks> peaks);
 
-// ReLU6 and its like become ReLU where that lets a class have any factor, as in the paper; what the
-// graph computes then differs where they were reached.
-void open_clamps(Graph& graph, ChannelClasses& classes);
+// What becomes of a ReLU6 and its like where the channels that it clamps have factors.
+enum class Clamps : uint8_t {
+  stay,  // the channels stay below it
+  move,  // it becomes a ReLU and "<layer>.bound", a minimum with a bound a channel, which reads
+         // "<value>.open"
+};
 
 // Multiplies the channels of each class by its factor: in the weights of the layers around them.
 // By name, the factors of the values that change. out_of_memory.
 Result<std::map<std::string, std::vector<float>>> scale_channels(Graph& graph,
                                                                  const ChannelClasses& classes,
-                                                                 std::span<const float> factors);
+                                                                 std::span<const float> factors,
+                                                                 Clamps clamps = Clamps::stay);
 
 }  // namespace firn
 

@@ -39,12 +39,22 @@ class Builder {
   Use& use(ValueId id) { return uses_[index(id)]; }
 
   void find_uses();
-  void share_concat_ranges();
+  // By an int8 layer that can give it any range, and for one int8 layer.
+  bool is_made_for_one_reader(ValueId id) const {
+    const int producer = view_.uses.producer_of(id);
+    const Use& of = uses_[index(id)];
+    return producer >= 0 && of.made_int8 && !of.as_float &&
+           view_.uses.consumers_of(id).size() == 1 &&
+           view_.forms[static_cast<size_t>(producer)].kind != Kind::moved;
+  }
+  void share_ranges();
+  void share_concat_range(const Node& node);
+  void share_bound_range(const Node& node);
   Result<Quant> quant_of(ValueId id) const;
   Status place_values();
   void convert(ValueId id);
   void note(ValueId id);
-  Result<ValueId> add_int8_constant(const Value& from);
+  Result<ValueId> add_int8_constant(const Value& from, const Quant& quant);
   Status quantize_weighted(const Node& node, Node& made);
   Status rebuild(size_t n);
   LayerReport report(size_t n, const Node& made) const;
@@ -75,23 +85,36 @@ void Builder::find_uses() {
   }
 }
 
-// Later concats first: an input that is a concat itself hands on what it was given.
-void Builder::share_concat_ranges() {
+void Builder::share_concat_range(const Node& node) {
+  double least = INFINITY, most = 0;
+  const bool shared = std::ranges::all_of(node.in, [&](ValueId id) {
+    const int producer = view_.uses.producer_of(id);
+    const std::optional<Interval> range = view_.range_of(id);
+    if (producer < 0 || !range) return false;
+    least = std::min(least, width(*range));
+    most = std::max(most, width(*range));
+    return is_made_for_one_reader(id);
+  });
+  if (!shared || most >= kSharedRangeRatio * least) return;
+  for (ValueId id : node.in) use(id).range_from = use(node.out[0]).range_from;
+}
+
+// What is made for a bound alone may saturate where that ends; otherwise the bound leaves a part of
+// its range unused.
+void Builder::share_bound_range(const Node& node) {
+  const ValueId x = node.in[old_.is_constant(node.in[0]) ? 1 : 0];
+  if (is_made_for_one_reader(x))
+    use(x).range_from = use(node.out[0]).range_from;
+  else
+    use(node.out[0]).range_from = use(source_of(old_, view_.uses, view_.forms, x)).range_from;
+}
+
+// Later nodes first: an input that is a concat itself hands on what it was given.
+void Builder::share_ranges() {
   for (size_t n = old_.nodes.size(); n-- > 0;) {
-    if (!int8(n) || view_.forms[n].kind != Kind::concat) continue;
-    const Node& node = old_.nodes[n];
-    double least = INFINITY, most = 0;
-    const bool shared = std::ranges::all_of(node.in, [&](ValueId id) {
-      const int producer = view_.uses.producer_of(id);
-      const std::optional<Interval> range = view_.range_of(id);
-      if (producer < 0 || !range) return false;
-      least = std::min(least, width(*range));
-      most = std::max(most, width(*range));
-      return use(id).made_int8 && !use(id).as_float && view_.uses.consumers_of(id).size() == 1 &&
-             view_.forms[static_cast<size_t>(producer)].kind != Kind::moved;
-    });
-    if (!shared || most >= kSharedRangeRatio * least) continue;
-    for (ValueId id : node.in) use(id).range_from = use(node.out[0]).range_from;
+    if (!int8(n)) continue;
+    if (view_.forms[n].kind == Kind::concat) share_concat_range(old_.nodes[n]);
+    if (is_bound(old_, old_.nodes[n])) share_bound_range(old_.nodes[n]);
   }
 }
 
@@ -148,12 +171,9 @@ void Builder::note(ValueId id) {
   tensors_.push_back({old_.value(id).name, *new_.value(use.int8_id).quant});
 }
 
-Result<ValueId> Builder::add_int8_constant(const Value& from) {
-  const std::span<const float> values = from.as<float>();
-  const auto [lo, hi] = std::ranges::minmax_element(values);
-  const Quant quant = to_quant({*lo, *hi});
+Result<ValueId> Builder::add_int8_constant(const Value& from, const Quant& quant) {
   std::vector<int8_t> rounded;
-  for (float v : values)
+  for (float v : from.as<float>())
     rounded.push_back(static_cast<int8_t>(std::clamp(
         std::nearbyint(v / quant.scale[0]) + static_cast<float>(quant.zero[0]), -128.0f, 127.0f)));
   FIRN_ASSIGN(const ValueId id,
@@ -228,7 +248,10 @@ Status Builder::rebuild(size_t n) {
       for (size_t i = 0; i < node.in.size(); ++i) {
         const ValueId in = node.in[i];
         if (!old_.is_constant(in) || old_.value(in).shape.elements() == 1) continue;
-        FIRN_ASSIGN(made.in[i], add_int8_constant(old_.value(in)));
+        const auto [lo, hi] = std::ranges::minmax_element(old_.value(in).as<float>());
+        Quant quant = to_quant({*lo, *hi});
+        if (is_bound(old_, node)) quant = *new_.value(made.out[0]).quant;
+        FIRN_ASSIGN(made.in[i], add_int8_constant(old_.value(in), quant));
       }
     }
   }
@@ -261,7 +284,7 @@ LayerReport Builder::report(size_t n, const Node& made) const {
 
 Result<QuantizedGraph> Builder::build() {
   find_uses();
-  share_concat_ranges();
+  share_ranges();
   FIRN_TRY(place_values());
   new_.nodes.clear();
   for (ValueId id : old_.inputs) {

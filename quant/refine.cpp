@@ -154,7 +154,7 @@ Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<co
 
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                            Frames kept, Alike alike) {
-  ChannelClasses classes = channel_classes(*graph);
+  const ChannelClasses classes = channel_classes(*graph);
   if (classes.count == 0) return Equalized{graph, {}, {}};
   std::vector<ChannelPeaks> peaks(graph->values.size());
   FIRN_TRY(run_frames(
@@ -162,11 +162,11 @@ Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const 
         raise_peaks(x, classes.of[index(id)].size(), peaks[index(id)].half[frame % 2]);
       }));
   Graph scaled = *graph;
-  if (alike == Alike::weights_without_clamps) open_clamps(scaled, classes);
   const std::vector<float> factors = alike == Alike::activations
                                          ? activation_factors(classes, peaks)
                                          : weight_factors(scaled, classes, peaks);
-  FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors));
+  const Clamps clamps = alike == Alike::weights ? Clamps::move : Clamps::stay;
+  FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors, clamps));
   if (changed.empty()) return Equalized{graph, {}, {}};
   auto made = std::make_shared<const Graph>(std::move(scaled));
   FIRN_ASSIGN(auto ranges, ranges_of_changed(impl, made, kept, changed));

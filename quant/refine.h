@@ -40,9 +40,8 @@ struct Equalized {
 };
 
 // What channels are made alike for: activations, the only ones with one scale for all of them where
-// weights have one a channel; or weights with one scale a layer, without touching clamps that are
-// reached, or by turning ReLU6 into ReLU.
-enum class Alike : uint8_t { activations, weights, weights_without_clamps };
+// weights have one a channel; or weights with one scale a layer.
+enum class Alike : uint8_t { activations, weights };
 
 // The graph itself where there is nothing to scale.
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,

@@ -98,21 +98,12 @@ Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
     return least_sqnr_db(impl, original, std::make_shared<const Graph>(std::move(made.graph)),
                          frames);
   };
-  std::vector<Alike> ways{Alike::activations};
-  if (!quantize.per_channel) ways = {Alike::weights, Alike::weights_without_clamps};
-  const Basis as_is = basis;
-  double best = -INFINITY;
-  for (const Alike way : ways) {
-    FIRN_ASSIGN(Basis made, equalized(impl, data, as_is, way, quantize.exact_ranges));
-    if (made.graph == original) continue;
-    if (best == -INFINITY) {
-      FIRN_ASSIGN(best, measure(as_is));
-    }
-    FIRN_ASSIGN(const double sqnr, measure(made));
-    if (sqnr <= best) continue;
-    best = sqnr;
-    basis = std::move(made);
-  }
+  const Alike alike = quantize.per_channel ? Alike::activations : Alike::weights;
+  FIRN_ASSIGN(Basis made, equalized(impl, data, basis, alike, quantize.exact_ranges));
+  if (made.graph == original) return {};
+  FIRN_ASSIGN(const double as_is, measure(basis));
+  FIRN_ASSIGN(const double alike_db, measure(made));
+  if (alike_db > as_is) basis = std::move(made);
   return {};
 }
 

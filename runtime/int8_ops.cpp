@@ -86,8 +86,8 @@ Int8Form form(const Graph& graph, const Node& node, const Binary& op) {
     if (constant.shape.elements() == 1 && x.shape == y) return computed(activations);
     if (!all_finite(constant)) return none("its constant is not finite");
   }
-  const bool exact = op.kind == add || op.kind == sub || op.kind == mul;
-  if (!exact) return none("of two tensors it runs in float");
+  if (!is_bound(graph, node) && op.kind != add && op.kind != sub && op.kind != mul)
+    return none("of two tensors it runs in float");
   if (!(spreads_over(b.shape, a.shape) && a.shape == y) &&
       !(spreads_over(a.shape, b.shape) && b.shape == y))
     return none("it broadcasts " + to_string(a.shape) + " and " + to_string(b.shape));
@@ -181,6 +181,16 @@ bool is_layer(const Graph& graph, const Node& node) {
   if (std::holds_alternative<ShapeOf>(node.op)) return false;
   const auto activation = [&](ValueId id) { return is_activation(graph, id); };
   return std::ranges::any_of(node.in, activation) || std::ranges::any_of(node.out, activation);
+}
+
+bool is_bound(const Graph& graph, const Node& node) {
+  const auto* op = std::get_if<Binary>(&node.op);
+  if (op == nullptr || (op->kind != Binary::Kind::min && op->kind != Binary::Kind::max) ||
+      !op->clamp.none() || graph.is_constant(node.in[0]) == graph.is_constant(node.in[1]))
+    return false;
+  const size_t constant = graph.is_constant(node.in[0]) ? 0 : 1;
+  return graph.value(node.in[constant]).shape.elements() != 1 &&
+         graph.value(node.in[1 - constant]).shape == graph.value(node.out[0]).shape;
 }
 
 ValueId source_of(const Graph& graph, const Uses& uses, const std::vector<Int8Form>& forms,

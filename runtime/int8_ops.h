@@ -39,6 +39,10 @@ std::vector<Int8Form> int8_forms(const Graph& graph);
 // A layer, for reports and options: what reads or makes float activations.
 bool is_layer(const Graph& graph, const Node& node);
 
+// A minimum or maximum with a constant of several elements: int8 compares bytes as they are, so
+// that what it reads, the constant and what it gives have one range.
+bool is_bound(const Graph& graph, const Node& node);
+
 // Where the value's elements come from: back through the movements in `forms`.
 ValueId source_of(const Graph& graph, const Uses& uses, const std::vector<Int8Form>& forms,
                   ValueId id);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise operators: int8 by addition, product or table, fp32 on XNNPACK where it has them.
+// Elementwise operators: int8 by addition, product, comparison or table, fp32 on XNNPACK where it
+// has them.
 #include <optional>
 
 #include "kernels/xnn.h"
@@ -197,6 +198,18 @@ Lowered lower_binary(const LowerContext& context, const Node& node, const Binary
     const kernels::MulS8 params{va.quant->zero[0], vb.quant->zero[0],
                                 kernels::rescale(sa * sb / sy), clamp};
     step = binary_step(a, b, node.out[0], r, params, vec.mul, vec.mul_row);
+  } else if (op.clamp.none() && va.quant == y.quant && vb.quant == y.quant &&
+             (op.kind == Binary::Kind::min || op.kind == Binary::Kind::max)) {
+    // Bytes of one grid compare as what they stand for.
+    const auto compare = op.kind == Binary::Kind::min ? kernels::min_s8 : kernels::max_s8;
+    step = binary_step(
+        a, b, node.out[0], r, compare,
+        [](size_t n, const int8_t* pa, const int8_t* pb, int8_t* py, auto* run) {
+          run(1, n, pa, pb, py);
+        },
+        [](size_t rows, size_t c, const int8_t* pa, const int8_t* pb, int8_t* py, auto* run) {
+          run(rows, c, pa, pb, py);
+        });
   } else {
     return false;
   }

@@ -11,8 +11,9 @@
 namespace firn::test {
 namespace {
 
-// Every other channel of the stem is a fiftieth of the others, and made large again behind it.
-Model uneven_model() {
+// Every other channel of the stem is a fiftieth of the others, and made large again behind it. The
+// activations are clamped at 0 and `most`.
+Model uneven_model(float most = INFINITY) {
   GraphBuilder b(21);
   const auto uneven = [&](const Shape& shape, float small, float large) {
     std::vector<float> w = b.floats(shape.elements(), -0.5f, 0.5f);
@@ -20,17 +21,19 @@ Model uneven_model() {
     for (size_t i = 0; i < w.size(); ++i) w[i] *= i / row % 2 == 0 ? large : small;
     return b.constant(shape, w);
   };
+  const auto act = [&](const std::string& name, ValueId v) {
+    return b.unary(name, Unary::Kind::clamp, v, 0, most);
+  };
   const ValueId x = b.input("image", {1, 3, 24, 24});
   Conv2d stem;
   stem.window = {{3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}};
   const ValueId wide =
-      b.relu("act1", b.add("stem", stem, {b.to_nhwc(x), uneven({16, 3, 3, 3}, 0.02f, 1)}));
+      act("act1", b.add("stem", stem, {b.to_nhwc(x), uneven({16, 3, 3, 3}, 0.02f, 1)}));
   Conv2d deep;
   deep.window = {{3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}};
   deep.groups = 16;
-  const ValueId even =
-      b.relu("act2", b.add("depthwise", deep, {wide, uneven({16, 3, 3, 1}, 50, 1)}));
-  const ValueId narrow = b.relu("act3", b.conv("project", even, 24));
+  const ValueId even = act("act2", b.add("depthwise", deep, {wide, uneven({16, 3, 3, 1}, 50, 1)}));
+  const ValueId narrow = act("act3", b.conv("project", even, 24));
   const ValueId mean = b.add("mean", Reduce{Reduce::Kind::mean, {1, 2}, false}, {narrow});
   b.output(b.dense("logits", mean, 10));
   return must(make_model("uneven", std::move(b.graph)));
@@ -85,6 +88,22 @@ TEST_CASE("with one weight scale a layer, channels made alike matter more") {
   const double alike = sqnr_after(model, {.per_channel = false, .timed = false});
   const double as_is = sqnr_after(model, {.per_channel = false, .equalize = false, .timed = false});
   CHECK(alike > as_is + 6);
+}
+
+TEST_CASE("with one weight scale a layer, channels that reach a clamp are made alike, too") {
+  const Model model = uneven_model(0.5f);
+  const double alike = sqnr_after(model, {.per_channel = false, .timed = false});
+  const double as_is = sqnr_after(model, {.per_channel = false, .equalize = false, .timed = false});
+  CHECK(alike > as_is + 6);
+  // Clamps that moved are layers of their own, in int8.
+  Session session = must(Session::create(model));
+  must(session.calibrate());
+  observe(session, 40);
+  const FreezeReport report = must(session.freeze({.per_channel = false, .timed = false}));
+  const auto is_bound = [](const LayerReport& layer) {
+    return layer.name.ends_with(".bound") && layer.precision == Precision::i8;
+  };
+  CHECK(std::ranges::count_if(report.layers, is_bound) >= 2);
 }
 
 TEST_CASE("a limit on the error is refused, or kept by layers that go back to float") {

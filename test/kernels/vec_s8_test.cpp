@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -158,6 +159,29 @@ TEST_CASE("vec_s8: every pair of bytes") {
     kernel.add(a.size(), a.data(), b.data(), y.data(), p);
     check(y, want, 256);
   });
+}
+
+TEST_CASE("vec_s8: the lesser and the greater, every size and row, in place, too") {
+  for (const size_t c : sizes()) {
+    for (const size_t rows : {size_t{1}, size_t{3}}) {
+      CAPTURE(c);
+      CAPTURE(rows);
+      const auto a = filled<int8_t>(rows * c, Fill::random, c);
+      const auto b = filled<int8_t>(c, Fill::random, c + 7);
+      Guarded<int8_t> least(rows * c), most(rows * c), y(rows * c);
+      for (size_t i = 0; i < rows * c; ++i) {
+        least[i] = std::min(a[i], b[i % c]);
+        most[i] = std::max(a[i], b[i % c]);
+      }
+      kernels::min_s8(rows, c, a.data(), b.data(), y.data());
+      check(y, least, c);
+      kernels::max_s8(rows, c, a.data(), b.data(), y.data());
+      check(y, most, c);
+      kernels::min_s8(rows, c, y.data(), a.data(), y.data());
+      for (size_t i = 0; i < rows * c; ++i) most[i] = std::min(most[i], a[i % c]);
+      check(y, most, c);
+    }
+  }
 }
 
 TEST_CASE("vec_s8: lut") {

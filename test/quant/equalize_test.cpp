@@ -17,6 +17,7 @@
 namespace firn {
 namespace {
 
+using test::find_node;
 using test::GraphBuilder;
 using test::must;
 
@@ -98,6 +99,33 @@ TEST_CASE("equalize: any factors leave the answers alone") {
   CHECK(changed.at("sum").size() == 6);
   CHECK_FALSE(changed.contains("logits"));
   CHECK(sqnr_db(want, run(graph, input)) > 100);
+}
+
+TEST_CASE("equalize: clamps move with channels that reach them") {
+  GraphBuilder b(5);
+  const ValueId x = b.input("x", {1, 6, 6, 4});
+  const ValueId wide = b.conv("expand", x, 12);
+  std::get<Conv2d>(b.graph.nodes.back().op).clamp = {0, 1.5f};
+  const ValueId deep =
+      b.unary("deep_act", Unary::Kind::clamp, b.conv("depthwise", wide, 12, 3, 1, 1, 12), 0, 6);
+  b.output(b.conv("project", deep, 5));
+  const std::vector<float> input = b.floats(6 * 6 * 4, -2, 2);
+  const std::vector<float> want = run(b.graph, input);
+  const ChannelClasses classes = channel_classes(b.graph);
+  CHECK(classes.count == 24);
+  std::vector<float> factors = b.floats(classes.count, 0.1f, 8);
+
+  Graph stays = b.graph, moves = b.graph;
+  must(scale_channels(stays, classes, factors));
+  CHECK(sqnr_db(want, run(stays, input)) < 40);  // clamps were reached
+  const auto changed = must(scale_channels(moves, classes, factors, Clamps::move));
+  must(check(moves));
+  CHECK(sqnr_db(want, run(moves, input)) > 100);
+  CHECK(changed.at("expand.open") == changed.at("expand"));
+  const Node* bound = find_node(moves, "expand.bound");
+  REQUIRE(bound != nullptr);
+  const std::span<const float> bounds = moves.value(bound->in[1]).as<float>();
+  for (size_t c = 0; c < 12; ++c) CHECK(bounds[c] == 1.5f * changed.at("expand")[c]);
 }
 
 TEST_CASE("equalize: small channels grow as far as their peaks can be trusted") {

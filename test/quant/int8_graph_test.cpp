@@ -173,6 +173,27 @@ TEST_CASE("binary with constants: scalars stay float, rows become int8") {
   CHECK(layer(q, "divided").why == "of two tensors it runs in float");
 }
 
+TEST_CASE("a bound for each channel: what it reads, gives and is have one range") {
+  GraphBuilder b;
+  const ValueId c1 = b.conv("c1", b.input("x", {1, 6, 6, 3}), 4);
+  const ValueId low = b.binary("low", Binary::Kind::min, c1, b.random({4}));
+  const ValueId c2 = b.conv("c2", low, 4);
+  const ValueId high = b.binary("high", Binary::Kind::max, b.random({1, 6, 6, 4}), c2);
+  b.output(b.conv("c3", b.binary("sum", Binary::Kind::add, high, c2), 4));
+  const QuantizedGraph q = quantize(
+      b.graph, {}, {{"c1", {-9, 9}}, {"low", {-1, 2}}, {"c2", {-3, 3}}, {"high", {-1, 3}}});
+  CHECK(int8(q, "low"));
+  CHECK(int8(q, "high"));
+  // What is made for the bound alone saturates where the bound's range ends.
+  CHECK(out(q, "low").quant == to_quant({-1, 2}));
+  CHECK(out(q, "c1").quant == to_quant({-1, 2}));
+  CHECK(in(q, "low", 1).quant == to_quant({-1, 2}));
+  // What is read by others keeps its range.
+  CHECK(out(q, "c2").quant == to_quant({-3, 3}));
+  CHECK(out(q, "high").quant == to_quant({-3, 3}));
+  CHECK(in(q, "high", 0).quant == to_quant({-3, 3}));
+}
+
 TEST_CASE("broadcasts that no kernel has stay in float") {
   GraphBuilder b;
   const ValueId c1 = b.conv("c1", b.input("x", {1, 6, 6, 3}), 8);
