@@ -5,16 +5,19 @@
     python3 bench/accuracy.py --firn build/release/firn --shared ../shared --out /tmp/frozen
     pip install onnx onnxruntime numpy pillow
     python3 bench/accuracy.py --peers --out /tmp/frozen
+    python3 bench/accuracy.py --per-tensor --out /tmp/frozen
 
 Calibrates on the first 100 pictures (or the calibration images of CIFAR-10), evaluates on the rest.
 Only runs the tool: the figures are those of `firn quantize` and `firn compare`. The int8 files stay
 in --out.
 
 --peers adds ONNX Runtime's quantize_static with each of its calibrators (uint8 activations, int8
-weights per channel), on the same samples, for the models that it reads (its files and its fp32 answers stay in --out, and are used
-again); and MLPerf Tiny's resnet8
-and kws, which it does not: beside those stands the int8 file that TensorFlow Lite's converter made.
-ncnn's quantizer does not come by pip, and MNN's (mnnquant) aborts.
+weights per channel), on the same samples, for the models that it reads (its files and fp32 answers
+stay in --out, and are used again); and MLPerf Tiny's resnet8 and kws, which it does not: beside
+those stands the int8 file that TensorFlow Lite's converter made. ncnn's quantizer does not come by
+pip, and MNN's (mnnquant) aborts.
+
+--per-tensor has one weight scale a layer, with and without channels made alike.
 """
 import argparse
 import csv
@@ -117,6 +120,24 @@ def print_tiny(options):
                           result["outputs"][0]["sqnr_db"])
 
 
+def print_per_tensor(options):
+    print("| model | weight scales | channels made alike | top-1 | agreement | output SQNR, dB |")
+    print("|---|---|---|---|---|---|")
+    ways = {"one a channel | yes": [], "one a layer | no": ["--per-tensor", "--no-equalize"],
+            "one a layer | yes": ["--per-tensor"]}
+    for model, prepare, calibrate, evaluate in cases(options.shared):
+        for way, more in ways.items():
+            frozen = options.out / (model.stem + ".ways.firn")
+            run(options.firn, "quantize", str(model), *calibrate, *prepare, "--method",
+                options.method, *more, "-o", str(frozen), "--json")
+            result = run(options.firn, "compare", str(model), str(frozen), *evaluate, *prepare,
+                         "--json")
+            if not more:
+                print_row(model.stem, "fp32 |", result["top1_a"], 1, float("inf"))
+            print_row(model.stem, way, result["top1_b"], result["agreement"],
+                      result["outputs"][0]["sqnr_db"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,8 +146,11 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--method", default="automatic")
     parser.add_argument("--peers", action="store_true", help="one row a quantizer, peers beside firn")
+    parser.add_argument("--per-tensor", action="store_true", help="one weight scale a layer")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.per_tensor:
+        return print_per_tensor(options)
     if options.peers:
         print("| model | quantized by | top-1 | agreement | output SQNR, dB |")
     else:
