@@ -9,11 +9,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "bench/noise.h"
 #include "bench/peak.h"
 #include "firn/model.h"
 #include "firn/session.h"
@@ -21,37 +21,11 @@
 namespace {
 
 using namespace firn;
+using bench::Noise;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRounds = 9;            // in each of them every session gets its turn
 constexpr double kTurnSeconds = 0.1;  // how long that is, about
-
-// Inputs of values spread over [-1, 1], or over all bytes.
-struct Noise {
-  std::deque<std::vector<float>> floats;
-  std::deque<std::vector<std::byte>> bytes;
-  std::vector<NamedTensor> tensors;
-
-  Noise(const std::vector<TensorInfo>& inputs, uint32_t seed) {
-    const auto next = [&] { return (seed = seed * 1664525u + 1013904223u) >> 8; };
-    for (const TensorInfo& input : inputs) {
-      const size_t n = input.shape.elements();
-      void* data = nullptr;
-      if (input.type == DType::f32) {
-        auto& values = floats.emplace_back(n);
-        for (float& v : values) v = static_cast<float>(next()) / (1 << 23) - 1;
-        data = values.data();
-      } else {
-        // Integers wider than a byte may be indices: zeros.
-        auto& values = bytes.emplace_back(n * sizeof(int64_t));
-        if (input.type == DType::i8 || input.type == DType::u8)
-          for (std::byte& v : values) v = static_cast<std::byte>(next());
-        data = values.data();
-      }
-      tensors.push_back({input.name, {input.type, input.shape, data}});
-    }
-  }
-};
 
 // One way of running a model, and how long its runs took.
 struct Way {

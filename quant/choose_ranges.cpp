@@ -69,7 +69,7 @@ class Measurement {
   Measurement(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph)
       : impl_(impl),
         graph_(graph),
-        pool_(kernels::Pool::create(1)),
+        pool_(kernels::Pool::create(impl.options.threads)),
         kernels_(kernels::pick(kernels::vec_s8_table(), kernels::allowed_isas(impl.isa))) {}
 
   Status prepare(const Observer& observer, bool symmetric);
@@ -100,28 +100,38 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
   const Uses uses(*graph_);
   const std::vector<Int8Form> forms = int8_forms(*graph_);
   std::map<std::string, size_t> contest_of;
+  std::vector<const Histogram*> histograms;     // of the contests
+  std::vector<std::pair<size_t, size_t>> read;  // nodes, and the contest of what each reads
   for (size_t n = 0; n < graph_->nodes.size(); ++n) {
     if (forms[n].kind != Int8Form::Kind::weighted) continue;
     const Node& node = graph_->nodes[n];
     const std::string& name = graph_->value(source_of(*graph_, uses, forms, node.in[0])).name;
     const auto tensor = std::ranges::find(observer.tensors(), name, &ObservedTensor::name);
     if (tensor == observer.tensors().end()) continue;
-    const auto [contest, is_new] = contest_of.try_emplace(name, contests_.size());
-    if (is_new) {
-      const size_t slot = static_cast<size_t>(tensor - observer.tensors().begin());
-      const Histogram& histogram = observer.histogram(slot);
-      Contest next;
-      if (histogram.frames() > 0) next.candidates = candidate_ranges(histogram, 8, symmetric);
-      for (const Candidate& candidate : next.candidates)
-        next.rounding.push_back(expected_error(histogram, candidate.range, 8));
+    if (contest_of.try_emplace(name, names_.size()).second) {
       names_.push_back(name);
-      contests_.push_back(std::move(next));
+      histograms.push_back(
+          &observer.histogram(static_cast<size_t>(tensor - observer.tensors().begin())));
     }
-    const size_t candidates = contests_[contest->second].candidates.size();
+    read.emplace_back(n, contest_of[name]);
+  }
+  contests_.resize(names_.size());
+  auto find_candidates = [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      if (histograms[i]->frames() == 0) continue;
+      contests_[i].candidates = candidate_ranges(*histograms[i], 8, symmetric);
+      for (const Candidate& candidate : contests_[i].candidates)
+        contests_[i].rounding.push_back(expected_error(*histograms[i], candidate.range, 8));
+    }
+  };
+  pool_->parallel_for(contests_.size(), 1, find_candidates);
+  for (const auto& [n, contest] : read) {
+    const Node& node = graph_->nodes[n];
+    const size_t candidates = contests_[contest].candidates.size();
     if (candidates < 2) continue;
     macs_ += static_cast<double>(macs(*graph_, node)) * static_cast<double>(candidates + 1);
     FIRN_ASSIGN(Graph single, alone(*graph_, node));
-    Reader reader{node.in[0], contest->second, nullptr, std::vector<double>(candidates),
+    Reader reader{node.in[0], contest, nullptr, std::vector<double>(candidates),
                   std::vector<double>(candidates)};
     FIRN_ASSIGN(reader.program, Program::compile(std::make_shared<const Graph>(std::move(single)),
                                                  compile, *pool_));

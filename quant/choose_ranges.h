@@ -28,8 +28,8 @@ struct ChosenRanges {
 // to the candidate's grid: how much of the rounding error comes out, relative to the output, summed
 // over layers, is what a candidate's expected_error() is multiplied with. So a few frames tell how
 // rounding and clipping go through the layer, and all that were observed how much of both there is.
-// Frames beyond a limit of multiplications are not looked at. Runs on the calling thread, beside
-// the session.
+// Frames beyond a limit of multiplications are not looked at. Runs beside the session, with as many
+// threads.
 Result<ChosenRanges> choose_ranges(const SessionImpl& impl,
                                    const std::shared_ptr<const Graph>& graph,
                                    const Observer& observer,

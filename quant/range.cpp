@@ -32,7 +32,10 @@ constexpr Estimator kEstimators[] = {
     {Method::kl_ncnn, "kl-ncnn",
      [](const Histogram& h, int bits) { return kl_range(h, bits, KlRule::ncnn); }},
     {Method::aciq, "aciq", aciq_range},
-    {Method::eq, "eq", eq_range},
+    {Method::eq, "eq",
+     [](const Histogram& h, int bits) {
+       return eq_range(h, bits, kl_range(h, bits, KlRule::ncnn));
+     }},
 };
 
 // Ranges whose ends differ by less than this part of their width are one candidate.
@@ -87,10 +90,15 @@ Candidate pick(const Histogram& histogram, Method method, int bits, bool symmetr
 }
 
 std::vector<Candidate> candidate_ranges(const Histogram& histogram, int bits, bool symmetric) {
+  if (histogram.frames() == 0) return std::vector<Candidate>(1);
   std::vector<Candidate> candidates;
+  Interval kl_ncnn;  // costs as much as all others, and `eq` starts from it
   for (const Estimator& estimator : kEstimators) {
     if (estimator.method == Method::automatic) continue;
-    const Candidate next = pick(histogram, estimator.method, bits, symmetric);
+    const Interval range = estimator.method == Method::eq ? eq_range(histogram, bits, kl_ncnn)
+                                                          : estimator.pick(histogram, bits);
+    if (estimator.method == Method::kl_ncnn) kl_ncnn = range;
+    const Candidate next{estimator.method, symmetric ? symmetric_range(range, bits) : range};
     const bool known = std::ranges::any_of(
         candidates, [&](const Candidate& c) { return nearly_the_same(c.range, next.range); });
     if (!known) candidates.push_back(next);

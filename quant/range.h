@@ -57,7 +57,8 @@ Interval mse_range(const Histogram& histogram, int bits);
 enum class KlRule : uint8_t { firn, tensorrt, ncnn };
 Interval kl_range(const Histogram& histogram, int bits, KlRule rule = KlRule::firn);
 Interval aciq_range(const Histogram& histogram, int bits);
-Interval eq_range(const Histogram& histogram, int bits);
+// `start`: kl_range by ncnn's rule.
+Interval eq_range(const Histogram& histogram, int bits, Interval start);
 
 // Mean squared error of rounding the histogram's values to the grid of to_quant(range, bits) and of
 // clipping those outside it; each bin's values are taken as evenly spread.

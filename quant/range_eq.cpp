@@ -29,11 +29,10 @@ double cosine(const Histogram& histogram, const Quant& quant) {
 
 }  // namespace
 
-Interval eq_range(const Histogram& histogram, int bits) {
+Interval eq_range(const Histogram& histogram, int bits, Interval start) {
   constexpr int kSteps = 100;
   constexpr double kLower = 0.5, kUpper = 2;  // of the scale, that is, of 1 / range
   const Interval all = minmax_range(histogram);
-  const Interval start = kl_range(histogram, bits, KlRule::ncnn);
   Interval best = start;
   double most = cosine(histogram, to_quant(start, bits));
   for (int step = 0; step < kSteps; ++step) {

@@ -85,7 +85,7 @@ Result<RoundedWeights> round_layer(const Graph& graph, const Node& node,
 
 Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
                   const See& see) {
-  const auto pool = kernels::Pool::create(1);
+  const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "freeze: no memory"};
   FIRN_ASSIGN(const auto program, impl.compile(graph, *pool));
   const std::vector<Shape> shapes = input_shapes(*graph);
@@ -112,24 +112,36 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
   return {};
 }
 
-Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                           Frames frames) {
+  Answers answers;
+  for (const ValueId id : graph->outputs) answers[graph->value(id).name];
+  FIRN_TRY(run_frames(
+      impl, graph, frames, [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
+        if (const auto found = answers.find(g.value(id).name); found != answers.end())
+          found->second[frame].assign(x.begin(), x.end());
+      }));
+  return answers;
+}
+
+Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& answers,
                              const std::shared_ptr<const Graph>& other, Frames frames) {
-  std::map<std::string, std::map<size_t, std::vector<float>>> wanted;
-  for (const ValueId id : graph->outputs) wanted[graph->value(id).name];
-  FIRN_TRY(run_frames(impl, graph, frames,
-                      [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-                        if (const auto found = wanted.find(g.value(id).name); found != wanted.end())
-                          found->second[frame].assign(x.begin(), x.end());
-                      }));
   std::map<std::string, Sqnr> error;
   FIRN_TRY(run_frames(impl, other, frames,
                       [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-                        if (const auto found = wanted.find(g.value(id).name); found != wanted.end())
-                          error[found->first].add(found->second[frame], x);
+                        const std::string& name = g.value(id).name;
+                        if (const auto found = answers.find(name); found != answers.end())
+                          error[name].add(found->second.at(frame), x);
                       }));
   double least = INFINITY;
   for (const auto& [name, sqnr] : error) least = std::min(least, sqnr.db());
   return least;
+}
+
+Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                             const std::shared_ptr<const Graph>& other, Frames frames) {
+  FIRN_ASSIGN(const Answers answers, answers_of(impl, graph, frames));
+  return least_sqnr_db(impl, answers, other, frames);
 }
 
 Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,

@@ -17,15 +17,22 @@ namespace firn {
 
 using Frames = std::span<const std::shared_ptr<const HeldFrame>>;
 
-// Runs a float graph on the frames whose shapes are the graph's, on the calling thread, and shows
-// every float value that its steps write, its inputs and its outputs: see(frame, graph, value,
-// elements).
+// Runs a float graph on the frames whose shapes are the graph's, with the session's threads, and
+// shows every float value that its steps write, its inputs and its outputs: see(frame, graph,
+// value, elements).
 using See = std::function<void(size_t, const Graph&, ValueId, std::span<const float>)>;
 Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
                   const See& see);
 
+// A graph's outputs by name and frame.
+using Answers = std::map<std::string, std::map<size_t, std::vector<float>>>;
+Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
+                           Frames frames);
+
 // Of the second graph's outputs against the first one's, named alike, the least; +inf without
 // frames of the graphs' shapes.
+Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& answers,
+                             const std::shared_ptr<const Graph>& other, Frames frames);
 Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                              const std::shared_ptr<const Graph>& other, Frames frames);
 // The shortest run on the frames, on one thread; 0 without frames of the graph's shapes.

@@ -2,6 +2,7 @@
 // Signal-to-noise ratios and the matching of names.
 #include "quant/report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -9,13 +10,36 @@
 namespace firn {
 
 void Sqnr::add(std::span<const float> reference, std::span<const float> other) {
-  for (size_t i = 0; i < reference.size(); ++i) {
-    const double r = reference[i], o = other[i];
-    if (std::isfinite(r)) signal += r * r;
-    if (r == o || (std::isnan(r) && std::isnan(o))) continue;
-    const double error = r - o;
-    noise += std::isfinite(error) ? error * error : std::numeric_limits<double>::infinity();
+  // In lanes, so that it vectorizes; where anything is not finite, one by one.
+  constexpr size_t kLanes = 8, kBlock = 1024;
+  for (size_t begin = 0; begin < reference.size(); begin += kBlock) {
+    const size_t n = std::min(kBlock, reference.size() - begin), even = n / kLanes * kLanes;
+    const std::span<const float> r = reference.subspan(begin, n), o = other.subspan(begin, n);
+    double squares[kLanes] = {}, errors[kLanes] = {};
+    for (size_t i = 0; i < even; i += kLanes)
+      for (size_t l = 0; l < kLanes; ++l) {
+        const double want = r[i + l], error = want - static_cast<double>(o[i + l]);
+        squares[l] += want * want;
+        errors[l] += error * error;
+      }
+    Sqnr sum;
+    for (size_t l = 0; l < kLanes; ++l) sum = {sum.signal + squares[l], sum.noise + errors[l]};
+    size_t next = even;
+    if (!std::isfinite(sum.signal) || !std::isfinite(sum.noise)) {
+      sum = {};
+      next = 0;
+    }
+    for (; next < n; ++next) sum.add(r[next], o[next]);
+    signal += sum.signal;
+    noise += sum.noise;
   }
+}
+
+void Sqnr::add(double reference, double other) {
+  if (std::isfinite(reference)) signal += reference * reference;
+  if (reference == other || (std::isnan(reference) && std::isnan(other))) return;
+  const double error = reference - other;
+  noise += std::isfinite(error) ? error * error : std::numeric_limits<double>::infinity();
 }
 
 double Sqnr::db() const {

@@ -14,6 +14,7 @@ struct Sqnr {
 
   // Of equal sizes. A NaN or infinity in `other` that `reference` does not share is infinite noise.
   void add(std::span<const float> reference, std::span<const float> other);
+  void add(double reference, double other);
   // +inf without noise, -inf with infinite noise or without signal.
   double db() const;
 };

@@ -92,15 +92,16 @@ Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
   std::vector<std::shared_ptr<const HeldFrame>> frames = data.kept;
   frames.insert(frames.end(), data.held.begin(), data.held.end());
   const std::shared_ptr<const Graph> original = basis.graph;
-  const auto measure = [&](const Basis& of) -> Result<double> {
-    quantize.channel_means = of.channel_means;
-    FIRN_ASSIGN(QuantizedGraph made, quantize_graph(*of.graph, of.ranges, quantize));
-    return least_sqnr_db(impl, original, std::make_shared<const Graph>(std::move(made.graph)),
-                         frames);
-  };
   const Alike alike = quantize.per_channel ? Alike::activations : Alike::weights;
   FIRN_ASSIGN(Basis made, equalized(impl, data, basis, alike, quantize.exact_ranges));
   if (made.graph == original) return {};
+  FIRN_ASSIGN(const Answers answers, answers_of(impl, original, frames));
+  const auto measure = [&](const Basis& of) -> Result<double> {
+    quantize.channel_means = of.channel_means;
+    FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*of.graph, of.ranges, quantize));
+    return least_sqnr_db(impl, answers, std::make_shared<const Graph>(std::move(quantized.graph)),
+                         frames);
+  };
   FIRN_ASSIGN(const double as_is, measure(basis));
   FIRN_ASSIGN(const double alike_db, measure(made));
   if (alike_db > as_is) basis = std::move(made);

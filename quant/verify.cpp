@@ -41,7 +41,7 @@ Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& origi
               const std::shared_ptr<const Graph>& reference,
               const std::shared_ptr<const Graph>& quantized,
               std::span<const std::shared_ptr<const HeldFrame>> frames, FreezeReport& report) {
-  const auto pool = kernels::Pool::create(1);
+  const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "verify: no memory"};
   FIRN_ASSIGN(const auto original_program, impl.compile(original, *pool));
   FIRN_ASSIGN(const auto float_program, impl.compile(reference, *pool));

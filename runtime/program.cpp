@@ -228,6 +228,11 @@ void Program::read_float(ValueId id, std::span<float> out) const {
   const auto c = static_cast<size_t>(value.shape.rank == 0 ? 1 : value.shape[value.shape.rank - 1]);
   const size_t stride = pixel_stride(id);
   const auto copy = [&]<typename T>(const T* from, double scale, int32_t zero) {
+    if (stride == c) {
+      for (size_t i = 0; i < out.size(); ++i)
+        out[i] = static_cast<float>((static_cast<double>(from[i]) - zero) * scale);
+      return;
+    }
     for (size_t i = 0; i < out.size(); ++i) {
       const auto x = static_cast<double>(from[i / c * stride + i % c]);
       out[i] = static_cast<float>((x - zero) * scale);

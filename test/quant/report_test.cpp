@@ -22,6 +22,15 @@ TEST_CASE("sqnr_db") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(sqnr_db(x, std::vector<float>{3, nan}) == -kInf);
   CHECK(sqnr_db(std::vector<float>{3, nan}, std::vector<float>{3, nan}) == kInf);
+  // Of many values, wherever one is not finite.
+  for (const size_t at : {0, 700, 1023, 1024, 2046}) {
+    std::vector<float> a(2047, 2), b(2047, 2.5f);
+    CHECK(sqnr_db(a, b) == doctest::Approx(10 * std::log10(16)));
+    a[at] = b[at] = nan;
+    CHECK(sqnr_db(a, b) == doctest::Approx(10 * std::log10(16)));
+    b[at] = 2;
+    CHECK(sqnr_db(a, b) == -kInf);
+  }
 }
 
 TEST_CASE("Sqnr: frames add up") {
