@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "runtime/infer_context.h"
+#include "runtime/kept_boxes.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
@@ -35,12 +36,12 @@ void thin_out(std::vector<Detection>& candidates, std::span<const float> boxes,
   sort_by_score(candidates);
   const auto most = static_cast<size_t>(std::max(op.candidates, 0));
   if (candidates.size() > most) candidates.resize(most);
-  std::vector<Box> kept;
+  KeptBoxes<Box> kept(op.iou_threshold);
   std::erase_if(candidates, [&](const Detection& each) {
     const Box box(boxes.subspan(4 * each.box, 4));
-    const bool covered = std::ranges::any_of(
-        kept, [&](const Box& other) { return overlap(box, other, op.iou_threshold); });
-    if (!covered) kept.push_back(box);
+    const bool covered =
+        kept.any(box, [&](const Box& other) { return overlap(box, other, op.iou_threshold); });
+    if (!covered) kept.add(box);
     return covered;
   });
 }

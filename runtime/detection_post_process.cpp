@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "runtime/infer_context.h"
+#include "runtime/kept_boxes.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
@@ -45,11 +46,13 @@ std::vector<size_t> candidates(const std::vector<float>& scores, float threshold
 std::vector<size_t> thin_out(const std::vector<Box>& boxes, const std::vector<float>& scores,
                              const DetectionPostProcess& op, int32_t most) {
   std::vector<size_t> kept;
+  KeptBoxes<Box> kept_boxes(op.iou_threshold);
   for (const size_t i : candidates(scores, op.score_threshold)) {
     if (kept.size() == static_cast<size_t>(most)) break;
-    const bool covered = std::ranges::any_of(
-        kept, [&](size_t k) { return overlap(boxes[k], boxes[i]) > op.iou_threshold; });
-    if (!covered) kept.push_back(i);
+    const auto covers = [&](const Box& k) { return overlap(k, boxes[i]) > op.iou_threshold; };
+    if (kept_boxes.any(boxes[i], covers)) continue;
+    kept.push_back(i);
+    kept_boxes.add(boxes[i]);
   }
   return kept;
 }

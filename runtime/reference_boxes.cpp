@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "runtime/boxes.h"
+#include "runtime/kept_boxes.h"
 #include "runtime/reference_call.h"
 
 namespace firn {
@@ -49,13 +50,13 @@ std::vector<SelectedBox> select_boxes(const NonMaxSuppression& op, std::span<con
       // What compares with nothing has no place in an order.
       std::erase_if(order, [&](size_t i) { return score[i] != score[i]; });
       std::ranges::stable_sort(order, [&](size_t a, size_t b) { return score[a] > score[b]; });
-      std::vector<Box> kept;
+      KeptBoxes<Box> kept(threshold);
       for (const size_t i : order) {
         if (static_cast<int64_t>(kept.size()) == most) break;
         const Box box = corners(in[0].as<float>().data() + (batch * count + i) * 4, op.center);
         const auto hides = [&](const Box& k) { return overlap(k, box, threshold); };
-        if (std::ranges::any_of(kept, hides)) continue;
-        kept.push_back(box);
+        if (kept.any(box, hides)) continue;
+        kept.add(box);
         selected.push_back(
             {static_cast<int64_t>(batch), static_cast<int64_t>(cls), static_cast<int64_t>(i)});
       }
