@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long it takes from a model file to a session that is ready to run, and to a second one of the
-// same model: medians, warm file cache. And how much of its weights the second has for itself.
+// same model: medians, warm file cache. And the memory that takes: what the kernels read, that is
+// packed weights and the arena, beside what the process grows by, in a process of its own, from
+// before it loads the model until the session has run three times: private pages (RssAnon of
+// /proc/self/status; a mapped file's are not counted, as the system takes them back at will).
 // bench_load MODEL...
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -24,8 +31,76 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+// Of this process; 0 where the system does not say.
+size_t private_bytes() {
+  std::FILE* status = std::fopen("/proc/self/status", "r");
+  if (status == nullptr) return 0;
+  char line[256];
+  unsigned long kib = 0;
+  while (std::fgets(line, sizeof line, status) != nullptr)
+    if (std::sscanf(line, "RssAnon: %lu", &kib) == 1) break;
+  std::fclose(status);
+  return size_t{1024} * kib;
+}
+
+struct Memory {
+  bool ok = false;
+  size_t used = 0;   // packed weights and arena
+  size_t grown = 0;  // the process: the most after loading, creating, running
+};
+
+// Zeros that take no memory: pages that nobody can write to. They stay.
+void* zeros(size_t bytes) {
+  return mmap(nullptr, bytes + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+Memory measure_memory_here(const char* path) {
+  Memory memory;
+  const size_t before = private_bytes();
+  const auto see = [&] {
+    memory.grown = std::max(memory.grown, std::max(private_bytes(), before) - before);
+  };
+  const firn::Result<firn::Model> model = firn::Model::load(path);
+  if (!model.ok()) return memory;
+  see();
+  firn::Result<firn::Session> session = firn::Session::create(*model);
+  if (!session.ok()) return memory;
+  see();
+  std::vector<firn::NamedTensor> inputs;
+  for (const firn::TensorInfo& info : session->inputs()) {
+    firn::Tensor tensor{info.type, info.shape, nullptr};
+    tensor.data = zeros(tensor.bytes());
+    if (tensor.data == MAP_FAILED) return memory;
+    inputs.push_back({info.name, tensor});
+  }
+  firn::Outputs outputs;
+  memory.ok = true;
+  for (int i = 0; i < 3; ++i) memory.ok = memory.ok && session->run(inputs, outputs).ok();
+  see();
+  memory.used = session->memory().weight_bytes + session->memory().arena_bytes;
+  return memory;
+}
+
+// In a process of its own, so that no memory is left over from what was measured before.
+Memory measure_memory(const char* path) {
+  Memory memory;
+  int ends[2];
+  if (pipe(ends) != 0) return memory;
+  const pid_t child = fork();
+  if (child == 0) {
+    memory = measure_memory_here(path);
+    const bool told = write(ends[1], &memory, sizeof memory) == ssize_t{sizeof memory};
+    _exit(told ? 0 : 1);
+  }
+  close(ends[1]);
+  if (child < 0 || read(ends[0], &memory, sizeof memory) != ssize_t{sizeof memory}) memory = {};
+  close(ends[0]);
+  if (child > 0) waitpid(child, nullptr, 0);
+  return memory;
+}
+
 // false where the model does not load or run.
-bool measure(const char* path) {
+bool measure(const char* path, const Memory& needed) {
   constexpr int kRuns = 21;
   std::vector<double> load, create, both, second;
   firn::MemoryUse memory;
@@ -57,10 +132,12 @@ bool measure(const char* path) {
   }
   constexpr double kMega = 1e6;
   const size_t own = memory.weight_bytes - memory.shared_weight_bytes;
-  std::printf("%8.2f %8.2f %8.2f %8.2f %8.2f %8.2f  %s\n", median(load), median(create),
-              median(both), median(second), static_cast<double>(memory.weight_bytes) / kMega,
-              static_cast<double>(own) / kMega, path);
-  return true;
+  const auto used = static_cast<double>(needed.used), grown = static_cast<double>(needed.grown);
+  std::printf("%8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f  %s\n", median(load),
+              median(create), median(both), median(second),
+              static_cast<double>(memory.weight_bytes) / kMega, static_cast<double>(own) / kMega,
+              used / kMega, grown / kMega, grown / used, path);
+  return needed.ok;
 }
 
 }  // namespace
@@ -70,9 +147,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: bench_load MODEL...\n");
     return 2;
   }
-  std::printf("ms (medians of 21)                  MB of weights\n");
-  std::printf("    load   create    ready   second     each  unshared\n");
+  // Before anything is loaded here, whose memory the other processes would have as well.
+  std::vector<Memory> needed;
+  for (int i = 1; i < argc; ++i) needed.push_back(measure_memory(argv[i]));
+  std::printf("ms (medians of 21)                  MB of weights     MB in all\n");
+  std::printf("    load   create    ready   second     each unshared  weights  process    ratio\n");
+  std::printf("                                                       + arena    grows\n");
   bool ok = true;
-  for (int i = 1; i < argc; ++i) ok = measure(argv[i]) && ok;
+  for (int i = 1; i < argc; ++i) ok = measure(argv[i], needed[static_cast<size_t>(i - 1)]) && ok;
   return ok ? 0 : 1;
 }

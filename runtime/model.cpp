@@ -65,10 +65,13 @@ struct Start {
 
 // For open dimensions of these sizes.
 Result<Start> start_with(const Graph& graph, const OpenSizes& sizes) {
-  Graph inferred = closed(graph, sizes);
-  FIRN_TRY(infer_shapes(inferred));
-  for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
-  Start start{cut_tail(graph, inferred), {}, sizes};
+  Start start{{}, {}, sizes};
+  {
+    Graph inferred = closed(graph, sizes);
+    FIRN_TRY(infer_shapes(inferred));
+    for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
+    start.cut = cut_tail(graph, inferred);
+  }
   start.optimised = closed(start.cut.body, sizes);
   Diag diag;
   FIRN_TRY(optimize(start.optimised, diag));
@@ -133,6 +136,19 @@ Status split_states(size_t count, ModelImpl& impl) {
   return {};
 }
 
+// Whether two graphs are equal, shapes aside; constants are the same where their bytes are shared.
+bool equal_but_for_shapes(const Graph& a, const Graph& b) {
+  const auto same_value = [](const Value& x, const Value& y) {
+    return x.name == y.name && x.type == y.type && x.constant == y.constant && x.quant == y.quant;
+  };
+  const auto same_node = [](const Node& x, const Node& y) {
+    return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
+  };
+  return a.inputs == b.inputs && a.outputs == b.outputs && a.states == b.states &&
+         a.dynamic == b.dynamic && std::ranges::equal(a.nodes, b.nodes, same_node) &&
+         std::ranges::equal(a.values, b.values, same_value);
+}
+
 bool is_8_bit(DType type) {
   return type == DType::i8 || type == DType::u8;
 }
@@ -154,15 +170,14 @@ Result<Model> make_model(std::string format, Graph graph, const MappedFile& file
   // Checksums and copies have been made. What is left to read is read again by who packs it.
   impl->packed->forget_all();
   FIRN_ASSIGN(auto started, optimise_for_start(graph));
-  impl->graph = std::move(started.cut.body);
   impl->optimised = std::move(started.optimised);
   const Graph& optimised = impl->optimised;
   impl->start_shapes = shapes_of(optimised, optimised.inputs);
   const Cut& cut = started.cut;
-  impl->inputs =
-      tensor_infos(optimised, optimised.inputs, shapes_of(impl->graph, impl->graph.inputs));
-  const std::vector<TensorInfo> of_body = tensor_infos(
-      optimised, optimised.outputs, output_shapes(impl->graph, optimised, started.sizes));
+  impl->declared_shapes = shapes_of(cut.body, cut.body.inputs);
+  impl->inputs = tensor_infos(optimised, optimised.inputs, impl->declared_shapes);
+  const std::vector<TensorInfo> of_body =
+      tensor_infos(optimised, optimised.outputs, output_shapes(cut.body, optimised, started.sizes));
   const std::vector<TensorInfo> of_tail =
       tensor_infos(cut.tail, cut.tail.outputs, shapes_of(cut.tail, cut.tail.outputs));
   for (const Source& source : cut.outputs) {
@@ -170,8 +185,18 @@ Result<Model> make_model(std::string format, Graph graph, const MappedFile& file
     impl->outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
   }
   FIRN_TRY(split_states(cut.states, *impl));
+  if (!equal_but_for_shapes(cut.body, optimised)) impl->source = std::move(started.cut.body);
+  started.cut.body = {};
   impl->cut = std::make_shared<const Cut>(std::move(started.cut));
   return Model(std::move(impl));
+}
+
+Graph ModelImpl::imported() const {
+  if (source.has_value()) return *source;
+  Graph graph = optimised;
+  for (size_t i = 0; i < graph.inputs.size(); ++i)
+    graph.value(graph.inputs[i]).shape = declared_shapes[i];
+  return graph;
 }
 
 const std::vector<TensorInfo>& Model::inputs() const {

@@ -4,6 +4,7 @@
 #define FIRN_RUNTIME_MODEL_IMPL_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,15 @@ namespace firn {
 
 struct ModelImpl {
   std::string format;
-  Graph graph;      // as imported, without what is in the cut's tail
   Graph optimised;  // for `start_shapes`
+  // The graph as imported, without what is in the cut's tail. None where the passes found nothing to
+  // do, as in a model that firn saved: `optimised` is it, but for shapes, and need not be held twice.
+  std::optional<Graph> source;
+  std::vector<Shape> declared_shapes;  // of its inputs
+  Graph imported() const;
   // Of its constants, and of those of graphs made from it.
   std::shared_ptr<PackedWeights> packed;
-  // How the network was cut. Its body is moved to `graph`.
+  // How the network was cut. Its body is moved to `source`.
   std::shared_ptr<const Cut> cut;
   // One per input: its declared shape, with sizes that the model runs on for what it leaves open.
   // 1, unless the model needs more (a convolution without padding, a feature pyramid).

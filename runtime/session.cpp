@@ -122,7 +122,7 @@ Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Sh
   if (std::equal(shapes.begin(), shapes.end(), model->start_shapes.begin(),
                  model->start_shapes.end()))
     return std::shared_ptr<const Graph>(model, &model->optimised);
-  auto graph = std::make_shared<Graph>(model->graph);
+  auto graph = std::make_shared<Graph>(model->imported());
   for (size_t i = 0; i < shapes.size(); ++i) graph->value(graph->inputs[i]).shape = shapes[i];
   Diag diag;
   FIRN_TRY(optimize(*graph, diag));
@@ -162,7 +162,7 @@ void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Gra
 
 Graph SessionImpl::current_graph() const {
   const std::lock_guard lock(run_mutex);
-  if (frozen == nullptr) return join_tail(model->graph, *cut);
+  if (frozen == nullptr) return join_tail(model->imported(), *cut);
   // Dimensions that the model leaves open stay open.
   Graph graph = *frozen;
   for (size_t i = 0; i < inputs.size(); ++i) graph.value(graph.inputs[i]).shape = inputs[i].shape;

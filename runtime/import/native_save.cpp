@@ -33,7 +33,7 @@ Status save_graph(const Graph& graph, const std::string& path, const std::string
 }  // namespace
 
 Status Model::save(const std::string& path, const std::string& weights_file) const {
-  return save_graph(join_tail(impl_->graph, *impl_->cut), path, weights_file);
+  return save_graph(join_tail(impl_->imported(), *impl_->cut), path, weights_file);
 }
 
 Status Session::save(const std::string& path, const std::string& weights_file) const {

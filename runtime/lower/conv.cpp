@@ -113,6 +113,7 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   packed.zero_row = zero_row.first;
 
   const auto channels = static_cast<size_t>(s.groups) * static_cast<size_t>(s.out_c);
+  packed.scale.reserve(channels);
   const double out_scale = y.type == DType::i8 ? double{y.quant->scale[0]} : 1.0;
   for (size_t c = 0; c < channels; ++c) {
     const float w_scale = w.quant->scale[w.quant->per_tensor() ? 0 : c];

@@ -2,6 +2,7 @@
 // The main job: calibrate, freeze, go on in int8, save, load, thaw; and everything that refuses.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -149,6 +150,29 @@ TEST_CASE("a frozen model loads as int8 and answers alike, also for other batche
   const auto first = run_all(session, frame(1));
   CHECK(std::vector<float>(both.begin(), both.begin() + 10) ==
         std::vector<float>(first.begin(), first.begin() + 10));
+}
+
+TEST_CASE("a saved model is one graph in memory, with its dimensions as open as they were") {
+  const Model imported = small_model();
+  REQUIRE(imported.impl().source.has_value());  // the passes had work to do
+  CHECK(imported.impl().imported().nodes.size() > imported.impl().optimised.nodes.size());
+  Session session = calibrated(imported);
+  must(session.freeze({.timed = false}));
+  const std::string path = temporary("frozen.firn"), again = temporary("again.firn");
+  must(session.save(path));
+  const Model model = must(Model::load(path));
+  CHECK(!model.impl().source.has_value());
+  const Graph& optimised = model.impl().optimised;
+  const Graph graph = model.impl().imported();
+  CHECK(graph.value(graph.inputs[0]).shape == Shape{-1, 3, 24, 24});
+  CHECK(optimised.value(optimised.inputs[0]).shape == small_shape());
+  CHECK(model.inputs()[0].shape == Shape{-1, 3, 24, 24});
+  must(model.save(again));
+  {
+    const MappedFile one = must(map_file(path)), two = must(map_file(again));
+    CHECK(std::ranges::equal(one.bytes, two.bytes));
+  }
+  for (const std::string& file : {path, again}) std::remove(file.c_str());
 }
 
 TEST_CASE("thaw brings fp32 back, and the calibration is still good") {

@@ -42,7 +42,7 @@ Status add(std::string file, Seeds& seeds) {
                                      ? Model::parse_ncnn(bytes_of(pair.param), bytes_of(pair.bin))
                                      : Model::parse(bytes_of(file)));
   const ModelImpl& impl = model.impl();
-  FIRN_TRY(add_native(impl.graph, seeds.firn));
+  FIRN_TRY(add_native(impl.imported(), seeds.firn));
   FIRN_TRY(add_native(impl.optimised, seeds.firn));
   if (const auto int8 = quantized(impl.optimised); int8.ok()) {
     FIRN_TRY(add_native(*int8, seeds.firn));
@@ -50,7 +50,7 @@ Status add(std::string file, Seeds& seeds) {
   // Weights of few bits, in blocks with zero points, and of 16.
   for (const int bits : {3, 16}) {
     const auto made = quantize_weights(model, {.bits = bits, .short_row_bits = 2});
-    if (made.ok()) FIRN_TRY(add_native(made->model.impl().graph, seeds.firn));
+    if (made.ok()) FIRN_TRY(add_native(made->model.impl().imported(), seeds.firn));
   }
   std::vector<std::string>& kind = impl.format == "onnx"     ? seeds.onnx
                                    : impl.format == "tflite" ? seeds.tflite
