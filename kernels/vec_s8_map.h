@@ -19,13 +19,16 @@ struct VecMap {
   static constexpr size_t kBytes = V::kBytes;
   // Widest row that add_row and mul_row repeat in memory.
   static constexpr size_t kRowBytes = 4096;
+  // Vectors of a row's floats that they keep: 8 KiB.
+  static constexpr size_t kRowFloats = 8192 / sizeof(Floats);
 
-  // y = fn(a, b) over whole vectors and the rest.
+  // y = fn(a, b) over whole vectors and the rest. fn.second(b) is what depends on b alone.
   template <typename F>
   static void map2(size_t n, const int8_t* a, const int8_t* b, int8_t* y, const F& fn) {
     size_t i = 0;
-    for (; i + kBytes <= n; i += kBytes) V::store(y + i, fn(V::load(a + i), V::load(b + i)));
-    if (i < n) V::store(y + i, fn(V::load(a + i, n - i), V::load(b + i, n - i)), n - i);
+    for (; i + kBytes <= n; i += kBytes)
+      V::store(y + i, fn(V::load(a + i), fn.second(V::load(b + i))));
+    if (i < n) V::store(y + i, fn(V::load(a + i, n - i), fn.second(V::load(b + i, n - i))), n - i);
   }
 
   // The same where b is a row of c that starts again. Short rows are repeated in memory as far as a
@@ -37,58 +40,92 @@ struct VecMap {
       for (size_t r = 0; r < rows; ++r) map2(c, a + r * c, b, y + r * c, fn);
       return;
     }
+    if (rows == 0 || c == 0) return;
     int8_t row[kRowBytes + kBytes];
-    for (size_t filled = 0; filled < c + kBytes && c > 0; filled += c)
+    for (size_t filled = 0; filled < c + kBytes; filled += c)
       memcpy(row + filled, b, c < c + kBytes - filled ? c : c + kBytes - filled);
     const size_t n = rows * c;
-    const size_t step = c > 0 ? kBytes % c : 0;
     size_t i = 0, at = 0;
-    for (; i + kBytes <= n; i += kBytes) {
-      V::store(y + i, fn(V::load(a + i), V::load(row + at)));
-      at += kBytes > c ? step : kBytes;
+    const auto next = [&] {
+      const int8_t* p = row + at;
+      at += kBytes > c ? kBytes % c : kBytes;
       if (at >= c) at -= c;
+      return V::load(p);
+    };
+    // After so many vectors one begins where a row does, and they come again. What follows from
+    // them alone is then computed once.
+    const size_t even = c & (0 - c);
+    const size_t period = c / (even < kBytes ? even : kBytes);
+    if (period <= kRowFloats && n / kBytes >= 2 * period) {
+      Floats kept[kRowFloats];
+      for (size_t k = 0; k < period; ++k) kept[k] = fn.second(next());
+      size_t k = 0;
+      for (; i + kBytes <= n; i += kBytes) {
+        V::store(y + i, fn(V::load(a + i), kept[k]));
+        if (++k == period) k = 0;
+      }
+      if (i < n) V::store(y + i, fn(V::load(a + i, n - i), kept[k]), n - i);
+      return;
     }
-    if (i < n) V::store(y + i, fn(V::load(a + i, n - i), V::load(row + at)), n - i);
+    for (; i + kBytes <= n; i += kBytes) V::store(y + i, fn(V::load(a + i), fn.second(next())));
+    if (i < n) V::store(y + i, fn(V::load(a + i, n - i), fn.second(next())), n - i);
   }
 
-  // Calls fn with the function of two vectors that p describes.
+  // The functions of two vectors. Small says that what is rounded stays below 2^31.
+  template <bool kSmall>
+  struct Sum {
+    Widen widen_a, widen_b;
+    Narrow narrow;
+    Float scale_a, scale_b;
+    explicit Sum(const AddS8& p)
+        : widen_a(p.a_zero),
+          widen_b(p.b_zero),
+          narrow(p.clamp),
+          scale_a(V::set(p.a_scale)),
+          scale_b(V::set(p.b_scale)) {}
+    Floats second(Int b) const {
+      Floats z = widen_b.floats(b);
+      for (int i = 0; i < 4; ++i) z.v[i] = V::mul(z.v[i], scale_b);
+      return z;
+    }
+    Int operator()(Int a, const Floats& z) const {
+      Floats x = widen_a.floats(a);
+      for (int i = 0; i < 4; ++i) x.v[i] = V::add(V::mul(x.v[i], scale_a), z.v[i]);
+      return narrow.template bytes<kSmall>(x);
+    }
+  };
+  template <bool kSmall>
+  struct Product {
+    Widen widen_a, widen_b;
+    Narrow narrow;
+    Float scale;
+    explicit Product(const MulS8& p)
+        : widen_a(p.a_zero), widen_b(p.b_zero), narrow(p.clamp), scale(V::set(p.scale)) {}
+    Floats second(Int b) const { return widen_b.floats(b); }
+    Int operator()(Int a, const Floats& z) const {
+      Floats x = widen_a.floats(a);
+      // The product of two such integers is exact in float.
+      for (int i = 0; i < 4; ++i) x.v[i] = V::mul(V::mul(x.v[i], z.v[i]), scale);
+      return narrow.template bytes<kSmall>(x);
+    }
+  };
+
+  // Calls fn with the function that p describes.
   template <typename F>
   static void with_add(const AddS8& p, const F& fn) {
-    const Widen widen_a(p.a_zero), widen_b(p.b_zero);
-    const Narrow narrow(p.clamp);
-    const Float scale_a = V::set(p.a_scale), scale_b = V::set(p.b_scale);
-    const auto sums = [&](Int a, Int b) {
-      const Floats x = widen_a.floats(a), z = widen_b.floats(b);
-      Floats sum;
-      for (int i = 0; i < 4; ++i)
-        sum.v[i] = V::add(V::mul(x.v[i], scale_a), V::mul(z.v[i], scale_b));
-      return sum;
-    };
     // |x - zero| <= 255, so that sums stay below 2^31 (the comparison is false for NaN).
-    if (__builtin_fabsf(p.a_scale) < 0x1p22f && __builtin_fabsf(p.b_scale) < 0x1p22f) {
-      fn([&](Int a, Int b) { return narrow.template bytes<true>(sums(a, b)); });
-    } else {
-      fn([&](Int a, Int b) { return narrow.template bytes<false>(sums(a, b)); });
-    }
+    if (__builtin_fabsf(p.a_scale) < 0x1p22f && __builtin_fabsf(p.b_scale) < 0x1p22f)
+      fn(Sum<true>(p));
+    else
+      fn(Sum<false>(p));
   }
   template <typename F>
   static void with_mul(const MulS8& p, const F& fn) {
-    const Widen widen_a(p.a_zero), widen_b(p.b_zero);
-    const Narrow narrow(p.clamp);
-    const Float scale = V::set(p.scale);
-    const auto products = [&](Int a, Int b) {
-      const Floats x = widen_a.floats(a), z = widen_b.floats(b);
-      Floats product;
-      // The product of two such integers is exact in float.
-      for (int i = 0; i < 4; ++i) product.v[i] = V::mul(V::mul(x.v[i], z.v[i]), scale);
-      return product;
-    };
     // |product| <= 255^2 < 2^16.
-    if (__builtin_fabsf(p.scale) < 0x1p15f) {
-      fn([&](Int a, Int b) { return narrow.template bytes<true>(products(a, b)); });
-    } else {
-      fn([&](Int a, Int b) { return narrow.template bytes<false>(products(a, b)); });
-    }
+    if (__builtin_fabsf(p.scale) < 0x1p15f)
+      fn(Product<true>(p));
+    else
+      fn(Product<false>(p));
   }
 
   static void add(size_t n, const int8_t* a, const int8_t* b, int8_t* y, const AddS8& p) {

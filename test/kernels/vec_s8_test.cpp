@@ -131,6 +131,10 @@ TEST_CASE("vec_s8: add and mul, every size and row") {
   for (const size_t c : sizes())
     for (const size_t rows : {1, 2, 5}) check_binary(rows, c, Fill::random, c, add, mul);
   for (const size_t c : {4095, 4096, 4097, 5000}) check_binary(3, c, Fill::random, c, add, mul);
+  // Rows enough for what follows from b alone to be kept.
+  for (const size_t c : {1,  3,   7,   8,   24,  31,  32,  33,   48,   63,   64,  65,
+                         96, 100, 144, 160, 240, 480, 672, 1152, 2048, 2080, 4096})
+    for (const size_t rows : {2, 3, 40, 131}) check_binary(rows, c, Fill::random, c, add, mul);
 }
 
 TEST_CASE("vec_s8: add and mul, adversarial contents, zero points, limits, scales") {
