@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "runtime/parameters.h"
+#include "runtime/passes/match.h"
 
 namespace firn::imports {
 namespace {
@@ -164,12 +165,15 @@ Result<bool> GraphBuilder::fold(const Node& node) {
   for (const ValueId id : node.out) {
     bytes += graph_.value(id).shape.elements() * dtype_bytes(graph_.value(id).type);
   }
-  const bool shares = std::holds_alternative<Reshape>(node.op);
+  const auto* op = std::get_if<Transpose>(&node.op);
+  // Most layers' weights are those of 1x1 windows, which lie as they should.
+  const bool shares = std::holds_alternative<Reshape>(node.op) ||
+                      (op != nullptr && moves_only_units(graph_.value(node.in[0]).shape, op->perm));
   if (!shares && !spend(bytes)) return false;
   Value& out = graph_.value(node.out[0]);
   if (shares) {
     out.constant = graph_.value(node.in[0]).constant;
-  } else if (const auto* op = std::get_if<Transpose>(&node.op)) {
+  } else if (op != nullptr) {
     FIRN_ASSIGN(out.constant, transposed(graph_.value(node.in[0]), op->perm, out.shape));
   }
   if (out.constant == nullptr) {

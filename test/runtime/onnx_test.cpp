@@ -389,27 +389,53 @@ TEST_CASE("onnx: element types of initializers, raw and typed") {
   CHECK(std::ranges::equal(small.as<int8_t>(), numbers));
 }
 
-TEST_CASE("onnx: large aligned initializers view the file") {
-  const OnnxModel model = OnnxModel()
-                              .initializer(onnx_floats("t", {1000}, Floats(1000, 1)))
-                              .initializer(onnx_floats("last", {16}, Floats(16, 2)))
-                              .output("t");
+// Moves the data of ones that a model has to where each offset fits in turn: constant_of(graph)
+// views them wherever they are aligned.
+template <typename F>
+void check_views(const OnnxModel& model, const F& constant_of) {
   std::string bytes = model.bytes();
   const size_t at = bytes.find(std::string("\x00\x00\x80\x3f", 4));
   REQUIRE(at != std::string::npos);
-  // A padding field of unknown number (15, bytes) moves the data to where the offset fits.
+  // A padding field of unknown number (15, bytes).
   for (size_t shift = 0; shift < 4; ++shift) {
     std::string padded(1, static_cast<char>(15 << 3 | 2));
     padded += static_cast<char>(shift);
     padded += std::string(shift, 'x') + bytes;
     const Graph graph = import(padded);
-    const std::byte* data = graph.value(graph.outputs[0]).constant->bytes().data();
+    const std::byte* data = graph.value(constant_of(graph)).constant->bytes().data();
     const bool views =
         data >= as_bytes(padded).data() && data < as_bytes(padded).data() + padded.size();
     const bool aligned =
         reinterpret_cast<uintptr_t>(padded.data() + 2 + shift + at) % sizeof(float) == 0;
     CHECK(views == aligned);
   }
+}
+
+TEST_CASE("onnx: large aligned initializers view the file") {
+  check_views(OnnxModel()
+                  .initializer(onnx_floats("t", {1000}, Floats(1000, 1)))
+                  .initializer(onnx_floats("last", {16}, Floats(16, 2)))
+                  .output("t"),
+              [](const Graph& graph) { return graph.outputs[0]; });
+}
+
+TEST_CASE("onnx: weights that lie as they should view the file, too") {
+  // 1x1, and depthwise.
+  for (const auto& [shape, groups] :
+       {std::pair{std::vector<int64_t>{25, 40, 1, 1}, 1}, {{40, 1, 5, 5}, 40}})
+    check_views(OnnxModel()
+                    .input("x", {1, 40, 6, 6})
+                    .initializer(onnx_floats("w", shape, Floats(1000, 1)))
+                    .initializer(onnx_floats("last", {16}, Floats(16, 2)))
+                    .node("Conv", {"x", "w"}, {"y"}, {attr("group", int64_t{groups})})
+                    .output("y"),
+                [](const Graph& graph) {
+                  const auto conv = std::ranges::find_if(graph.nodes, [](const Node& node) {
+                    return std::holds_alternative<Conv2d>(node.op);
+                  });
+                  REQUIRE(conv != graph.nodes.end());
+                  return conv->in[1];
+                });
 }
 
 TEST_CASE("onnx: QuantizeLinear and DequantizeLinear are Converts whose values carry the scale") {
