@@ -88,21 +88,42 @@ std::span<const GemmS8Tile> GemmS8Rows::build(const int8_t* input, const int8_t*
       t.rows = p;
       t.row_step = n;
       t.tap_offset = kNoOffsets.data();
-      for (int32_t r = 0; r < n; ++r, pixel.advance(s_, 1)) border_pixel(pixel, p + r, n);
+      for (int32_t r = 0; r < n;) {
+        const int32_t run = inside_run(pixel, n - r);
+        if (run > 0) {
+          inside_pixels(pixel, run, p + r, n);
+        } else {
+          border_pixel(pixel, p + r, n);
+        }
+        r += std::max(run, 1);
+        pixel.advance(s_, std::max(run, 1));
+      }
       p += n * plan_.taps;
     }
   }
   return {tiles_.data(), count};
 }
 
-// The pointers of one pixel of a tile, tap after tap, `step` apart.
-void GemmS8Rows::border_pixel(const OutputPixel& pixel, const int8_t** p, int32_t step) {
-  if (x_inside_.covers(pixel.x, 1) && y_inside_.covers(pixel.y, 1)) {
-    const int8_t* first = window(pixel);
-    for (size_t tap = 0; tap < static_cast<size_t>(plan_.taps); ++tap, p += step)
-      *p = first + tap_offset_[tap];
-    return;
+// How many pixels from this one on, up to `most` and in its row, have windows inside the image.
+int32_t GemmS8Rows::inside_run(const OutputPixel& pixel, int32_t most) const {
+  if (!y_inside_.covers(pixel.y, 1) || pixel.x < x_inside_.begin) return 0;
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(std::min<int64_t>(x_inside_.end, s_.out_w) - pixel.x, 0, most));
+}
+
+// The pointers of such pixels, tap after tap, `step` apart.
+void GemmS8Rows::inside_pixels(const OutputPixel& pixel, int32_t run, const int8_t** p,
+                               int32_t step) const {
+  const int8_t* first = window(pixel);
+  const int64_t distance = int64_t{s_.stride_w} * s_.in_pixel_stride;
+  for (size_t tap = 0; tap < static_cast<size_t>(plan_.taps); ++tap, p += step) {
+    const int8_t* at = first + tap_offset_[tap];
+    for (int32_t i = 0; i < run; ++i, at += distance) p[i] = at;
   }
+}
+
+// The same of one pixel whose window crosses the image's edge.
+void GemmS8Rows::border_pixel(const OutputPixel& pixel, const int8_t** p, int32_t step) {
   for (int32_t row = 0; row < s_.kernel_h * s_.repeat; ++row) {
     const int32_t ky = row % s_.kernel_h;
     const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;

@@ -84,6 +84,8 @@ class GemmS8Rows {
   const int8_t* window(const OutputPixel& pixel) const {
     return input_ + input_offset(s_, pixel.image, pixel.top(s_), pixel.left(s_));
   }
+  int32_t inside_run(const OutputPixel&, int32_t most) const;
+  void inside_pixels(const OutputPixel&, int32_t run, const int8_t** p, int32_t step) const;
   void border_pixel(const OutputPixel&, const int8_t** p, int32_t step);
   const int8_t* fused_row(const OutputPixel&, int64_t y);
 
