@@ -14,18 +14,23 @@ namespace {
 
 // Some tenths of a second of float arithmetic on one core.
 constexpr double kMostMacs = 8e9;
+// What rounding a value takes, and comparing it.
+constexpr double kMacsOfRounding = 30;
 
 // A tensor whose range is to be measured.
 struct Contest {
   std::vector<Candidate> candidates;
-  std::vector<double> rounding;  // of each: the mean squared error over all that was observed
+  std::vector<double> rounding;  // of each: the mean squared error of the samples
+  size_t frames = 0;             // that were observed
 };
 
-// A layer with weights that reads such a tensor, alone in a program of its own.
+// A layer with weights that reads such a tensor, alone in a program of its own; without one, for a
+// tensor that no such layer reads, the tensor as it is.
 struct Reader {
   ValueId input = ValueId::none;
   size_t contest = 0;
   std::unique_ptr<Program> program;
+  size_t frames = 0, elements = 0;  // that it has read
   // With each candidate, summed over frames: squared errors of what it reads, and of what it
   // gives, relative to the squares of that.
   std::vector<double> read_error, given_error;
@@ -78,6 +83,7 @@ class Measurement {
 
  private:
   Status measure(const Program& program, Reader& reader);
+  double error_of_all(const Reader& reader, size_t candidate) const;
   // What the reader gives; good until it computes again.
   Result<std::span<const float>> compute(Reader& reader, const std::vector<float>& input);
 
@@ -100,48 +106,58 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
   const Uses uses(*graph_);
   const std::vector<Int8Form> forms = int8_forms(*graph_);
   std::map<std::string, size_t> contest_of;
-  std::vector<const Histogram*> histograms;     // of the contests
-  std::vector<std::pair<size_t, size_t>> read;  // nodes, and the contest of what each reads
-  for (size_t n = 0; n < graph_->nodes.size(); ++n) {
-    if (forms[n].kind != Int8Form::Kind::weighted) continue;
-    const Node& node = graph_->nodes[n];
-    const std::string& name = graph_->value(source_of(*graph_, uses, forms, node.in[0])).name;
-    const auto tensor = std::ranges::find(observer.tensors(), name, &ObservedTensor::name);
-    if (tensor == observer.tensors().end()) continue;
-    if (contest_of.try_emplace(name, names_.size()).second) {
-      names_.push_back(name);
-      histograms.push_back(
-          &observer.histogram(static_cast<size_t>(tensor - observer.tensors().begin())));
-    }
-    read.emplace_back(n, contest_of[name]);
+  std::vector<const Histogram*> histograms;  // of the contests
+  for (size_t i = 0; i < observer.tensors().size(); ++i) {
+    const ObservedTensor& tensor = observer.tensors()[i];
+    if (!tensor.range) continue;
+    contest_of[tensor.name] = names_.size();
+    names_.push_back(tensor.name);
+    histograms.push_back(&observer.histogram(i));
   }
   contests_.resize(names_.size());
   auto find_candidates = [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       if (histograms[i]->frames() == 0) continue;
+      contests_[i].frames = histograms[i]->frames();
       contests_[i].candidates = candidate_ranges(*histograms[i], 8, symmetric);
       for (const Candidate& candidate : contests_[i].candidates)
         contests_[i].rounding.push_back(expected_error(*histograms[i], candidate.range, 8));
     }
   };
   pool_->parallel_for(contests_.size(), 1, find_candidates);
-  for (const auto& [n, contest] : read) {
-    const Node& node = graph_->nodes[n];
+  std::vector<bool> is_read(contests_.size());
+  const auto enter = [&](ValueId by, ValueId input, size_t contest, double macs) -> Reader& {
     const size_t candidates = contests_[contest].candidates.size();
-    if (candidates < 2) continue;
-    macs_ += static_cast<double>(macs(*graph_, node)) * static_cast<double>(candidates + 1);
+    const auto elements = static_cast<double>(graph_->value(input).shape.elements());
+    macs_ += (macs + kMacsOfRounding * elements) * static_cast<double>(candidates + 1);
+    return readers_[by].emplace_back(Reader{input, contest, nullptr, 0, 0,
+                                            std::vector<double>(candidates),
+                                            std::vector<double>(candidates)});
+  };
+  for (size_t n = 0; n < graph_->nodes.size(); ++n) {
+    if (forms[n].kind != Int8Form::Kind::weighted) continue;
+    const Node& node = graph_->nodes[n];
+    const auto contest =
+        contest_of.find(graph_->value(source_of(*graph_, uses, forms, node.in[0])).name);
+    if (contest == contest_of.end() || contests_[contest->second].candidates.size() < 2) continue;
     FIRN_ASSIGN(Graph single, alone(*graph_, node));
-    Reader reader{node.in[0], contest, nullptr, std::vector<double>(candidates),
-                  std::vector<double>(candidates)};
+    Reader& reader =
+        enter(node.out[0], node.in[0], contest->second, static_cast<double>(macs(*graph_, node)));
     FIRN_ASSIGN(reader.program, Program::compile(std::make_shared<const Graph>(std::move(single)),
                                                  compile, *pool_));
-    readers_[node.out[0]].push_back(std::move(reader));
+    is_read[contest->second] = true;
   }
+  for (const ObservedTensor& tensor : observer.tensors())
+    if (const auto contest = contest_of.find(tensor.name);
+        contest != contest_of.end() && !is_read[contest->second] &&
+        contests_[contest->second].candidates.size() >= 2)
+      enter(tensor.id, tensor.id, contest->second, 0);
   return {};
 }
 
 Result<std::span<const float>> Measurement::compute(Reader& reader,
                                                     const std::vector<float>& input) {
+  if (reader.program == nullptr) return std::span(input);
   Program& program = *reader.program;
   program.bind_input(0, input.data());
   FIRN_TRY(program.run(*pool_));
@@ -161,6 +177,8 @@ Status Measurement::measure(const Program& program, Reader& reader) {
   const double square = squared_distance(want_, std::vector<float>(want_.size()));
   if (square == 0) return {};
   const Contest& contest = contests_[reader.contest];
+  ++reader.frames;
+  reader.elements += n;
   for (size_t c = 0; c < contest.candidates.size(); ++c) {
     const Quant quant = to_quant(contest.candidates[c].range);
     kernels_.quantize(n, exact_.data(), quantized_.data(), 1 / quant.scale[0], {quant.zero[0]});
@@ -196,6 +214,16 @@ Status Measurement::run(std::span<const std::shared_ptr<const HeldFrame>> frames
   return {};
 }
 
+// The mean squared error of a candidate over all that was observed: of the frames that were
+// measured by all their values, of the others by samples.
+double Measurement::error_of_all(const Reader& reader, size_t candidate) const {
+  const Contest& contest = contests_[reader.contest];
+  const double measured = reader.read_error[candidate] / static_cast<double>(reader.elements);
+  const double share =
+      std::min(1.0, static_cast<double>(reader.frames) / static_cast<double>(contest.frames));
+  return share * measured + (1 - share) * contest.rounding[candidate];
+}
+
 void Measurement::decide(ChosenRanges& chosen) const {
   std::vector<std::vector<double>> error;  // of each contest and candidate
   for (const Contest& contest : contests_) error.emplace_back(contest.candidates.size());
@@ -203,8 +231,8 @@ void Measurement::decide(ChosenRanges& chosen) const {
     for (const Reader& reader : readers)
       for (size_t c = 0; c < reader.read_error.size(); ++c)
         if (reader.read_error[c] > 0)
-          error[reader.contest][c] += contests_[reader.contest].rounding[c] *
-                                      (reader.given_error[c] / reader.read_error[c]);
+          error[reader.contest][c] +=
+              error_of_all(reader, c) * (reader.given_error[c] / reader.read_error[c]);
   for (size_t i = 0; i < contests_.size(); ++i) {
     if (error[i].empty()) continue;
     const double most = std::ranges::max(error[i]);

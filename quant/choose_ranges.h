@@ -26,9 +26,10 @@ struct ChosenRanges {
 // shapes: of candidate_ranges() the one with which the layers with weights that read the tensor err
 // least. Each such layer runs alone, in float, on what it reads in the frame, as it is and rounded
 // to the candidate's grid: how much of the rounding error comes out, relative to the output, summed
-// over layers, is what a candidate's expected_error() is multiplied with. So a few frames tell how
-// rounding and clipping go through the layer, and all that were observed how much of both there is.
-// Frames beyond a limit of multiplications are not looked at. Runs beside the session, with as many
+// over layers, is what the candidate's own error is multiplied with: that of all values in these
+// frames, and of samples, by expected_error(), in the others that were observed. Of few frames the
+// samples miss what is rare and large. A tensor that no such layer reads counts itself. Frames
+// beyond a limit of multiplications are not looked at. Runs beside the session, with as many
 // threads.
 Result<ChosenRanges> choose_ranges(const SessionImpl& impl,
                                    const std::shared_ptr<const Graph>& graph,

@@ -142,5 +142,28 @@ TEST_CASE("every method and every way of scaling weights freezes to something ne
   CHECK(one_scale.second != plain.second);
 }
 
+TEST_CASE("automatic ranges hold what is rare and large, which samples of few frames miss") {
+  // No layer with weights reads what the stem gives.
+  GraphBuilder b(31);
+  const Shape shape{1, 1, 128, 128};
+  const ValueId stem = b.conv("stem", b.to_nhwc(b.input("image", shape)), 4);
+  b.output(b.conv("last", b.unary("act", Unary::Kind::silu, stem, 1), 4));
+  const Model model = must(make_model("rare", std::move(b.graph)));
+  Session session = must(Session::create(model));
+  must(session.calibrate({.hold_back_every = 100}));
+  for (uint32_t i = 0; i < 5; ++i) {
+    std::vector<float> data = frame(i, shape);
+    data[5000] = 20;  // one pixel of 16384
+    run_all(session, data, shape);
+  }
+  const FreezeReport report = must(session.freeze({.equalize = false, .timed = false}));
+  const auto found = std::ranges::find(report.tensors, "stem", &TensorReport::name);
+  REQUIRE(found != report.tensors.end());
+  CHECK(found->frames == 5);
+  CHECK(found->max - found->min > 15);
+  CHECK(found->max < found->hi + found->scale);
+  CHECK(found->min > found->lo - found->scale);
+}
+
 }  // namespace
 }  // namespace firn::test
