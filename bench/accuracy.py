@@ -31,7 +31,13 @@ TORCH = ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"]
 CROP = ["--short-side", "256", "--resize", "crop"]
 
 
-def cases(shared):
+def cases(options):
+    for case in all_cases(options.shared):
+        if options.only in case[0].stem:
+            yield case
+
+
+def all_cases(shared):
     pictures = str(shared / "data/imagenet500/labels.csv")
     cifar = shared / "data/cifar10"
     for name, prepare, offset in (("mobilenet_v2_1.0_224", UNIT, "1"),
@@ -106,7 +112,7 @@ def print_tiny(options):
     with tempfile.TemporaryDirectory() as folder:
         for name, floats, reference, calibrate, evaluate in tiny.cases(options.shared,
                                                                       pathlib.Path(folder)):
-            if name not in ("resnet8", "kws"):
+            if name not in ("resnet8", "kws") or options.only not in name:
                 continue
             frozen = options.out / f"{name}.firn"
             run(options.firn, "quantize", str(floats), *map(str, calibrate), "--method",
@@ -125,7 +131,7 @@ def print_per_tensor(options):
     print("|---|---|---|---|---|---|")
     ways = {"one a channel | yes": [], "one a layer | no": ["--per-tensor", "--no-equalize"],
             "one a layer | yes": ["--per-tensor"]}
-    for model, prepare, calibrate, evaluate in cases(options.shared):
+    for model, prepare, calibrate, evaluate in cases(options):
         for way, more in ways.items():
             frozen = options.out / (model.stem + ".ways.firn")
             run(options.firn, "quantize", str(model), *calibrate, *prepare, "--method",
@@ -146,6 +152,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--method", default="automatic")
     parser.add_argument("--peers", action="store_true", help="one row a quantizer, peers beside firn")
+    parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--per-tensor", action="store_true", help="one weight scale a layer")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -156,7 +163,7 @@ def main():
     else:
         print("| model | fp32 top-1 | int8 top-1 | agreement | output SQNR, dB |")
     print("|---|---|---|---|---|")
-    for model, prepare, calibrate, evaluate in cases(options.shared):
+    for model, prepare, calibrate, evaluate in cases(options):
         frozen = options.out / (model.stem + ".firn")
         run(options.firn, "quantize", str(model), *calibrate, *prepare, "--method", options.method,
             "-o", str(frozen), "--json")
