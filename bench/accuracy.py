@@ -25,6 +25,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
+import time
 
 UNIT = ["--mean", "127.5", "--std", "127.5"]
 TORCH = ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"]
@@ -107,6 +108,62 @@ def print_peers(model, shared, out):
                   10 * np.log10(np.sum(want.astype(np.float64) ** 2) / noise))
 
 
+def print_ncnn(param, shared, out, tools):
+    """ncnn2table by each of its methods, ncnn2int8, and ncnn itself."""
+    import ncnn
+    import numpy as np
+    from PIL import Image
+    with open(shared / "data/imagenet500/labels.csv") as rows:
+        pictures = list(csv.DictReader(rows))
+
+    def sample(row):
+        picture = Image.open(shared / "data/imagenet500" / row["file"]).convert("RGB")
+        left, top = (picture.width - 227) // 2, (picture.height - 227) // 2
+        bgr = np.asarray(picture.crop((left, top, left + 227, top + 227)), np.float32)[..., ::-1]
+        return np.ascontiguousarray((bgr - np.float32([104, 117, 123])).transpose(2, 0, 1))
+
+    def answers(stem):
+        net = ncnn.Net()
+        net.opt.num_threads = 1
+        if net.load_param(f"{stem}.param") != 0 or net.load_model(f"{stem}.bin") != 0:
+            raise RuntimeError(f"ncnn does not load {stem}")
+        rows = []
+        for row in pictures[100:]:
+            extractor = net.create_extractor()
+            extractor.input("data", ncnn.Mat(sample(row)).clone())
+            rows.append(np.array(extractor.extract("prob")[1]).reshape(-1))
+        return np.stack(rows).astype(np.float64)
+
+    labels = np.array([int(row["class"]) for row in pictures[100:]])
+    floats = param.with_suffix("")
+    want = answers(floats)
+    with tempfile.TemporaryDirectory() as folder:
+        names = pathlib.Path(folder) / "list.txt"
+        with open(names, "w") as file:
+            for i, row in enumerate(pictures[:100]):
+                np.save(f"{folder}/{i}.npy", sample(row))
+                file.write(f"{folder}/{i}.npy\n")
+        for method in ("kl", "aciq", "eq"):
+            table, target = f"{folder}/{method}.table", out / f"{param.stem}.ncnn.{method}"
+            start = time.monotonic()
+            made = subprocess.run(
+                [tools / "ncnn2table", f"{floats}.param", f"{floats}.bin", names, table,
+                 "shape=[227,227,3]", "thread=1", f"method={method}", "type=1"],
+                capture_output=True)
+            seconds = time.monotonic() - start
+            if made.returncode == 0:
+                made = subprocess.run(
+                    [tools / "ncnn2int8", f"{floats}.param", f"{floats}.bin", f"{target}.param",
+                     f"{target}.bin", table], capture_output=True)
+            if made.returncode != 0:
+                print(f"| {param.stem} | ncnn {method} | ends with {made.returncode} | | |")
+                continue
+            got = answers(target)
+            print_row(param.stem, f"ncnn {method} ({seconds:.1f} s)",
+                      np.mean(got.argmax(1) == labels), np.mean(got.argmax(1) == want.argmax(1)),
+                      10 * np.log10(np.sum(want ** 2) / np.sum((got - want) ** 2)))
+
+
 def print_tiny(options):
     import tiny
     with tempfile.TemporaryDirectory() as folder:
@@ -154,6 +211,8 @@ def main():
     parser.add_argument("--peers", action="store_true", help="one row a quantizer, peers beside firn")
     parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--per-tensor", action="store_true", help="one weight scale a layer")
+    parser.add_argument("--ncnn-tools", type=pathlib.Path, metavar="DIR",
+                        help="with --peers: where ncnn2table and ncnn2int8 are")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.per_tensor:
@@ -177,6 +236,8 @@ def main():
         print_row(model.stem, "firn", result["top1_b"], result["agreement"], sqnr)
         if model.suffix == ".onnx":
             print_peers(model, options.shared, options.out)
+        elif options.ncnn_tools:
+            print_ncnn(model, options.shared, options.out, options.ncnn_tools)
     if options.peers:
         print_tiny(options)
 
