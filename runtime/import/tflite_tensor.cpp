@@ -80,7 +80,10 @@ Result<std::optional<Quant>> quant_of(const wire::Tensor& tensor, DType type) {
   if (wire->zero_point() == nullptr || wire->zero_point()->size() == 0) {
     quant.zero.assign(quant.scale.size(), 0);
   } else {
-    for (const int64_t zero : *wire->zero_point()) {
+    for (uint32_t i = 0; i < wire->zero_point()->size(); ++i) {
+      int64_t zero = 0;  // copied, as the verifier lets them lie at any multiple of 4
+      std::memcpy(&zero, wire->zero_point()->Data() + i * sizeof(zero), sizeof(zero));
+      zero = flatbuffers::EndianScalar(zero);
       if (zero < INT16_MIN || zero > INT16_MAX) {
         return Status(Code::malformed, "quantization: zero point " + std::to_string(zero));
       }
