@@ -14,7 +14,7 @@ namespace firn::test {
 namespace {
 
 // Open batch; the second convolution stays float.
-Model mixed_model() {
+std::string mixed_model() {
   constexpr Scheme kScheme{0.05f, 117, kUint8};
   QdqModel model;
   model.input("image", {"n", 3, 8, 8});
@@ -24,8 +24,7 @@ Model mixed_model() {
       .initializer(onnx_floats("u", {4, 8, 1, 1}, model.floats(32)))
       .node("Conv", {"d", "u"}, {"y"})
       .output("y");
-  const std::string bytes = model.bytes();
-  return must(Model::parse(as_bytes(bytes)));
+  return model.bytes();
 }
 
 std::vector<float> answer(Session& session, const std::vector<float>& data, const Shape& shape) {
@@ -35,7 +34,8 @@ std::vector<float> answer(Session& session, const std::vector<float>& data, cons
 }
 
 TEST_CASE("a model quantized by others runs with its own scales, and keeps them when saved") {
-  const Model model = mixed_model();
+  const std::string bytes = mixed_model();  // which the model goes on reading
+  const Model model = must(Model::parse(as_bytes(bytes)));
   CHECK(model.info().layers_int8 == 2);
   CHECK(model.info().layers_float == 1);
   Session session = must(Session::create(model));
