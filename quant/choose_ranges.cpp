@@ -147,11 +147,12 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
                                                  compile, *pool_));
     is_read[contest->second] = true;
   }
-  for (const ObservedTensor& tensor : observer.tensors())
-    if (const auto contest = contest_of.find(tensor.name);
+  // By name: the session may have planned anew since, for inputs of other shapes.
+  for (size_t v = 0; v < graph_->values.size(); ++v)
+    if (const auto contest = contest_of.find(graph_->values[v].name);
         contest != contest_of.end() && !is_read[contest->second] &&
         contests_[contest->second].candidates.size() >= 2)
-      enter(tensor.id, tensor.id, contest->second, 0);
+      enter(static_cast<ValueId>(v), static_cast<ValueId>(v), contest->second, 0);
   return {};
 }
 

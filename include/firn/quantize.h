@@ -84,7 +84,8 @@ struct FreezeOptions {
   // first that cost the outputs most. The report has which, and what that costs in time.
   bool back_off = false;
   // Whether each output channel's weights have a scale of their own; otherwise a layer's share one,
-  // for accelerators that know no other.
+  // for accelerators that know no other. Where equalizing then scales channels that a ReLU6 clamps,
+  // it becomes a ReLU and a layer of its own, "<layer>.bound": the minimum with a bound for each.
   bool per_channel = true;
   // Whether channels that leave most of their tensor's range unused are made larger by one layer
   // and smaller by the next. What the network computes stays.
