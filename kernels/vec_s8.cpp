@@ -97,6 +97,68 @@ void dequantize(size_t n, const int8_t* x, float* y, float scale, int32_t zero) 
   for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i] - zero) * scale;
 }
 
+void split16(size_t n, const int16_t* x, int8_t* high, int8_t* low) {
+  for (size_t i = 0; i < n; ++i) {
+    high[i] = static_cast<int8_t>(x[i] >> 8);
+    low[i] = static_cast<int8_t>((x[i] & 0xff) - 128);
+  }
+}
+
+// Puts y into element i of the output.
+void store_wide(const WideOutput& output, float y, void* to, size_t i) {
+  if (output.type == WideOutput::Type::i8) {
+    static_cast<int8_t*>(to)[i] = round_clamped(y, output.clamp);
+    return;
+  }
+  y = y > output.lo ? y : output.lo;  // as maxps(y, lo) and minps(y, hi)
+  y = y < output.hi ? y : output.hi;
+  if (output.type == WideOutput::Type::f32)
+    static_cast<float*>(to)[i] = y;
+  else
+    static_cast<int16_t*>(to)[i] = static_cast<int16_t>(std::nearbyintf(y));
+}
+
+void join16(size_t n, size_t c, const float* high, const float* low, const float* bias,
+            const WideOutput& output, void* y) {
+  for (size_t i = 0; i < n; ++i) store_wide(output, (high[i] * 256 + low[i]) + bias[i % c], y, i);
+}
+
+void dwconv16(const WideDwConv& p, const int16_t* x, void* y, size_t begin, size_t end) {
+  const ConvShape& s = p.shape;
+  const auto channels = static_cast<size_t>(s.groups);
+  for (size_t row = begin; row < end; ++row) {
+    const int64_t image = static_cast<int64_t>(row) / s.out_h;
+    const int64_t y0 = static_cast<int64_t>(row) % s.out_h * s.stride_h - s.pad_top;
+    for (int32_t ox = 0; ox < s.out_w; ++ox) {
+      const int64_t x0 = int64_t{ox} * s.stride_w - s.pad_left;
+      for (size_t c = 0; c < channels; ++c) {
+        int32_t acc = 0;
+        for (int32_t tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
+          const int64_t iy = y0 + int64_t{tap / s.kernel_w} * s.dilation_h;
+          const int64_t ix = x0 + int64_t{tap % s.kernel_w} * s.dilation_w;
+          if (iy < 0 || iy >= s.in_h || ix < 0 || ix >= s.in_w) continue;
+          acc += x[static_cast<size_t>((image * s.in_h + iy) * s.in_w + ix) * channels + c] *
+                 p.weights[static_cast<size_t>(tap) * channels + c];
+        }
+        store_wide(p.output, static_cast<float>(acc) * p.scale[c] + p.bias[c], y,
+                   (row * static_cast<size_t>(s.out_w) + static_cast<size_t>(ox)) * channels + c);
+      }
+    }
+  }
+}
+
+void quantize16(size_t n, const float* x, int16_t* y, float inverse_scale) {
+  WideOutput output;
+  output.type = WideOutput::Type::i16;
+  output.lo = -32768;
+  output.hi = 32767;
+  for (size_t i = 0; i < n; ++i) store_wide(output, x[i] * inverse_scale, y, i);
+}
+
+void dequantize16(size_t n, const int16_t* x, float* y, float scale) {
+  for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]) * scale;
+}
+
 }  // namespace
 
 #define FIRN_VARIANT(isa) extern const VecS8 vec_s8_##isa;
@@ -104,8 +166,9 @@ void dequantize(size_t n, const int8_t* x, float* y, float scale, int32_t zero) 
 #undef FIRN_VARIANT
 
 const VecS8 vec_s8_scalar = {
-    "vec_s8_scalar", Isa::scalar, add,      add_row,         mul,        mul_row, lut, max_pool,
-    average_pool,    mean,        quantize, quantize_planar, dequantize,
+    "vec_s8_scalar", Isa::scalar,  add,      add_row,         mul,        mul_row, lut,    max_pool,
+    average_pool,    mean,         quantize, quantize_planar, dequantize, split16, join16, dwconv16,
+    quantize16,      dequantize16,
 };
 
 std::span<const VecS8> vec_s8_table() {

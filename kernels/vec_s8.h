@@ -38,6 +38,30 @@ struct PoolS8 {
   Clamp8 clamp;
 };
 
+// What becomes of the sums y of a layer with 16-bit activations, in units of the output's scale:
+// clamped to [lo, hi] and left as floats, or rounded to int16; or round_clamped to int8.
+struct WideOutput {
+  enum class Type : uint8_t { f32, i16, i8 };
+  Type type = Type::f32;
+  float lo = 0, hi = 0;  // of f32 and i16; those of the latter are integers within int16
+  Clamp8 clamp;          // of i8
+};
+// So many entries more than channels a bias of these layers has, which starts again there.
+inline constexpr size_t kWideSlack = 64;
+
+// A depthwise convolution of int16 by int8 with exact int32 sums:
+// y = float(acc) * scale[c] + bias[c].
+struct WideDwConv {
+  ConvShape shape;  // in_c = out_c = 1, groups = channels, repeat = 1; dense pixels
+  const int16_t* weights = nullptr;  // [taps, and one of zeros where they are odd][channels]
+  // What padding reads: as many pixels of zeros as a window is wide, or in_w where that is less.
+  const int16_t* zeros = nullptr;
+  const float *scale = nullptr, *bias = nullptr;
+  WideOutput output;
+};
+// The most taps of it: int32 holds their sums, and the nearest cache their weights.
+inline constexpr int32_t kMostWideTaps = 128;
+
 struct VecS8 {
   const char* name;  // "vec_s8_avx2"
   Isa isa;
@@ -66,6 +90,18 @@ struct VecS8 {
                           float inverse_scale, const Clamp8&);
   // y = float(x - zero) * scale.
   void (*dequantize)(size_t n, const int8_t* x, float* y, float scale, int32_t zero);
+
+  // 16-bit activations: a layer of them is two int8 layers, x = 256 * high + low + 128.
+  void (*split16)(size_t n, const int16_t* x, int8_t* high, int8_t* low);
+  // The sums of the two, each times its scale, to y = (high * 256 + low) + bias[i % c], rounded at
+  // each step.
+  void (*join16)(size_t n, size_t c, const float* high, const float* low, const float* bias,
+                 const WideOutput&, void* y);
+  // Output rows (of batch * out_h) [begin, end).
+  void (*dwconv16)(const WideDwConv&, const int16_t* x, void* y, size_t begin, size_t end);
+  // y = x * inverse_scale, clamped to int16, NaN to -32768, and rounded to nearest even.
+  void (*quantize16)(size_t n, const float* x, int16_t* y, float inverse_scale);
+  void (*dequantize16)(size_t n, const int16_t* x, float* y, float scale);
 };
 
 std::span<const VecS8> vec_s8_table();

@@ -22,15 +22,23 @@ constexpr double kConcatRatio = 8;
 
 class Assigner {
  public:
-  Assigner(const QuantView& view) : view_(view), graph_(view.graph), why_(graph_.nodes.size()) {}
+  Assigner(const QuantView& view)
+      : view_(view),
+        graph_(view.graph),
+        why_(graph_.nodes.size()),
+        why_wide_(graph_.nodes.size()) {}
 
-  Status keep_float(const QuantizeOptions& options);
+  // Whose layers stay in float, and which have 16-bit activations.
+  Status look_up(const QuantizeOptions& options);
   Assignment run(const QuantizeOptions& options);
 
  private:
   size_t nodes() const { return graph_.nodes.size(); }
   const Int8Form& form(size_t n) const { return view_.forms[n]; }
   bool may(size_t n) const { return form(n).kind != Kind::none && why_[n].empty(); }
+  bool wide(size_t n) const {
+    return form(n).kind == Kind::weighted && why_[n].empty() && !why_wide_[n].empty();
+  }
   bool is_int8_value(ValueId id) const {
     const int producer = view_.uses.producer_of(id);
     return producer >= 0 && int8_[static_cast<size_t>(producer)];
@@ -44,6 +52,10 @@ class Assigner {
   }
 
   std::optional<std::vector<size_t>> at_the_ends(std::string_view pattern) const;
+  template <typename Takes>
+  Status find(const char* option, const std::vector<std::string>& patterns, const char* names,
+              const std::map<std::string, std::string>& layers, const Takes& takes,
+              std::vector<std::string>& reasons) const;
   void spread();
   void find_reach();
   bool keep_one_more_in_float();
@@ -54,7 +66,8 @@ class Assigner {
 
   const QuantView& view_;
   const Graph& graph_;
-  std::vector<std::string> why_;  // decided to stay in float
+  std::vector<std::string> why_;       // decided to stay in float
+  std::vector<std::string> why_wide_;  // asked to have 16-bit activations
   std::vector<bool> int8_;
   std::vector<bool> reach_;  // an int8 layer with weights lies downstream
 };
@@ -76,33 +89,50 @@ std::optional<std::vector<size_t>> Assigner::at_the_ends(std::string_view patter
   return found;
 }
 
-Status Assigner::keep_float(const QuantizeOptions& options) {
+// Writes down why for the nodes that patterns or names mean, of those that the option takes.
+template <typename Takes>
+Status Assigner::find(const char* option, const std::vector<std::string>& patterns,
+                      const char* names, const std::map<std::string, std::string>& layers,
+                      const Takes& takes, std::vector<std::string>& reasons) const {
   std::string unmatched;
-  for (const std::string& pattern : options.keep_float) {
-    if (const std::optional<std::vector<size_t>> ends = at_the_ends(pattern)) {
-      for (const size_t n : *ends) why_[n] = "kept by pattern " + pattern;
-      if (ends->empty()) unmatched += (unmatched.empty() ? "" : ", ") + ("\"" + pattern + "\"");
-      continue;
-    }
+  for (const std::string& pattern : patterns) {
+    std::vector<size_t> found;
     bool any = false;
-    for (size_t n = 0; n < nodes(); ++n) {
-      const Node& node = graph_.nodes[n];
-      if (!is_layer(graph_, node)) continue;
-      if (!matches_layer(pattern, node.name, op_name(node.op))) continue;
-      any = true;
-      if (form(n).kind != Kind::none) why_[n] = "kept by pattern " + pattern;
+    if (const std::optional<std::vector<size_t>> ends = at_the_ends(pattern)) {
+      found = *ends;
+      any = !found.empty();
+    } else {
+      for (size_t n = 0; n < nodes(); ++n) {
+        const Node& node = graph_.nodes[n];
+        if (!is_layer(graph_, node) || !matches_layer(pattern, node.name, op_name(node.op)))
+          continue;
+        found.push_back(n);
+        any = any || takes(n);
+      }
     }
+    for (const size_t n : found)
+      if (form(n).kind != Kind::none && takes(n)) reasons[n] = "kept by pattern " + pattern;
     if (!any) unmatched += (unmatched.empty() ? "" : ", ") + ("\"" + pattern + "\"");
   }
   if (!unmatched.empty())
-    return Status(Code::invalid_argument, "keep_float: no layer matches " + unmatched);
-  for (const auto& [name, why] : options.float_layers) {
+    return Status(Code::invalid_argument, std::string(option) + ": no layer matches " + unmatched);
+  for (const auto& [name, why] : layers) {
     const auto found = std::ranges::find(graph_.nodes, name, &Node::name);
     if (found == graph_.nodes.end())
-      return Status(Code::invalid_argument, "float_layers: no layer is called \"" + name + "\"");
-    why_[static_cast<size_t>(found - graph_.nodes.begin())] = why;
+      return Status(Code::invalid_argument,
+                    std::string(names) + ": no layer is called \"" + name + "\"");
+    reasons[static_cast<size_t>(found - graph_.nodes.begin())] = why;
   }
   return {};
+}
+
+Status Assigner::look_up(const QuantizeOptions& options) {
+  FIRN_TRY(find(
+      "keep_float", options.keep_float, "float_layers", options.float_layers,
+      [](size_t) { return true; }, why_));
+  return find(
+      "keep_i16", options.keep_i16, "i16_layers", options.i16_layers,
+      [&](size_t n) { return form(n).kind == Kind::weighted; }, why_wide_);
 }
 
 // From the weighted layers on; then back from int8 layers over movements, because bytes move
@@ -110,7 +140,7 @@ Status Assigner::keep_float(const QuantizeOptions& options) {
 void Assigner::spread() {
   int8_.assign(nodes(), false);
   for (size_t n = 0; n < nodes(); ++n) {
-    if (!may(n)) continue;
+    if (!may(n) || wide(n)) continue;
     const Node& node = graph_.nodes[n];
     int8_[n] = form(n).kind == Kind::weighted ||
                std::ranges::any_of(form(n).activations,
@@ -197,11 +227,12 @@ void Assigner::free_tails() {
 bool Assigner::keep_unranged_in_float() {
   bool any = false;
   for (size_t n = 0; n < nodes(); ++n) {
-    if (!int8_[n]) continue;
+    if (!int8_[n] && !wide(n)) continue;
     const Node& node = graph_.nodes[n];
     std::vector<ValueId> needed;
     for (size_t i : form(n).activations) needed.push_back(node.in[i]);
-    if (form(n).kind != Kind::moved && !form(n).float_output) needed.push_back(node.out[0]);
+    if (int8_[n] && form(n).kind != Kind::moved && !form(n).float_output)
+      needed.push_back(node.out[0]);
     const auto missing =
         std::ranges::find_if(needed, [&](ValueId id) { return !view_.range_of(id); });
     if (missing == needed.end()) continue;
@@ -217,11 +248,16 @@ Assignment Assigner::run(const QuantizeOptions& options) {
     find_reach();
   } while ((options.unranged_in_float && keep_unranged_in_float()) || keep_one_more_in_float());
   free_tails();
+  std::vector<bool> wide_layers(nodes());
   for (size_t n = 0; n < nodes(); ++n) {
+    wide_layers[n] = wide(n);
     if (int8_[n] || !why_[n].empty()) continue;
-    why_[n] = form(n).kind == Kind::none ? form(n).why_not : "no int8 layer feeds it";
+    if (wide_layers[n])
+      why_[n] = why_wide_[n];
+    else
+      why_[n] = form(n).kind == Kind::none ? form(n).why_not : "no int8 layer feeds it";
   }
-  return {std::move(int8_), std::move(why_)};
+  return {std::move(int8_), std::move(wide_layers), std::move(why_)};
 }
 
 // The clamp that the node's output keeps to.
@@ -240,17 +276,21 @@ std::optional<Interval> QuantView::range_of(ValueId id) const {
   id = source_of(graph, uses, forms, id);
   const auto found = ranges.find(graph.value(id).name);
   if (found == ranges.end()) return std::nullopt;
+  return clamped(id, found->second);
+}
+
+Interval QuantView::clamped(ValueId id, Interval range) const {
   const int producer = uses.producer_of(id);
-  if (producer < 0 || exact) return found->second;
+  if (producer < 0 || exact) return range;
   const Clamp clamp = clamp_of(graph.nodes[static_cast<size_t>(producer)]);
   // Not std::clamp: a model's clamp may have lo > hi.
-  return Interval{std::min(std::max(found->second.lo, clamp.lo), clamp.hi),
-                  std::min(std::max(found->second.hi, clamp.lo), clamp.hi)};
+  return Interval{std::min(std::max(range.lo, clamp.lo), clamp.hi),
+                  std::min(std::max(range.hi, clamp.lo), clamp.hi)};
 }
 
 Result<Assignment> assign_precision(const QuantView& view, const QuantizeOptions& options) {
   Assigner assigner(view);
-  FIRN_TRY(assigner.keep_float(options));
+  FIRN_TRY(assigner.look_up(options));
   return assigner.run(options);
 }
 

@@ -27,11 +27,14 @@ struct QuantView {
 
   // The range of a value: that of its source, within the clamp of the node that makes it.
   std::optional<Interval> range_of(ValueId id) const;
+  // A range of the value, which is such a source, within that clamp; as it is where ranges are
+  // exact.
+  Interval clamped(ValueId id, Interval range) const;
 };
 
 // Per node; the reason is empty for int8 ones.
 struct Assignment {
-  std::vector<bool> int8;
+  std::vector<bool> int8, wide;  // wide: layers with weights whose activations have 16 bits
   std::vector<std::string> why;
 };
 

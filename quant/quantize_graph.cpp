@@ -29,13 +29,14 @@ class Builder {
  private:
   // How a value of the old graph is needed and found in the new one.
   struct Use {
-    bool as_float = false, as_int8 = false;  // somebody reads it so
-    bool made_int8 = false;                  // by its producer
-    ValueId float_id = ValueId::none, int8_id = ValueId::none;
+    bool as_float = false, as_int8 = false, as_wide = false;  // somebody reads it so
+    bool made_int8 = false, made_wide = false;                // by its producer
+    ValueId float_id = ValueId::none, int8_id = ValueId::none, wide_id = ValueId::none;
     ValueId range_from = ValueId::none;  // the value whose range it has
   };
 
   bool int8(size_t n) const { return assignment_.int8[n]; }
+  bool wide(size_t n) const { return assignment_.wide[n]; }
   Use& use(ValueId id) { return uses_[index(id)]; }
 
   void find_uses();
@@ -51,6 +52,7 @@ class Builder {
   void share_concat_range(const Node& node);
   void share_bound_range(const Node& node);
   Result<Quant> quant_of(ValueId id) const;
+  Result<Quant> wide_quant_of(ValueId id) const;
   Status place_values();
   void convert(ValueId id);
   void note(ValueId id);
@@ -75,13 +77,21 @@ void Builder::find_uses() {
   for (ValueId id : old_.outputs) use(id).as_float = true;
   for (size_t n = 0; n < old_.nodes.size(); ++n) {
     const Node& node = old_.nodes[n];
-    for (size_t i : view_.forms[n].activations)
-      (int8(n) ? use(node.in[i]).as_int8 : use(node.in[i]).as_float) = true;
+    for (size_t i : view_.forms[n].activations) {
+      Use& in = use(node.in[i]);
+      (int8(n) ? in.as_int8 : wide(n) ? in.as_wide : in.as_float) = true;
+    }
   }
   for (size_t n = 0; n < old_.nodes.size(); ++n) {
-    if (!int8(n)) continue;
+    if (!int8(n) && !wide(n)) continue;
     Use& out = use(old_.nodes[n].out[0]);
-    out.made_int8 = out.as_int8 || !view_.forms[n].float_output;
+    if (int8(n)) {
+      out.made_int8 = out.as_int8 || !view_.forms[n].float_output;
+    } else {
+      out.made_int8 = out.as_int8 && !out.as_wide && !out.as_float;
+      out.made_wide = out.as_wide && !out.as_int8 && !out.as_float;
+    }
+    if (out.made_int8 && out.as_wide) out.as_float = true;  // on the way to 16 bits
   }
 }
 
@@ -128,12 +138,46 @@ Result<Quant> Builder::quant_of(ValueId id) const {
   return to_quant(*range);
 }
 
+// Around 0, with one bit to spare: 16 are more than enough, and what is still to come may go
+// further than what was seen.
+Result<Quant> Builder::wide_quant_of(ValueId id) const {
+  constexpr float kSpare = 2;
+  id = source_of(old_, view_.uses, view_.forms, id);
+  std::optional<Interval> range = view_.range_of(id);
+  if (!range)
+    return Status(Code::failed_precondition,
+                  old_.value(id).name + ": its range is needed and was not observed");
+  if (const auto found = options_.wide_ranges.find(old_.value(id).name);
+      found != options_.wide_ranges.end())
+    range = found->second;
+  const Interval most = view_.clamped(id, {kSpare * range->lo, kSpare * range->hi});
+  const double scale = double{std::max(std::fabs(most.lo), std::fabs(most.hi))} / INT16_MAX;
+  Quant quant;
+  quant.bits = 16;
+  quant.scale = {static_cast<float>(
+      scale == 0 ? 1 : std::clamp(scale, std::ldexp(1.0, -60), std::ldexp(1.0, 60)))};
+  quant.zero = {0};
+  return quant;
+}
+
 // Makes the values that the old graph does not have, and their types.
 Status Builder::place_values() {
   for (size_t v = 0; v < uses_.size(); ++v) {
     const ValueId id = static_cast<ValueId>(v);
     Use& use = uses_[v];
-    use.float_id = use.int8_id = id;
+    use.float_id = use.int8_id = use.wide_id = id;
+    if (use.as_wide) {
+      FIRN_ASSIGN(const Quant quant, wide_quant_of(id));
+      Value wide = old_.value(id);
+      wide.type = DType::i16;
+      wide.quant = quant;
+      if (use.made_wide) {
+        new_.value(id) = wide;
+        continue;
+      }
+      wide.name = new_.unique_name(wide.name + ".quantize16");
+      use.wide_id = new_.add(std::move(wide));
+    }
     if (!use.made_int8 && !use.as_int8) continue;
     FIRN_ASSIGN(const Quant quant, quant_of(id));
     const Value old = old_.value(id);
@@ -162,6 +206,8 @@ void Builder::convert(ValueId id) {
     new_.add(Node{name + ".dequantize", Convert{DType::f32}, {from.int8_id}, {from.float_id}});
   if (!from.made_int8 && from.as_int8)
     new_.add(Node{name + ".quantize", Convert{DType::i8}, {from.float_id}, {from.int8_id}});
+  if (!from.made_wide && from.as_wide)
+    new_.add(Node{name + ".quantize16", Convert{DType::i16}, {from.float_id}, {from.wide_id}});
 }
 
 void Builder::note(ValueId id) {
@@ -186,7 +232,9 @@ Status Builder::quantize_weighted(const Node& node, Node& made) {
   const Value& weights = old_.value(node.in[1]);
   const bool biased = node.in.size() > 2 && node.in[2] != ValueId::none;
   const size_t channels = static_cast<size_t>(weights.shape[0]);
-  const float input_scale = new_.value(made.in[0]).quant->scale[0];
+  // Where the input has 16 bits, their upper half is what is multiplied, like int8.
+  const bool is_wide_input = is_wide(new_.value(made.in[0]));
+  const float input_scale = new_.value(made.in[0]).quant->scale[0] * (is_wide_input ? 256 : 1);
 
   InputMeans means;
   if (const auto* conv = std::get_if<Conv2d>(&node.op))
@@ -223,6 +271,14 @@ Status Builder::quantize_weighted(const Node& node, Node& made) {
               new_.add_constant<int8_t>(weights.name + ".int8", weights.shape, quantized.weights));
   new_.value(made.in[1]).quant = Quant{0, 8, 0, quantized.scale, zeros};
   if (quantized.bias.empty()) return {};
+  if (is_wide_input) {
+    made.in.resize(3, ValueId::none);
+    const std::vector<float> bias(quantized.real_bias.begin(), quantized.real_bias.end());
+    FIRN_ASSIGN(made.in[2],
+                new_.add_constant<float>(biased ? old_.value(node.in[2]).name : node.name + ".bias",
+                                         Shape{static_cast<int32_t>(channels)}, bias));
+    return {};
+  }
   std::vector<float> bias_scale;
   for (float scale : quantized.scale) bias_scale.push_back(scale * input_scale);
   made.in.resize(3, ValueId::none);
@@ -238,8 +294,10 @@ Status Builder::rebuild(size_t n) {
   const Node& node = old_.nodes[n];
   Node made = node;
   for (size_t i : view_.forms[n].activations)
-    made.in[i] = int8(n) ? use(node.in[i]).int8_id : use(node.in[i]).float_id;
-  if (int8(n)) {
+    made.in[i] = int8(n)   ? use(node.in[i]).int8_id
+                 : wide(n) ? use(node.in[i]).wide_id
+                           : use(node.in[i]).float_id;
+  if (int8(n) || wide(n)) {
     if (use(node.out[0]).made_int8) made.out[0] = use(node.out[0]).int8_id;
     if (view_.forms[n].kind == Kind::weighted) {
       FIRN_TRY(quantize_weighted(node, made));
@@ -275,7 +333,7 @@ LayerReport Builder::report(size_t n, const Node& made) const {
   LayerReport layer;
   layer.name = node.name;
   layer.op = op_name(node.op);
-  layer.precision = int8(n) ? Precision::i8 : Precision::f32;
+  layer.precision = int8(n) ? Precision::i8 : wide(n) ? Precision::i16 : Precision::f32;
   layer.why = assignment_.why[n];
   layer.bytes_before = constant_bytes(old_, node);
   layer.bytes_after = constant_bytes(new_, made);

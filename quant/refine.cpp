@@ -124,17 +124,35 @@ Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const 
   return answers;
 }
 
-Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& answers,
-                             const std::shared_ptr<const Graph>& other, Frames frames) {
+Result<std::vector<OutputReport>> output_errors(const SessionImpl& impl, const Answers& wanted,
+                                                const std::shared_ptr<const Graph>& other,
+                                                Frames frames) {
   std::map<std::string, Sqnr> error;
-  FIRN_TRY(run_frames(impl, other, frames,
-                      [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-                        const std::string& name = g.value(id).name;
-                        if (const auto found = answers.find(name); found != answers.end())
-                          error[name].add(found->second.at(frame), x);
-                      }));
+  std::map<std::string, double> largest;
+  FIRN_TRY(run_frames(
+      impl, other, frames, [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
+        const auto found = wanted.find(g.value(id).name);
+        if (found == wanted.end()) return;
+        const auto of_frame = found->second.find(frame);
+        if (of_frame == found->second.end() || of_frame->second.size() != x.size()) return;
+        error[found->first].add(of_frame->second, x);
+        double& most = largest[found->first];
+        for (size_t i = 0; i < x.size(); ++i)
+          most = std::max(most, std::fabs(static_cast<double>(of_frame->second[i]) - x[i]));
+      }));
+  std::vector<OutputReport> outputs;
+  for (const ValueId id : other->outputs) {
+    const std::string& name = other->value(id).name;
+    outputs.push_back({name, error[name].db(), largest[name]});
+  }
+  return outputs;
+}
+
+Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& wanted,
+                             const std::shared_ptr<const Graph>& other, Frames frames) {
+  FIRN_ASSIGN(const std::vector<OutputReport> outputs, output_errors(impl, wanted, other, frames));
   double least = INFINITY;
-  for (const auto& [name, sqnr] : error) least = std::min(least, sqnr.db());
+  for (const OutputReport& output : outputs) least = std::min(least, output.sqnr_db);
   return least;
 }
 

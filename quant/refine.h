@@ -28,11 +28,15 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
 using Answers = std::map<std::string, std::map<size_t, std::vector<float>>>;
 Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                            Frames frames);
-
-// Of the second graph's outputs against the first one's, named alike, the least; +inf without
+// How far those of another graph are from them on the same frames, in its order; +inf dB without
 // frames of the graphs' shapes.
-Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& answers,
+Result<std::vector<OutputReport>> output_errors(const SessionImpl& impl, const Answers& wanted,
+                                                const std::shared_ptr<const Graph>& other,
+                                                Frames frames);
+// The least SQNR of them.
+Result<double> least_sqnr_db(const SessionImpl& impl, const Answers& wanted,
                              const std::shared_ptr<const Graph>& other, Frames frames);
+// Of the second graph's outputs against the first one's, named alike.
 Result<double> least_sqnr_db(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                              const std::shared_ptr<const Graph>& other, Frames frames);
 // The shortest run on the frames, on one thread; 0 without frames of the graph's shapes.

@@ -108,26 +108,36 @@ Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
   return {};
 }
 
+// Of what was observed all that it took; values that equalizing scaled are not what was observed.
+std::map<std::string, Interval> widest_ranges(const Observer& observer,
+                                              const std::set<std::string>& scaled) {
+  std::map<std::string, Interval> ranges;
+  for (size_t i = 0; i < observer.tensors().size(); ++i) {
+    const std::string& name = observer.tensors()[i].name;
+    if (observer.histogram(i).frames() > 0 && !scaled.contains(name))
+      ranges[name] = minmax_range(observer.histogram(i));
+  }
+  return ranges;
+}
+
 struct Frozen {
   std::shared_ptr<const Graph> graph;
   std::shared_ptr<Program> program;
   FreezeReport report;
 };
 
-// Puts layers of `quantized` back in float until the limit holds on these frames.
-Result<std::map<std::string, std::string>> back_off(const SessionImpl& impl,
-                                                    const std::shared_ptr<const Graph>& original,
-                                                    Frames frames, double limit_db,
-                                                    const Requantize& requantize,
-                                                    QuantizedGraph& quantized,
-                                                    FreezeReport& report) {
-  const MeasureDb measure =
-      [&](const std::map<std::string, std::string>& float_layers) -> Result<double> {
-    FIRN_ASSIGN(QuantizedGraph made, requantize(float_layers));
-    return least_sqnr_db(impl, original, std::make_shared<const Graph>(std::move(made.graph)),
+// Gives layers of `quantized` 16-bit activations, or puts them back in float, until the limit holds
+// on these frames.
+Result<BackedOff> back_off(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
+                           Frames frames, double limit_db, const Requantize& requantize,
+                           QuantizedGraph& quantized, FreezeReport& report) {
+  FIRN_ASSIGN(const Answers wanted, answers_of(impl, original, frames));
+  const MeasureDb measure = [&](const BackedOff& layers) -> Result<double> {
+    FIRN_ASSIGN(QuantizedGraph made, requantize(layers));
+    return least_sqnr_db(impl, wanted, std::make_shared<const Graph>(std::move(made.graph)),
                          frames);
   };
-  FIRN_ASSIGN(auto layers, layers_to_back_off(quantized.layers, limit_db, measure));
+  FIRN_ASSIGN(BackedOff layers, back_off_layers(quantized.layers, limit_db, measure));
   if (layers.empty()) return layers;
   const auto run_ms = [&](const Graph& graph) {
     return shortest_run_ms(impl, std::make_shared<const Graph>(graph), frames);
@@ -135,8 +145,12 @@ Result<std::map<std::string, std::string>> back_off(const SessionImpl& impl,
   FIRN_ASSIGN(const double before, run_ms(quantized.graph));
   FIRN_ASSIGN(quantized, requantize(layers));
   FIRN_ASSIGN(const double after, run_ms(quantized.graph));
-  report.warnings.push_back("the limit of " + number(limit_db) + " dB keeps " +
-                            std::to_string(layers.size()) + " layers in float: a run takes " +
+  const size_t wide = layers.i16_layers.size(), floats = layers.float_layers.size();
+  std::string which;
+  if (wide > 0) which = "gives " + std::to_string(wide) + " layers 16-bit activations";
+  if (wide > 0 && floats > 0) which += " and ";
+  if (floats > 0) which += "keeps " + std::to_string(floats) + " layers in float";
+  report.warnings.push_back("the limit of " + number(limit_db) + " dB " + which + ": a run takes " +
                             ms_text(after) + " on one thread here, " + ms_text(before) +
                             " without the limit");
   return layers;
@@ -148,6 +162,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   const auto started = std::chrono::steady_clock::now();
   QuantizeOptions quantize;
   quantize.keep_float = options.keep_float;
+  quantize.keep_i16 = options.keep_i16;
   quantize.weight_scale = options.weight_scale;
   quantize.per_channel = options.per_channel;
   const Method method = options.method.value_or(calibrated.method);
@@ -166,19 +181,23 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;
   quantize.channel_means = basis.channel_means;
+  if (data.observer != nullptr) quantize.wide_ranges = widest_ranges(*data.observer, basis.scaled);
   FIRN_ASSIGN(quantize.rounded, round_weights(impl, graph, data.kept, options.rounding, quantize));
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
 
   Frozen frozen;
-  const Requantize requantize = [&](const std::map<std::string, std::string>& float_layers) {
+  const Requantize requantize = [&](const BackedOff& layers) {
     QuantizeOptions more = quantize;
-    more.float_layers.insert(float_layers.begin(), float_layers.end());
+    more.float_layers.insert(layers.float_layers.begin(), layers.float_layers.end());
+    more.i16_layers.insert(layers.i16_layers.begin(), layers.i16_layers.end());
     return quantize_graph(*graph, ranges, more);
   };
   if (options.back_off && options.min_sqnr_db.has_value()) {
-    FIRN_ASSIGN(const auto backed_off, back_off(impl, original, data.held, *options.min_sqnr_db,
-                                                requantize, quantized, frozen.report));
-    quantize.float_layers.insert(backed_off.begin(), backed_off.end());
+    FIRN_ASSIGN(const BackedOff backed_off,
+                back_off(impl, original, data.held, *options.min_sqnr_db, requantize, quantized,
+                         frozen.report));
+    quantize.float_layers.insert(backed_off.float_layers.begin(), backed_off.float_layers.end());
+    quantize.i16_layers = backed_off.i16_layers;
   }
   if (options.timed)
     FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
@@ -194,7 +213,9 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   for (const LayerReport& layer : report.layers) {
     report.bytes_before += layer.bytes_before;
     report.bytes_after += layer.bytes_after;
-    ++(layer.precision == Precision::i8 ? report.layers_int8 : report.layers_float);
+    ++(layer.precision == Precision::i8    ? report.layers_int8
+       : layer.precision == Precision::i16 ? report.layers_i16
+                                           : report.layers_float);
   }
   warn(data, calibrated, report);
   report.seconds =

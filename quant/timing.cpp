@@ -101,8 +101,25 @@ Status run_in_turns(std::span<Timed> programs, kernels::Pool& pool) {
   return {};
 }
 
-int count_int8(std::span<const LayerReport> layers) {
-  return static_cast<int>(std::ranges::count(layers, Precision::i8, &LayerReport::precision));
+bool any_in_integers(std::span<const LayerReport> layers) {
+  return std::ranges::any_of(
+      layers, [](const LayerReport& layer) { return layer.precision != Precision::f32; });
+}
+
+double ms_of(const Times& times, const std::string& name) {
+  const auto found = times.ms.find(name);
+  return found == times.ms.end() ? 0 : found->second;
+}
+
+// Layers with 16-bit activations that float does not make slower: it is more precise.
+void add_slow_wide_layers(std::span<const LayerReport> layers, const Times& in_float,
+                          const Times& in_int8, std::map<std::string, std::string>& float_layers) {
+  for (const LayerReport& layer : layers) {
+    const double ms_float = ms_of(in_float, layer.name), ms_wide = ms_of(in_int8, layer.name);
+    if (layer.precision == Precision::i16 && ms_float > 0 && ms_float <= ms_wide)
+      float_layers[layer.name] =
+          "fp32 is faster here: " + ms_text(ms_float) + ", 16 bits " + ms_text(ms_wide);
+  }
 }
 
 }  // namespace
@@ -110,7 +127,7 @@ int count_int8(std::span<const LayerReport> layers) {
 Status keep_faster(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                    std::span<const std::shared_ptr<const HeldFrame>> frames,
                    const Requantize& requantize, QuantizedGraph& quantized, FreezeReport& report) {
-  if (count_int8(quantized.layers) == 0) return {};
+  if (!any_in_integers(quantized.layers)) return {};
   const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "freeze: no memory for timing"};
   const auto share = [](const QuantizedGraph& from) {
@@ -136,11 +153,11 @@ Status keep_faster(const SessionImpl& impl, const std::shared_ptr<const Graph>& 
 
   const Times float_times = programs[0].times(), int8_times = programs[1].times();
   const std::vector<LayerReport> all = quantized.layers;
-  const auto float_layers =
-      layers_faster_in_float(*graph, quantized.layers, float_times, int8_times);
+  auto float_layers = layers_faster_in_float(*graph, quantized.layers, float_times, int8_times);
+  add_slow_wide_layers(all, float_times, int8_times, float_layers);
   if (!float_layers.empty()) {
-    FIRN_ASSIGN(QuantizedGraph mixed, requantize(float_layers));
-    if (count_int8(mixed.layers) > 0) {
+    FIRN_ASSIGN(QuantizedGraph mixed, requantize({{}, float_layers}));
+    if (any_in_integers(mixed.layers)) {
       // The times of single steps are no proof: the whole is timed again.
       FIRN_ASSIGN(Timed in_both, Timed::create(impl, share(mixed), *pool, frames));
       programs.push_back(std::move(in_both));
@@ -159,12 +176,8 @@ Status keep_faster(const SessionImpl& impl, const std::shared_ptr<const Graph>& 
                                " (FreezeOptions::timed)"};
   for (size_t i = 0; i < all.size(); ++i) {
     LayerReport& layer = quantized.layers[i];
-    const auto ms = [&](const Times& times) {
-      const auto found = times.ms.find(layer.name);
-      return found == times.ms.end() ? 0 : found->second;
-    };
-    layer.ms_float = ms(float_times);
-    if (all[i].precision == Precision::i8) layer.ms_int8 = ms(int8_times);
+    layer.ms_float = ms_of(float_times, layer.name);
+    if (all[i].precision != Precision::f32) layer.ms_int8 = ms_of(int8_times, layer.name);
   }
   return {};
 }

@@ -10,15 +10,15 @@
 #include <span>
 #include <string>
 
+#include "quant/back_off.h"
 #include "quant/faster.h"
 #include "quant/quantize_graph.h"
 #include "quant/session_calibration.h"
 
 namespace firn {
 
-// The int8 graph of the same float one again, with these layers in float, and why.
-using Requantize =
-    std::function<Result<QuantizedGraph>(const std::map<std::string, std::string>& float_layers)>;
+// The int8 graph of the same float one again, with these layers in other precisions, and why.
+using Requantize = std::function<Result<QuantizedGraph>(const BackedOff& layers)>;
 
 // Replaces `quantized` where another choice of layers turns out faster, and fills in the times of
 // its layers and of the report. refused, with the numbers, where fp32 is clearly faster than all of

@@ -182,6 +182,7 @@ Result<QuantizedWeights> quantize_weights(const std::string& name, size_t channe
     return out;
   for (size_t c = 0; c < channels; ++c) {
     const double wanted = (bias.empty() ? 0.0 : static_cast<double>(bias[c])) - shift[c];
+    out.real_bias.push_back(wanted);
     const double q = std::nearbyint(wanted / (static_cast<double>(input_scale) * out.scale[c]));
     out.bias.push_back(static_cast<int32_t>(std::clamp(q, -kLargestBias, kLargestBias)));
   }

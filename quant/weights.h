@@ -20,7 +20,8 @@ namespace firn {
 struct QuantizedWeights {
   std::vector<int8_t> weights;
   std::vector<float> scale;
-  std::vector<int32_t> bias;  // empty where there is none and none is asked for
+  std::vector<int32_t> bias;      // empty where there is none and none is asked for
+  std::vector<double> real_bias;  // what they stand for
 };
 
 // Integers for weights, and what one of each channel stands for.

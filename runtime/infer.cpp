@@ -4,6 +4,7 @@
 
 #include "runtime/graph.h"
 #include "runtime/infer_context.h"
+#include "runtime/int8_ops.h"
 #include "runtime/packed.h"
 #include "runtime/parameters.h"
 
@@ -116,7 +117,7 @@ Status infer(Graph& graph, const Node& node) {
     Value& out = graph.value(node.out[i]);
     out.shape = inferred.shape;
     const bool quantized_real = inferred.type == DType::f32 && out.quant &&
-                                (out.type == DType::i8 || out.type == DType::u8);
+                                (out.type == DType::i8 || out.type == DType::u8 || is_wide(out));
     if (!quantized_real) out.type = inferred.type;
   }
   return {};

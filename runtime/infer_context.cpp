@@ -3,6 +3,7 @@
 #include "runtime/infer_context.h"
 
 #include "runtime/geometry.h"
+#include "runtime/int8_ops.h"
 #include "runtime/packed.h"
 
 namespace firn {
@@ -50,6 +51,7 @@ Status InferContext::expect_real(size_t i) const {
   const Value* value = in(i);
   if (value == nullptr || value->type == DType::f32) return {};
   if (value->quant && (value->type == DType::i8 || value->type == DType::u8)) return {};
+  if (is_wide(*value)) return {};
   return unsupported("input " + value->name + " is " + dtype_name(value->type) +
                      ", expected f32 or quantized");
 }

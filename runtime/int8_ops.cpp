@@ -157,6 +157,11 @@ Int8Form form(const Graph&, const Node& node, const AnyOp&) {
 
 }  // namespace
 
+bool is_wide(const Value& value) {
+  return value.type == DType::i16 && value.quant && value.quant->per_tensor() &&
+         value.quant->bits == 16 && value.quant->zero[0] == 0;
+}
+
 Int8Form int8_form(const Graph& graph, const Node& node) {
   const bool floats = !node.in.empty() && node.out.size() == 1 &&
                       graph.value(node.out[0]).type == DType::f32 && is_layer(graph, node);

@@ -16,6 +16,9 @@ namespace firn {
 // that int32 can sum. Layers with longer rows stay in float.
 inline constexpr size_t kLongestRow = INT32_MAX / (127 * 255);
 
+// A 16-bit activation: int16 with one scale and zero point 0.
+bool is_wide(const Value& value);
+
 struct Int8Form {
   enum class Kind : uint8_t {
     none,      // runs in float

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "runtime/int8_ops.h"
 #include "runtime/model_impl.h"
 #include "runtime/passes/passes.h"
 #include "runtime/quant_check.h"
@@ -222,7 +223,8 @@ ModelInfo Model::info() const {
     ++counts[op_name(node.op)];
     info.macs += macs(graph, node);
     if (!multiplies_weights(node.op)) continue;
-    ++(is_8_bit(graph.value(node.in[0]).type) ? info.layers_int8 : info.layers_float);
+    const Value& x = graph.value(node.in[0]);
+    ++(is_8_bit(x.type) ? info.layers_int8 : is_wide(x) ? info.layers_i16 : info.layers_float);
   }
   for (const Node& node : impl_->cut->tail.nodes) ++counts[op_name(node.op)];
   info.ops.assign(counts.begin(), counts.end());

@@ -111,6 +111,15 @@ size_t scale_index(const Quant& quant, const Shape& shape, size_t i) {
   return layout.scale_of(i / layout.length, i % layout.length);
 }
 
+// Of 16 bits: as the kernels of those, NaN becomes the least.
+int64_t quantize16(float x, float scale, int32_t zero) {
+  x *= kernels::rescale(1.0 / static_cast<double>(scale));
+  const auto lo = static_cast<float>(INT16_MIN - zero), hi = static_cast<float>(INT16_MAX - zero);
+  x = x > lo ? x : lo;
+  x = x < hi ? x : hi;
+  return static_cast<int64_t>(std::nearbyint(x)) + zero;
+}
+
 // 8-bit values as the normative arithmetic has them: u8 is i8 shifted by 128.
 kernels::Clamp8 clamp_of(DType type, const Quant& quant, size_t s) {
   const int32_t half = 1 << (quant.bits - 1);
@@ -133,6 +142,8 @@ void quantize(const Tensor& t, const Quant& quant, size_t i, double x) {
         kernels::round_clamped(static_cast<float>(x) * inverse, clamp_of(t.type, quant, s));
     return write_int(t, i, q + shift_of(t.type));
   }
+  if (t.type == DType::i16)
+    return write_int(t, i, quantize16(static_cast<float>(x), quant.scale[s], quant.zero[s]));
   write_number(t, i, std::nearbyint(x / static_cast<double>(quant.scale[s])) + quant.zero[s]);
 }
 

@@ -66,7 +66,8 @@ Status bench(const Options& options) {
     json.member("threads", session.threads());
     json.member("median_ms", stats.median_ms).member("min_ms", stats.min_ms);
     json.member("p90_ms", stats.p90_ms);
-    json.member("layers_int8", info.layers_int8).member("layers_float", info.layers_float);
+    json.member("layers_int8", info.layers_int8).member("layers_i16", info.layers_i16);
+    json.member("layers_float", info.layers_float);
     json.member("arena_bytes", memory.arena_bytes).member("weight_bytes", memory.weight_bytes);
     json.member("peak_rss_bytes", peak);
     std::puts(json.close().text().c_str());
@@ -75,7 +76,7 @@ Status bench(const Options& options) {
   Table table("lr");
   table.row({"isa", session.isa()});
   table.row({"threads", std::to_string(session.threads())});
-  table.row({"layers", format("%d int8, %d float", info.layers_int8, info.layers_float)});
+  table.row({"layers", layers_text(info.layers_int8, info.layers_i16, info.layers_float)});
   table.row({"median", format("%.3f ms", stats.median_ms)});
   table.row({"fastest", format("%.3f ms", stats.min_ms)});
   table.row({"90 % within", format("%.3f ms", stats.p90_ms)});

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "commands.h"
+#include "network.h"
 #include "text.h"
 #include "weights.h"
 
@@ -21,8 +22,8 @@ Status convert(const Options& options) {
   FIRN_ASSIGN(const Model model, open_model(options.model, options.run));
   FIRN_TRY(model.save(options.output, options.weights_file));
   const ModelInfo info = model.info();
-  std::printf("wrote %s: %d int8 and %d float layers\n", one_line(options.output).c_str(),
-              info.layers_int8, info.layers_float);
+  std::printf("wrote %s: layers: %s\n", one_line(options.output).c_str(),
+              layers_text(info.layers_int8, info.layers_i16, info.layers_float).c_str());
   return {};
 }
 

@@ -51,7 +51,8 @@ std::string as_json(const std::string& path, const ModelInfo& info) {
   json.open('{').member("model", path).member("format", info.format);
   json.member("parameters", info.parameters).member("weight_bytes", info.weight_bytes);
   json.member("macs", info.macs);
-  json.member("layers_int8", info.layers_int8).member("layers_float", info.layers_float);
+  json.member("layers_int8", info.layers_int8).member("layers_i16", info.layers_i16);
+  json.member("layers_float", info.layers_float);
   add_tensors(json, "inputs", info.inputs);
   add_tensors(json, "outputs", info.outputs);
   json.open("ops", '{');
@@ -74,7 +75,7 @@ std::string as_text(const std::string& path, const ModelInfo& info) {
   totals.row({"parameters", count_text(info.parameters)});
   totals.row({"weights", bytes_text(info.weight_bytes)});
   totals.row({"multiply-adds", count_text(info.macs)});
-  totals.row({"layers", format("%d int8, %d float", info.layers_int8, info.layers_float)});
+  totals.row({"layers", layers_text(info.layers_int8, info.layers_i16, info.layers_float)});
   Table ops("rl");
   for (const auto& [op, count] : info.ops) ops.row({std::to_string(count), op});
   return text + tensors.text() + "\n" + totals.text() + "\n" + ops.text();

@@ -29,7 +29,8 @@ std::string as_json(const Options& options, const FreezeReport& report,
   json.open('{').member("model", options.model).member("output", options.output);
   json.member("frames", calibration.frames).member("rejected", calibration.rejected);
   json.member("verified_frames", report.verified_frames);
-  json.member("layers_int8", report.layers_int8).member("layers_float", report.layers_float);
+  json.member("layers_int8", report.layers_int8).member("layers_i16", report.layers_i16);
+  json.member("layers_float", report.layers_float);
   json.member("bytes_before", report.bytes_before).member("bytes_after", report.bytes_after);
   json.member("ms_float", report.ms_float).member("ms_int8", report.ms_int8);
   json.member("seconds", report.seconds);
@@ -51,14 +52,16 @@ std::string as_json(const Options& options, const FreezeReport& report,
   return json.close().close().text();
 }
 
-std::string float_layers_text(const FreezeReport& report) {
+// The layers of one precision that is not int8, and why.
+std::string other_layers_text(const FreezeReport& report, Precision precision,
+                              const std::string& title) {
   Table table("lll");
   for (const LayerReport& layer : report.layers) {
-    if (layer.precision == Precision::i8) continue;
+    if (layer.precision != precision) continue;
     table.row({one_line(layer.name), layer.op, one_line(layer.why)});
   }
   const std::string rows = table.text(2);
-  return rows.empty() ? "" : "\nlayers in float\n" + rows;
+  return rows.empty() ? "" : "\n" + title + "\n" + rows;
 }
 
 std::string ms_text(double ms) {
@@ -86,7 +89,8 @@ std::string as_text(const Options& options, const FreezeReport& report,
                     const CalibrationStatus& calibration) {
   std::string text;
   if (options.table.empty()) text += "calibration: " + calibration_text(calibration) + "\n";
-  text += format("layers: %d int8, %d float\n", report.layers_int8, report.layers_float);
+  text +=
+      "layers: " + layers_text(report.layers_int8, report.layers_i16, report.layers_float) + "\n";
   text += "weights: " + bytes_text(report.bytes_before) + " to " + bytes_text(report.bytes_after) +
           "\n";
   if (report.ms_float > 0) {
@@ -101,7 +105,8 @@ std::string as_text(const Options& options, const FreezeReport& report,
   text += report.verified_frames > 0
               ? format("verified against float on %zu held-back frames\n", report.verified_frames)
               : std::string("not verified: no frames were held back\n");
-  text += float_layers_text(report);
+  text += other_layers_text(report, Precision::i16, "layers with 16-bit activations");
+  text += other_layers_text(report, Precision::f32, "layers in float");
   if (options.verbose && report.verified_frames > 0) text += worst_layers_text(report);
   for (const std::string& warning : report.warnings) {
     text += "\nwarning: " + one_line(warning) + "\n";
@@ -112,13 +117,14 @@ std::string as_text(const Options& options, const FreezeReport& report,
 // Ranges and their methods are of no use to it.
 Status quantize_weights_alone(const Options& options) {
   if (!options.table.empty() || !options.state.empty() ||
-      options.calibration.method != Method::automatic || options.freeze.min_sqnr_db) {
+      options.calibration.method != Method::automatic || !options.freeze.keep_i16.empty()) {
     return {Code::invalid_argument,
             "--weights and --dynamic take no ranges: leave --table, --state, --method and "
-            "--min-sqnr away"};
+            "--keep-i16 away"};
   }
   WeightArguments arguments = options.weights;
   arguments.symmetric = options.calibration.symmetric;
+  arguments.min_sqnr_db = options.freeze.min_sqnr_db;
   return quantize_weights_of({.model = options.model,
                               .output = options.output,
                               .weights_file = options.weights_file,
@@ -197,12 +203,19 @@ void add_freeze_options(CLI::App* command, FreezeRequest* options) {
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   command
+      ->add_option("--keep-i16", options->freeze.keep_i16,
+                   "layers whose activations have 16 bits, their weights 8: patterns as those of "
+                   "--keep-float; repeatable")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  command
       ->add_option("--min-sqnr", options->freeze.min_sqnr_db,
                    "refuse where an output keeps less than this against float")
       ->type_name("DB");
   command->add_flag(
       "--back-off", options->freeze.back_off,
-      "with --min-sqnr: put layers back in float until it holds, instead of refusing");
+      "with --min-sqnr: give layers 16-bit activations, and put them back in float where that is "
+      "not enough, until it holds, instead of refusing");
   command->add_flag("--per-channel,!--per-tensor", options->freeze.per_channel,
                     "a weight scale for each output channel (default), or one a layer");
   command->add_flag("--equalize,!--no-equalize", options->freeze.equalize,
@@ -235,9 +248,9 @@ void add_quantize(CLI::App& app, Action& action) {
   command->footer(
       "Example:\n  firn quantize mobilenet_v2.onnx --data pictures/ --limit 100 --mean 127.5 "
       "--std 127.5 -o mobilenet_v2.int8.firn\n  firn quantize mobilenet_v2.onnx --weights 4 "
-      "--block 32 --block-scale hqq -o mobilenet_v2.w4.firn\n  firn quantize lstm.onnx --dynamic "
-      "-o "
-      "lstm.int8.firn");
+      "--block 32 --block-scale hqq -o mobilenet_v2.w4.firn\n  firn quantize mobilenet_v2.onnx "
+      "--weights auto --min-sqnr 20 --data pictures/ --mean 127.5 --std 127.5 -o "
+      "mobilenet_v2.mixed.firn\n  firn quantize lstm.onnx --dynamic -o lstm.int8.firn");
   command->callback([options, &action] { action = [options] { return quantize(*options); }; });
 }
 

@@ -56,7 +56,20 @@ Status about(const std::string& path, const Status& status) {
 }  // namespace
 
 const char* precision_name(Precision precision) {
-  return precision == Precision::i8 ? "int8" : "fp32";
+  switch (precision) {
+    case Precision::i8:
+      return "int8";
+    case Precision::i16:
+      return "int16";
+    case Precision::f32:
+      break;
+  }
+  return "fp32";
+}
+
+std::string layers_text(int int8, int i16, int floats, const char* float_name) {
+  return format("%d int8, ", int8) + (i16 > 0 ? format("%d int16, ", i16) : "") +
+         format("%d %s", floats, float_name);
 }
 
 Result<Shape> parse_shape(const std::string& text) {

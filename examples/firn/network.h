@@ -28,8 +28,10 @@ struct Network {
   std::vector<TensorInfo> inputs;  // as the model declares them, --shape applied
 };
 
-// "int8", "fp32".
+// "int8", "int16", "fp32".
 const char* precision_name(Precision precision);
+// "20 int8, 2 int16, 3 float"; those of 16 bits only where there are any.
+std::string layers_text(int int8, int i16, int floats, const char* float_name = "float");
 
 // "1x3x224x224": 1 to 6 dimensions, each at least 1.
 Result<Shape> parse_shape(const std::string& text);

@@ -61,7 +61,7 @@ td.bar{min-width:7em;background:linear-gradient(var(--bar),var(--bar)) no-repeat
 .name{overflow-wrap:anywhere;min-width:13em}
 .name small,.t small{display:block;color:var(--soft);font-weight:400;font-size:.84rem}
 .tag{display:inline-block;border-radius:5px;padding:0 7px;font-size:.86rem}
-.int8{color:var(--int8);background:var(--int8-bg)}.fp32{color:var(--fp32);background:var(--fp32-bg)}
+.int8,.int16{color:var(--int8);background:var(--int8-bg)}.fp32{color:var(--fp32);background:var(--fp32-bg)}
 .low{color:var(--bad);font-weight:650}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr));gap:12px;
 list-style:none;margin:12px 0 0;padding:0}

@@ -81,9 +81,11 @@ std::string summary(const ReportData& data, const std::vector<ReportLayer>& laye
                   data.after.total_ms > 0 ? data.before.total_ms / data.after.total_ms : 0,
                   data.after.isa.c_str(), data.after.threads, data.after.threads == 1 ? "" : "s"));
   html += tile(data.freeze ? "Layers" : "Steps",
-               format("%d int8, %d fp32",
-                      data.freeze ? data.freeze->layers_int8 : count_of(layers, Precision::i8),
-                      data.freeze ? data.freeze->layers_float : count_of(layers, Precision::f32)),
+               data.freeze
+                   ? layers_text(data.freeze->layers_int8, data.freeze->layers_i16,
+                                 data.freeze->layers_float, "fp32")
+                   : layers_text(count_of(layers, Precision::i8), count_of(layers, Precision::i16),
+                                 count_of(layers, Precision::f32), "fp32"),
                !data.freeze ? ""
                : data.freeze->verified_frames > 0
                    ? format("verified on %zu held-back", data.freeze->verified_frames)
@@ -117,6 +119,11 @@ std::string outputs(const Comparison& comparison) {
   return html + "</tbody></table></div></section>\n";
 }
 
+// Float first.
+std::string sort_key(Precision precision) {
+  return precision == Precision::f32 ? "0" : precision == Precision::i16 ? "1" : "2";
+}
+
 std::string layer_row(size_t index, const ReportLayer& layer, double most_share, double total_ms) {
   std::string about = layer.op;
   for (const std::string* part : {&layer.shape, &layer.kernel}) {
@@ -127,10 +134,9 @@ std::string layer_row(size_t index, const ReportLayer& layer, double most_share,
   html += "<td class=\"n i\" role=cell" + format(" data-v=%zu>%zu</td>", index, index);
   html += "<th class=name role=rowheader scope=row>" + html_text(layer.name) + "<small>" +
           html_text(about) + "</small>";
-  if (!layer.why.empty()) html += "<small>" + html_text("fp32: " + layer.why) + "</small>";
+  if (!layer.why.empty()) html += "<small>" + html_text(precision + ": " + layer.why) + "</small>";
   html += "</th>";
-  html += "<td role=cell data-l=Type data-v=" +
-          std::string(layer.precision == Precision::i8 ? "1" : "0") + "><span class=\"tag " +
+  html += "<td role=cell data-l=Type data-v=" + sort_key(layer.precision) + "><span class=\"tag " +
           precision + "\">" + precision + "</span></td>";
   std::string sqnr =
       number_cell("SQNR", layer.sqnr_db ? decibel_text(*layer.sqnr_db) : "\u2013", layer.sqnr_db);

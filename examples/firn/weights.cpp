@@ -15,7 +15,23 @@ namespace {
 
 constexpr int kFloatBits = 32;
 
+Status check(const WeightJob& job) {
+  const WeightArguments& given = job.arguments;
+  const auto invalid = [](const char* what) { return Status(Code::invalid_argument, what); };
+  if (!given.chosen)
+    return given.min_sqnr_db ? invalid("--min-sqnr: of weights alone it takes --weights auto")
+                             : Status();
+  if (!given.min_sqnr_db || job.data.data.empty())
+    return invalid("--weights auto chooses by samples and a limit: give --data and --min-sqnr");
+  if (given.dynamic || given.block || given.short_filter || given.short_row_bits)
+    return invalid(
+        "--weights auto chooses bits and blocks: leave --dynamic, --block, --short-filter and "
+        "--short-row-bits away");
+  return {};
+}
+
 Result<WeightOptions> options_of(const WeightJob& job) {
+  FIRN_TRY(check(job));
   const WeightArguments& given = job.arguments;
   WeightOptions options = given.dynamic ? dynamic_quantization() : WeightOptions();
   options.bits = given.bits.value_or(options.bits);
@@ -26,6 +42,7 @@ Result<WeightOptions> options_of(const WeightJob& job) {
     FIRN_ASSIGN(options.rounding, rounding_from_name(*given.rounding));
   }
   options.symmetric = options.symmetric || given.symmetric;
+  options.min_sqnr_db = given.min_sqnr_db;
   options.keep_float = job.keep_float;
   return options;
 }
@@ -35,12 +52,21 @@ std::string bits_text(const WeightLayer& layer) {
   return layer.bits == 16 ? "f16" : std::to_string(layer.bits) + " bits";
 }
 
+std::string block_text(const WeightLayer& layer) {
+  return layer.block > 0 ? format("of %zu", layer.block) : "";
+}
+
 std::string as_json(const WeightJob& job, const WeightReport& report, size_t file) {
   Json json;
   json.open('{').member("model", job.model).member("output", job.output);
   json.member("bytes_before", report.bytes_before).member("bytes_after", report.bytes_after);
   json.member("file_bytes", file).member("seconds", report.seconds);
-  json.open("layers", '[');
+  json.open("outputs", '[');
+  for (const OutputReport& output : report.outputs) {
+    json.open('{').member("name", output.name).member("sqnr_db", output.sqnr_db);
+    json.member("max_abs_error", output.max_abs_error).close();
+  }
+  json.close().open("layers", '[');
   for (const WeightLayer& layer : report.layers) {
     json.open('{').member("name", layer.name).member("op", layer.op);
     json.member("bits", layer.bits).member("block", layer.block).member("why", layer.why);
@@ -54,10 +80,10 @@ std::string as_json(const WeightJob& job, const WeightReport& report, size_t fil
 std::string layers_text(const WeightReport& report, bool verbose) {
   std::vector<WeightLayer> layers = report.layers;
   std::ranges::stable_sort(layers, {}, &WeightLayer::sqnr_db);
-  Table table("lllrrrl");
+  Table table("llllrrrl");
   for (const WeightLayer& layer : layers) {
     if (!verbose && layer.why.empty()) continue;
-    table.row({one_line(layer.name), layer.op, bits_text(layer),
+    table.row({one_line(layer.name), layer.op, bits_text(layer), block_text(layer),
                layer.why.empty() ? decibel_text(layer.sqnr_db) : "", bytes_text(layer.bytes_before),
                bytes_text(layer.bytes_after), one_line(layer.why)});
   }
@@ -75,7 +101,11 @@ std::string as_text(const WeightJob& job, const WeightReport& report, size_t fil
   text += format("biases corrected: %d\n", static_cast<int>(corrected));
   text += "constants: " + bytes_text(report.bytes_before) + " to " +
           bytes_text(report.bytes_after) + format(", in %.2f s\n", report.seconds);
-  text += layers_text(report, job.verbose);
+  for (const OutputReport& output : report.outputs) {
+    text += format("output %s: %s, largest error %.3g\n", one_line(output.name).c_str(),
+                   decibel_text(output.sqnr_db).c_str(), output.max_abs_error);
+  }
+  text += layers_text(report, job.verbose || job.arguments.chosen);
   return text + "\nwrote " + one_line(job.output) +
          (job.weights_file.empty() ? "" : " and " + one_line(job.weights_file)) + ", " +
          bytes_text(file) + "\n";
@@ -107,10 +137,21 @@ Result<size_t> written_bytes(const WeightJob& job) {
 
 void add_weight_options(CLI::App& command, WeightArguments& arguments) {
   constexpr const char* kGroup = "Weights alone (no samples needed)";
-  auto* bits = command.add_option("--weights", arguments.bits,
-                                  "weights of 2 to 8 bits in blocks, or 16: half precision; "
-                                  "activations stay floats; --data, where given, corrects biases");
-  bits->type_name("BITS")->group(kGroup);
+  command
+      .add_option_function<std::string>(
+          "--weights",
+          [&arguments](const std::string& text) {
+            arguments.chosen = text == "auto";
+            if (arguments.chosen) return;
+            const Result<int> bits = parse_number<int>(text);
+            if (!bits) throw CLI::ValidationError("--weights: '" + text + "' is no number of bits");
+            arguments.bits = *bits;
+          },
+          "weights of 2 to 8 bits in blocks, or 16: half precision; activations stay floats; "
+          "--data, where given, corrects biases; auto: for each layer 2 to 8 bits and blocks, the "
+          "smallest with which every output keeps --min-sqnr on held-back samples of --data")
+      ->type_name("BITS")
+      ->group(kGroup);
   command
       .add_flag(
           "--dynamic", arguments.dynamic,

@@ -22,7 +22,9 @@ struct WeightArguments {
   std::optional<int> bits, block, short_filter, short_row_bits;
   std::optional<std::string> rounding;
   bool symmetric = false, dynamic = false;
-  bool wanted() const { return bits.has_value() || dynamic; }
+  bool chosen = false;  // bits and blocks of each layer, for min_sqnr_db
+  std::optional<double> min_sqnr_db;
+  bool wanted() const { return bits.has_value() || dynamic || chosen; }
 };
 
 void add_weight_options(CLI::App& command, WeightArguments& arguments);

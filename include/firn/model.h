@@ -38,7 +38,8 @@ struct ModelInfo {
   size_t parameters = 0;                         // elements of all constants
   size_t weight_bytes = 0;                       // bytes of all constants
   size_t macs = 0;                               // multiply-accumulates of one run
-  int layers_int8 = 0, layers_float = 0;         // layers that multiply by weights, by precision
+  // Layers that multiply by weights, by precision; i16: int8 weights and 16-bit activations.
+  int layers_int8 = 0, layers_i16 = 0, layers_float = 0;
 };
 
 struct LoadOptions {

@@ -21,7 +21,8 @@ struct OnnxExportOptions {
 // with the model's own scales: weights int8 per channel, biases int32, activations int8 per tensor.
 // Model::load reads the file back as the same int8 layers. Inputs and outputs keep names, types and
 // shapes; channels come first inside wherever the operators of ONNX want that.
-// unsupported names a node that ONNX has no such operator for, and models whose shapes follow from
+// unsupported names a node that ONNX has no such operator for, or that makes 16-bit activations,
+// which QuantizeLinear does not give before opset 21; and models whose shapes follow from
 // data. io_error.
 FIRN_API Status export_onnx(const Model& model, const std::string& path,
                             const OnnxExportOptions& options = {});

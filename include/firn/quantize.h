@@ -77,11 +77,16 @@ struct FreezeOptions {
   // Layers that stay in float: names, with * and ?, or "type:Conv2d", or "first:2" and "last:1" of
   // those with weights. A pattern that matches nothing is an error.
   std::vector<std::string> keep_float{};
+  // Layers whose activations have 16 bits, in the same way; of those with weights (Conv2d, Dense)
+  // that do not stay in float. Their error is that of their int8 weights alone, and they take about
+  // twice the time of int8. What is around them runs in float or int8 as it can.
+  std::vector<std::string> keep_i16{};
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.
   std::optional<double> min_sqnr_db{};
-  // Where min_sqnr_db does not hold, layers go back to float instead, as few as it takes, those
-  // first that cost the outputs most. The report has which, and what that costs in time.
+  // Where min_sqnr_db does not hold, layers get 16-bit activations instead, as few as it takes,
+  // those first that cost the outputs most; where all of them are not enough, as few as it takes go
+  // back to float. The report has which, and what that costs in time.
   bool back_off = false;
   // Whether each output channel's weights have a scale of their own; otherwise a layer's share one,
   // for accelerators that know no other. Where equalizing then scales channels that a ReLU6 clamps,
@@ -135,17 +140,20 @@ struct CalibrationStatus {
 // whatever order. failed_precondition: files of different models; malformed: a damaged one.
 FIRN_API Status merge_calibrations(std::span<const std::string> paths, const std::string& output);
 
-enum class Precision : uint8_t { f32, i8 };
+// Of what a layer multiplies: i16 are 16-bit activations with int8 weights.
+enum class Precision : uint8_t { f32, i8, i16 };
 
 // One layer of the frozen graph.
 struct LayerReport {
   std::string name;
   std::string op;
   Precision precision = Precision::f32;
-  std::string why;     // of a float layer: "kept by pattern conv1*", "Softmax runs in float"
+  // Of a layer that is not int8: "kept by pattern conv1*", "Softmax runs in float".
+  std::string why;
   double sqnr_db = 0;  // its output against fp32 on held-back frames; +inf where equal
   size_t bytes_before = 0, bytes_after = 0;  // of its constants
-  // How long it takes in each; 0 where that was not timed, or where it takes no step of its own.
+  // How long it takes in each, in 16 bits where it has those; 0 where that was not timed, or where
+  // it takes no step of its own.
   double ms_float = 0, ms_int8 = 0;
 };
 
@@ -177,9 +185,9 @@ struct FreezeReport {
   std::vector<TensorReport> tensors;
   std::vector<OutputReport> outputs;
   size_t verified_frames = 0;
-  size_t bytes_before = 0, bytes_after = 0;  // of all constants
-  int layers_int8 = 0, layers_float = 0;     // every layer of the report, by precision
-  double ms_float = 0, ms_int8 = 0;          // a run before and after; 0 where not timed
+  size_t bytes_before = 0, bytes_after = 0;               // of all constants
+  int layers_int8 = 0, layers_i16 = 0, layers_float = 0;  // every layer of the report
+  double ms_float = 0, ms_int8 = 0;  // a run before and after; 0 where not timed
   double seconds = 0;
   std::vector<std::string> warnings;  // calibrated on few frames, ranges still moving, ...
 };
@@ -250,6 +258,10 @@ struct WeightOptions {
   int block = 32;  // weights that share a scale: a multiple of 32; 0: those of an output channel
   bool symmetric = false;  // all zero points 0; otherwise one a scale
   WeightRounding rounding = WeightRounding::hqq;
+  // The least SQNR in dB that each output is to keep on the frames that a calibration held back.
+  // In place of `bits`, `block` and the two below, each layer then has 2 to 8 bits and blocks of
+  // its own, such that the file is small: of Session::quantize_weights() alone, as it takes frames.
+  std::optional<double> min_sqnr_db{};
   // Convolutions' filters of up to so many weights, and any rows of fewer than 32, have these bits
   // instead, 2 to 8, where that is more, and a scale each: they are few weights, whose errors have
   // few others to cancel with. Most of a network's loss is there, and little of its size.
@@ -280,6 +292,7 @@ struct WeightLayer {
 
 struct WeightReport {
   std::vector<WeightLayer> layers;
+  std::vector<OutputReport> outputs;         // on frames that a calibration held back; none without
   size_t bytes_before = 0, bytes_after = 0;  // of all constants
   double seconds = 0;
 };

@@ -6,6 +6,7 @@
 #include "kernels/vec_s8_convert.h"
 #include "kernels/vec_s8_map.h"
 #include "kernels/vec_s8_pool.h"
+#include "kernels/vec_s8_wide.h"
 
 namespace firn::kernels {
 namespace {
@@ -41,6 +42,8 @@ struct Q {
     return s8(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
   }
 
+  static Int load_widened(const int16_t* p) { return s8(vmovl_s16(vld1_s16(p))); }
+
   static Float set(float x) { return vdupq_n_f32(x); }
   static Int set8(int32_t x) { return vdupq_n_s8(static_cast<int8_t>(x)); }
   static Int set16(int32_t x) { return s8(vdupq_n_s16(static_cast<int16_t>(x))); }
@@ -55,11 +58,21 @@ struct Q {
   static Int round(Float x) { return s8(round_even(x)); }
   static Float to_float(Int x) { return vcvtq_f32_s32(s32(x)); }
   static Float as_float(Int x) { return vreinterpretq_f32_s8(x); }
+  static Int as_int(Float x) { return vreinterpretq_s8_f32(x); }
 
   static Int add16(Int a, Int b) { return s8(vaddq_s16(s16(a), s16(b))); }
   static Int add32(Int a, Int b) { return s8(vaddq_s32(s32(a), s32(b))); }
   static Int sub32(Int a, Int b) { return s8(vsubq_s32(s32(a), s32(b))); }
   static Int adds16(Int a, Int b) { return s8(vqaddq_s16(s16(a), s16(b))); }
+  static Int high16(Int x) { return s8(vshrq_n_s16(s16(x), 8)); }
+  static Int low16(Int x) { return s8(vshrq_n_s16(vshlq_n_s16(s16(x), 8), 8)); }
+  // acc and sums of two neighbouring products.
+  static Int madd16(Int acc, Int a, Int b) {
+    const int32x4_t low = vmull_s16(vget_low_s16(s16(a)), vget_low_s16(s16(b)));
+    const int32x4_t high = vmull_s16(vget_high_s16(s16(a)), vget_high_s16(s16(b)));
+    return add32(acc, s8(vcombine_s32(vpadd_s32(vget_low_s32(low), vget_high_s32(low)),
+                                      vpadd_s32(vget_low_s32(high), vget_high_s32(high)))));
+  }
   static Int min8(Int a, Int b) { return vminq_s8(a, b); }
   static Int max8(Int a, Int b) { return vmaxq_s8(a, b); }
   // Sums of bytes of the lower and upper half.
@@ -77,6 +90,7 @@ struct Q {
 
   // Packs of 128 bits keep the order.
   static Int unpacked(Int x) { return x; }
+  static Int unpacked2(Int x) { return x; }
 
   // 16 pixels of four bytes, without their last bytes.
   static void store_threes(int8_t* p, const Int (&pixels)[4]) {
@@ -137,6 +151,11 @@ const VecS8 vec_s8_neon = {
     VecConvert<Q>::quantize,
     VecConvert<Q>::quantize_planar,
     VecConvert<Q>::dequantize,
+    VecWide<Q>::split16,
+    VecWide<Q>::join16,
+    VecWide<Q>::dwconv16,
+    VecWide<Q>::quantize16,
+    VecWide<Q>::dequantize16,
 };
 
 }  // namespace firn::kernels

@@ -5,6 +5,7 @@
 #include "kernels/vec_s8_convert.h"
 #include "kernels/vec_s8_map.h"
 #include "kernels/vec_s8_pool.h"
+#include "kernels/vec_s8_wide.h"
 
 namespace firn::kernels {
 namespace {
@@ -34,6 +35,10 @@ struct Ymm {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
 
+  static Int load_widened(const int16_t* p) {
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+
   static Float set(float x) { return _mm256_set1_ps(x); }
   static Int set8(int32_t x) { return _mm256_set1_epi8(static_cast<int8_t>(x)); }
   static Int set16(int32_t x) { return _mm256_set1_epi16(static_cast<int16_t>(x)); }
@@ -47,11 +52,16 @@ struct Ymm {
   static Int round(Float x) { return _mm256_cvtps_epi32(x); }
   static Float to_float(Int x) { return _mm256_cvtepi32_ps(x); }
   static Float as_float(Int x) { return _mm256_castsi256_ps(x); }
+  static Int as_int(Float x) { return _mm256_castps_si256(x); }
 
   static Int add16(Int a, Int b) { return _mm256_add_epi16(a, b); }
   static Int add32(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int sub32(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   static Int adds16(Int a, Int b) { return _mm256_adds_epi16(a, b); }
+  static Int high16(Int x) { return _mm256_srai_epi16(x, 8); }
+  static Int low16(Int x) { return high16(_mm256_slli_epi16(x, 8)); }
+  // acc and sums of two neighbouring products.
+  static Int madd16(Int acc, Int a, Int b) { return add32(acc, _mm256_madd_epi16(a, b)); }
   static Int min8(Int a, Int b) { return _mm256_min_epi8(a, b); }
   static Int max8(Int a, Int b) { return _mm256_max_epi8(a, b); }
   // Sums of bytes of the lower and upper halves of 128 bits.
@@ -69,6 +79,9 @@ struct Ymm {
   static Int unpacked(Int x) {
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
+
+  // The same of two.
+  static Int unpacked2(Int x) { return _mm256_permute4x64_epi64(x, 0xd8); }
 
   // 32 pixels of four bytes, without their last bytes.
   static void store_threes(int8_t* p, const Int (&pixels)[4]) {
@@ -129,6 +142,11 @@ const VecS8 vec_s8_avx2 = {
     VecConvert<Ymm>::quantize,
     VecConvert<Ymm>::quantize_planar,
     VecConvert<Ymm>::dequantize,
+    VecWide<Ymm>::split16,
+    VecWide<Ymm>::join16,
+    VecWide<Ymm>::dwconv16,
+    VecWide<Ymm>::quantize16,
+    VecWide<Ymm>::dequantize16,
 };
 
 }  // namespace firn::kernels

@@ -9,6 +9,7 @@
 #include "kernels/vec_s8_convert.h"
 #include "kernels/vec_s8_map.h"
 #include "kernels/vec_s8_pool.h"
+#include "kernels/vec_s8_wide.h"
 
 namespace firn::kernels {
 namespace {
@@ -29,6 +30,10 @@ struct Zmm {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
 
+  static Int load_widened(const int16_t* p) {
+    return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+
   static Float set(float x) { return _mm512_set1_ps(x); }
   static Int set8(int32_t x) { return _mm512_set1_epi8(static_cast<int8_t>(x)); }
   static Int set16(int32_t x) { return _mm512_set1_epi16(static_cast<int16_t>(x)); }
@@ -42,11 +47,16 @@ struct Zmm {
   static Int round(Float x) { return _mm512_cvtps_epi32(x); }
   static Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
   static Float as_float(Int x) { return _mm512_castsi512_ps(x); }
+  static Int as_int(Float x) { return _mm512_castps_si512(x); }
 
   static Int add16(Int a, Int b) { return _mm512_add_epi16(a, b); }
   static Int add32(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int sub32(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static Int adds16(Int a, Int b) { return _mm512_adds_epi16(a, b); }
+  static Int high16(Int x) { return _mm512_srai_epi16(x, 8); }
+  static Int low16(Int x) { return high16(_mm512_slli_epi16(x, 8)); }
+  // acc and sums of two neighbouring products.
+  static Int madd16(Int acc, Int a, Int b) { return _mm512_dpwssd_epi32(acc, a, b); }
   static Int min8(Int a, Int b) { return _mm512_min_epi8(a, b); }
   static Int max8(Int a, Int b) { return _mm512_max_epi8(a, b); }
   // Sums of bytes of the lower and upper halves of 128 bits.
@@ -64,6 +74,11 @@ struct Zmm {
   static Int unpacked(Int x) {
     return _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+  }
+
+  // The same of two.
+  static Int unpacked2(Int x) {
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x);
   }
 
   // 64 pixels of four bytes, without their last bytes.
@@ -111,6 +126,11 @@ const VecS8 vec_s8_avx512vnni = {
     VecConvert<Zmm>::quantize,
     VecConvert<Zmm>::quantize_planar,
     VecConvert<Zmm>::dequantize,
+    VecWide<Zmm>::split16,
+    VecWide<Zmm>::join16,
+    VecWide<Zmm>::dwconv16,
+    VecWide<Zmm>::quantize16,
+    VecWide<Zmm>::dequantize16,
 };
 
 }  // namespace firn::kernels

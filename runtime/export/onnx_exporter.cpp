@@ -239,6 +239,9 @@ Result<std::string> Exporter::run(std::span<const TensorInfo> inputs,
           (graph_.value(id).quant->block != 0 || graph_.value(id).quant->bits < 8))
         return unsupported(
             node, "weights of " + std::to_string(graph_.value(id).quant->bits) + " bits in blocks");
+    for (const ValueId id : node.out)
+      if (graph_.value(id).type == DType::i16 && graph_.value(id).quant)
+        return unsupported(node, "16-bit activations: QuantizeLinear gives 8 bits up to opset 20");
     FIRN_TRY(std::visit([&](const auto& op) { return write(node, op); }, node.op));
   }
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {

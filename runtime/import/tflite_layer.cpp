@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/int8_ops.h"
+
 namespace firn::tflite {
 namespace {
 
@@ -101,7 +103,12 @@ Result<LayerInputs> layer_inputs(Context& c, size_t x, size_t w, size_t bias, bo
     return in;
   }
   FIRN_ASSIGN(in.x, c.real(in.x));
-  FIRN_ASSIGN(in.w, c.real(in.w));
+  // Weights of 16-bit activations stay what they are: a pass makes an integer layer of it.
+  if (has_kernels && is_wide(xv) && wv.type == DType::i8 && wv.quant && wv.constant != nullptr) {
+    FIRN_ASSIGN(in.w, c.emit("weights_dequantize", Convert{DType::f32}, {in.w}));
+  } else {
+    FIRN_ASSIGN(in.w, c.real(in.w));
+  }
   if (integer_bias) {
     const Value value = c.builder.value(in.bias);
     if (bias_type == DType::i32) {

@@ -123,7 +123,8 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   return packed;
 }
 
-// About what a rung multiplies, to tell layers that are worth sharing from those that are not.
+}  // namespace
+
 double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
   const double depthwise = s.in_c == 1 && s.groups > 1 ? 0.2 : 1;
   switch (isa) {
@@ -144,6 +145,8 @@ double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
   }
   return 1;
 }
+
+namespace {
 
 size_t workspace_bytes(const kernels::GemmS8&, const ConvShape&) {
   return 0;
@@ -264,6 +267,10 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
                    std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
   const ConvShape s = window_shape(context, op.window, op.groups, o.x, o.y);
+  if (is_wide_layer(context.graph, node)) {
+    FIRN_TRY(lower_wide(context, node, as_matrix_product(s), op.clamp, steps));
+    return true;
+  }
   if (!is_int8_layer(context.graph, node)) {
     if (!constant_weights(context, o)) return false;
     FIRN_ASSIGN(const bool done, lower_conv_in_integers(context, node, op, steps));
@@ -283,6 +290,10 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
                     std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
   const ConvShape s = dense_shape(context.value(o.x), context.value(o.y));
+  if (is_wide_layer(context.graph, node)) {
+    FIRN_TRY(lower_wide(context, node, s, op.clamp, steps));
+    return true;
+  }
   if (!is_int8_layer(context.graph, node)) {
     if (!constant_weights(context, o)) return lower_dense_of_values(context, node, op, steps);
     FIRN_ASSIGN(const bool done, lower_dense_in_integers(context, node, op, steps));

@@ -56,6 +56,43 @@ LoweredStep dequantize_step(const LowerContext& context, const Node& node) {
                        std::string(vec.name) + " dequantize");
 }
 
+LoweredStep quantize16_step(const LowerContext& context, const Node& node) {
+  const ValueId x = node.in[0], y = node.out[0];
+  const size_t n = context.value(x).shape.elements();
+  const kernels::VecS8& vec = context.vec();
+  const float inverse = kernels::rescale(1.0 / context.value(y).quant->scale[0]);
+  LoweredStep lowered = describe_step(
+      context, node, make_step([=, quantize = vec.quantize16](const Frame& frame) -> Status {
+        const float* from = frame.at<const float>(x);
+        auto* to = frame.at<int16_t>(y);
+        parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
+          quantize(end - begin, from + begin, to + begin, inverse);
+        });
+        return {};
+      }),
+      std::string(vec.name) + " quantize16");
+  lowered.exact_reads = true;
+  return lowered;
+}
+
+LoweredStep dequantize16_step(const LowerContext& context, const Node& node) {
+  const ValueId x = node.in[0], y = node.out[0];
+  const size_t n = context.value(x).shape.elements();
+  const kernels::VecS8& vec = context.vec();
+  return describe_step(
+      context, node,
+      make_step([=, dequantize = vec.dequantize16,
+                 scale = context.value(x).quant->scale[0]](const Frame& frame) -> Status {
+        const auto* from = frame.at<const int16_t>(x);
+        auto* to = frame.at<float>(y);
+        parallel_elements(frame.pool, n, [&](size_t begin, size_t end) {
+          dequantize(end - begin, from + begin, to + begin, scale);
+        });
+        return {};
+      }),
+      std::string(vec.name) + " dequantize16");
+}
+
 // f32 [N,C,H,W] to int8 [N,H,W,C]: `convert` quantizes x, `transpose` is the only reader of that.
 LoweredStep quantize_planar_step(const LowerContext& context, const Node& convert,
                                  const Node& transpose) {
@@ -131,6 +168,14 @@ Lowered lower_convert(const LowerContext& context, const Node& node, const Conve
   const Value& x = context.value(node.in[0]);
   const Value& y = context.value(node.out[0]);
   const bool from_i8 = x.type == DType::i8, to_i8 = y.type == DType::i8;
+  if (is_plain(x, DType::f32) && is_wide(y)) {
+    steps.push_back(quantize16_step(context, node));
+    return true;
+  }
+  if (is_wide(x) && is_plain(y, DType::f32)) {
+    steps.push_back(dequantize16_step(context, node));
+    return true;
+  }
   if (x.type == DType::f32 && to_i8) {
     const Node* transpose = planar_transpose(context, node);
     steps.push_back(transpose != nullptr ? quantize_planar_step(context, node, *transpose)

@@ -11,6 +11,12 @@
 namespace firn {
 namespace {
 
+// Weights with one scale and zero point, or one of each per output channel.
+bool is_channels_of_i8(const Value& w) {
+  return w.constant != nullptr && w.type == DType::i8 && w.quant && w.quant->bits == 8 &&
+         w.quant->block == 0 && w.quant->axis <= 0;
+}
+
 bool per_tensor_i8(const Value& v) {
   return v.type == DType::i8 && v.quant && v.quant->per_tensor();
 }
@@ -127,11 +133,21 @@ bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
-  return per_tensor_i8(graph.value(node.in[0])) && w.constant != nullptr && w.type == DType::i8 &&
-         w.quant && w.quant->bits == 8 && w.quant->block == 0 && w.quant->axis <= 0 &&
+  return per_tensor_i8(graph.value(node.in[0])) && is_channels_of_i8(w) &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
          (y.type == DType::f32 || per_tensor_i8(y));
+}
+
+bool is_wide_layer(const Graph& graph, const Node& node) {
+  const Value& w = graph.value(node.in[1]);
+  const Value& y = graph.value(node.out[0]);
+  const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
+  return is_wide(graph.value(node.in[0])) && is_channels_of_i8(w) &&
+         std::ranges::all_of(w.quant->zero, [](int32_t z) { return z == 0; }) &&
+         (bias == ValueId::none ||
+          (graph.is_constant(bias) && is_plain(graph.value(bias), DType::f32))) &&
+         (is_plain(y, DType::f32) || per_tensor_i8(y) || is_wide(y));
 }
 
 int32_t LowerContext::pixel_stride(ValueId id) const {
@@ -178,7 +194,9 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
   const auto is_i8 = [&](ValueId id) {
     return id != ValueId::none && context.value(id).type == DType::i8;
   };
-  lowered.precision = !node.in.empty() && is_i8(node.in[0]) ? Precision::i8 : Precision::f32;
+  if (!node.in.empty() && is_i8(node.in[0])) lowered.precision = Precision::i8;
+  if (!node.in.empty() && node.in[0] != ValueId::none && is_wide(context.value(node.in[0])))
+    lowered.precision = Precision::i16;
   for (const ValueId id : node.in)
     if (id != ValueId::none) lowered.reads.push_back(id);
   lowered.writes = node.out;

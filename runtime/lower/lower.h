@@ -13,6 +13,7 @@
 #include "kernels/vec_f32.h"
 #include "kernels/vec_s8.h"
 #include "kernels/xnn.h"
+#include "runtime/int8_ops.h"
 #include "runtime/program.h"
 
 namespace firn {
@@ -42,6 +43,10 @@ Status lower_node(const LowerContext& context, const Node& node, std::vector<Low
 // Whether a Conv2d or Dense is one that the int8 kernels compute: constant weights with a scale per
 // channel, or one; int32 bias; the rest of one scale, or a float output.
 bool is_int8_layer(const Graph& graph, const Node& node);
+
+// Whether it is one whose input has 16 bits: int8 weights as above without zero points, a float
+// bias; the output is float, or of 8 or 16 bits.
+bool is_wide_layer(const Graph& graph, const Node& node);
 
 // What every kernel relies on: tensors with elements, and few enough to count in 32 bits; int8 of
 // one scale. Weights are their layers' to look at.
@@ -77,6 +82,10 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+// A layer that is_wide_layer(), of that shape; a plain matrix product has batch, in_h and out_h
+// of 1.
+Status lower_wide(const LowerContext&, const Node&, const kernels::ConvShape&, const Clamp&,
+                  std::vector<LoweredStep>&);
 // Weights of few bits multiplied as they are, where the session wants that of them.
 Lowered lower_conv_in_integers(const LowerContext&, const Node&, const Conv2d&,
                                std::vector<LoweredStep>&);
@@ -147,6 +156,9 @@ kernels::ConvShape window_shape(const LowerContext& context, const Window& windo
                                 ValueId x, ValueId y);
 // The bottom and right padding that the output's size implies, never negative.
 std::pair<int32_t, int32_t> pad_bottom_right(const kernels::ConvShape& shape);
+
+// About what a rung multiplies, to tell layers that are worth sharing from those that are not.
+double macs_per_ns(kernels::Isa isa, const kernels::ConvShape& shape);
 
 // The int8 bounds of `clamp` in the units of a quantized value.
 kernels::Clamp8 clamp8(const Clamp& clamp, const Quant& quant);

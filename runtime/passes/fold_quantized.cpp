@@ -4,8 +4,8 @@
 //   a -> Dequantize -> op -> Quantize -> y     becomes     a -> op -> y
 //   a -> Dequantize -> Quantize -> y           becomes     a -> Convert -> y
 //
-// for layers with 8-bit weights, elementwise operators, means, average pools and Concats. Between
-// the Dequantizes and op may be Transposes and Reshapes.
+// for layers with 8-bit weights (of 16-bit values, too), elementwise operators, means, average
+// pools and Concats. Between the Dequantizes and op may be Transposes and Reshapes.
 #include <algorithm>
 
 #include "runtime/int8_ops.h"
@@ -25,8 +25,10 @@ Result<bool> requantize(Rewrite& rewrite, int n) {
 Result<bool> fold(Rewrite& rewrite, int n) {
   const Node node = rewrite.node(n);
   if (is_quantize(rewrite, n)) return requantize(rewrite, n);
-  if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op))
-    return make_int8_layer(rewrite, n, false);
+  if (std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op)) {
+    FIRN_ASSIGN(const bool done, make_int8_layer(rewrite, n, false));
+    return done ? true : make_wide_layer(rewrite, n, false);
+  }
   if (node.out.size() != 1) return false;
   const int quantizer = quantizer_of(rewrite, node.out[0]);
   if (quantizer < 0) return false;

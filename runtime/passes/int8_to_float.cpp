@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pass, when no other fires any more: layers read int8 even where floats are wanted of them.
+// Pass, when no other fires any more: layers read int8, or 16 bits, even where floats are wanted of
+// them.
 //
 //   a -> Dequantize -> Conv2d, Dense -> y     becomes     a -> Conv2d, Dense -> y f32
 #include "runtime/passes/quantized.h"
@@ -7,8 +8,10 @@
 namespace firn {
 
 Result<int> int8_to_float(Graph& graph, Diag& diag) {
-  return rewrite_nodes(graph, diag, "int8_to_float",
-                       [](Rewrite& rewrite, int n) { return make_int8_layer(rewrite, n, true); });
+  return rewrite_nodes(graph, diag, "int8_to_float", [](Rewrite& rewrite, int n) -> Result<bool> {
+    FIRN_ASSIGN(const bool done, make_int8_layer(rewrite, n, true));
+    return done ? true : make_wide_layer(rewrite, n, true);
+  });
 }
 
 }  // namespace firn

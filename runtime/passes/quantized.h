@@ -36,6 +36,9 @@ int quantizer_of(const Rewrite& rewrite, ValueId id);
 // not so, or its kernels do not take it.
 Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output);
 
+// The same on 16-bit values and 8-bit weights, to the quantizer of either width: see is_wide().
+Result<bool> make_wide_layer(Rewrite& rewrite, int n, bool float_output);
+
 }  // namespace firn
 
 #endif  // FIRN_RUNTIME_PASSES_QUANTIZED_H_

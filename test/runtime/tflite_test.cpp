@@ -195,6 +195,12 @@ TEST_CASE("tflite: int16 activations are on their grid after every operator") {
   // (0.75 q + 1024) / 2, not below 0; ties to even.
   CHECK(Runner(m).run<int16_t>(std::vector<int16_t>{0, 1000, -3, -32768}) ==
         std::vector<int16_t>{512, 887, 511, 0});
+  // Not by way of floats.
+  const std::vector<uint8_t> bytes = m.bytes();
+  const Result<Model> model = Model::parse(std::as_bytes(std::span(bytes)));
+  REQUIRE(model.ok());
+  CHECK(model->info().layers_i16 == 1);
+  CHECK(model->info().ops == std::vector<std::pair<std::string, int>>{{"Conv2d", 1}});
 }
 
 TEST_CASE("tflite: SAME padding is split, the smaller half first") {

@@ -30,7 +30,7 @@ TEST_CASE("an ncnn model becomes a .firn file of the same layers") {
   const std::string out = folder.path("net.firn");
   const Outcome made = firn("convert " + param + " " + out);
   CHECK(made.status == 0);
-  CHECK(made.out.find("0 int8 and 1 float layers") != std::string::npos);
+  CHECK(made.out.find("layers: 0 int8, 1 float") != std::string::npos);
   const Outcome info = firn("info " + out);
   CHECK(info.status == 0);
   CHECK(info.out.find("input data  f32  2x8x8") != std::string::npos);
