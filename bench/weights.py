@@ -14,7 +14,8 @@ import subprocess
 
 import accuracy
 
-# Name, flags, and whether the first 100 pictures correct the biases.
+# Name, flags, and whether the first 100 pictures are given: they correct the biases, and tell how
+# many bits each layer needs.
 FORMATS = (
     ("fp16", ["--weights", "16"], False),
     ("8 bits, channel", ["--weights", "8", "--block", "0", "--symmetric"], False),
@@ -28,6 +29,11 @@ FORMATS = (
     ("4 bits, 32, HQQ, short filters too", ["--weights", "4", "--short-filter", "0"], True),
     ("4 bits, 32, HQQ, symmetric", ["--weights", "4", "--symmetric"], True),
     ("3 bits, 32, HQQ", ["--weights", "3"], True),
+    ("8 bits, 32, HQQ", ["--weights", "8"], True),
+    ("by layer, 15 dB", ["--weights", "auto", "--min-sqnr", "15"], True),
+    ("by layer, 20 dB", ["--weights", "auto", "--min-sqnr", "20"], True),
+    ("by layer, 23 dB", ["--weights", "auto", "--min-sqnr", "23"], True),
+    ("by layer, 25 dB", ["--weights", "auto", "--min-sqnr", "25"], True),
 )
 
 

@@ -93,13 +93,16 @@ Result<std::shared_ptr<const Buffer>> buffer_of(std::span<const std::byte> bytes
 
 class Quantizer {
  public:
-  Quantizer(Graph& graph, const WeightOptions& options, const ChannelMeans& means)
-      : graph_(graph), options_(options), means_(means), uses_(graph) {}
+  Quantizer(Graph& graph, const WeightOptions& options, const ChannelMeans& means,
+            const WeightChoices* choices)
+      : graph_(graph), options_(options), means_(means), choices_(choices), uses_(graph) {}
 
   Result<std::vector<WeightLayer>> run();
+  Result<std::vector<StoredLayer>> layers();
 
  private:
   Status find_kept();
+  void keep_what_is_not_chosen();
   void find_shared();
   std::string why_float(size_t n) const;
   Status quantize(const Node& node, ValueId id);
@@ -111,6 +114,7 @@ class Quantizer {
   Graph& graph_;
   const WeightOptions& options_;
   const ChannelMeans& means_;
+  const WeightChoices* const choices_;
   const Uses uses_;
   std::vector<std::shared_ptr<const Buffer>> floats_;  // per value: what it was
   std::vector<std::string> kept_;                      // per node: why it stays float
@@ -133,7 +137,24 @@ Status Quantizer::find_kept() {
   for (size_t n = 0; n < kept_.size(); ++n)
     if (!options_.convolutions && kept_[n].empty() && is_convolution(graph_.nodes[n].op))
       kept_[n] = "convolutions stay in float";
+  if (choices_ != nullptr) keep_what_is_not_chosen();
   return {};
+}
+
+// But for those that share weights with a layer that is.
+void Quantizer::keep_what_is_not_chosen() {
+  std::vector<bool> chosen(graph_.values.size());
+  const auto for_weights = [&](const Node& node, const auto& see) {
+    for (size_t i = 0; i < node.in.size(); ++i)
+      if (node.in[i] != ValueId::none && takes_stored_weights(node.op, i)) see(index(node.in[i]));
+  };
+  for (const Node& node : graph_.nodes)
+    if (choices_->contains(node.name)) for_weights(node, [&](size_t v) { chosen[v] = true; });
+  for (size_t n = 0; n < kept_.size(); ++n) {
+    bool any = choices_->contains(graph_.nodes[n].name);
+    for_weights(graph_.nodes[n], [&](size_t v) { any = any || chosen[v]; });
+    if (!any && kept_[n].empty()) kept_[n] = "not chosen";
+  }
 }
 
 void Quantizer::find_shared() {
@@ -185,14 +206,18 @@ Status Quantizer::store_blocks(const Node& node, Value& value) const {
   const size_t row = scale_layout(quant, value.shape).length;
   const bool short_row = row < kShortRow || (is_convolution(node.op) &&
                                              row <= static_cast<size_t>(options_.short_filter));
+  WeightChoice choice{short_row ? std::max(options_.bits, options_.short_row_bits) : options_.bits,
+                      short_row ? 0 : options_.block};
+  if (choices_ != nullptr)
+    if (const auto found = choices_->find(node.name); found != choices_->end())
+      choice = found->second;
   BlockFormat format;
-  format.bits = static_cast<unsigned>(short_row ? std::max(options_.bits, options_.short_row_bits)
-                                                : options_.bits);
+  format.bits = static_cast<unsigned>(choice.bits);
   format.symmetric = options_.symmetric;
   format.rounding = options_.rounding;
-  const bool whole = short_row || options_.block == 0;
+  const bool whole = choice.block == 0 || static_cast<size_t>(choice.block) >= row;
   // Scales of an axis are shared by those before it, which blocks are not.
-  if (!whole || quant.axis > 0) quant.block = whole ? static_cast<int32_t>(row) : options_.block;
+  if (!whole || quant.axis > 0) quant.block = whole ? static_cast<int32_t>(row) : choice.block;
   const size_t block = quant.block > 0 ? static_cast<size_t>(quant.block) : row;
   FIRN_ASSIGN(BlockWeights made, quantize_blocks(node.name, value.as<float>(), row, block, format));
   const bool sums = is_convolution(node.op) || std::holds_alternative<Dense>(node.op);
@@ -259,6 +284,29 @@ Status Quantizer::correct_bias(Node& node, std::span<const double> mean) {
   FIRN_ASSIGN(node.in[2],
               graph_.add_constant<float>(name, Shape{static_cast<int32_t>(channels)}, bias));
   return {};
+}
+
+Result<std::vector<StoredLayer>> Quantizer::layers() {
+  FIRN_TRY(find_kept());
+  find_shared();
+  std::vector<bool> seen(graph_.values.size());
+  std::vector<StoredLayer> layers;
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    const Node& node = graph_.nodes[n];
+    if (!has_weights(graph_, node) || !why_float(n).empty()) continue;
+    StoredLayer layer{node.name, {}};
+    for (size_t i = 0; i < node.in.size(); ++i) {
+      const ValueId id = node.in[i];
+      if (!graph_.is_constant(id) || !takes_stored_weights(node.op, i) || seen[index(id)]) continue;
+      seen[index(id)] = true;
+      const Value& value = graph_.value(id);
+      Quant quant;
+      quant.axis = static_cast<int8_t>(scale_axis(node.op, value.shape));
+      layer.weights.push_back({value.as<float>(), scale_layout(quant, value.shape).length});
+    }
+    if (!layer.weights.empty()) layers.push_back(std::move(layer));
+  }
+  return layers;
 }
 
 Result<std::vector<WeightLayer>> Quantizer::run() {
@@ -333,8 +381,21 @@ WeightOptions dynamic_quantization() {
   return options;
 }
 
+Result<std::vector<StoredLayer>> layers_to_store(const Graph& graph, const WeightOptions& options) {
+  Graph copy = graph;
+  return Quantizer(copy, options, {}, nullptr).layers();
+}
+
+Result<Graph> with_few_bits(const Graph& graph, const WeightOptions& options,
+                            const ChannelMeans& means, const WeightChoices* choices) {
+  Graph made = graph;
+  FIRN_TRY(Quantizer(made, options, means, choices).run().status());
+  sweep(made);
+  return made;
+}
+
 Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions& options,
-                                     const ChannelMeans& means) {
+                                     const ChannelMeans& means, const WeightChoices* choices) {
   const auto started = std::chrono::steady_clock::now();
   FIRN_TRY(check_options(options));
   Graph graph = impl.optimised;
@@ -343,7 +404,7 @@ Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions&
     graph.value(graph.inputs[i]).shape = impl.inputs[i].shape;
   WeightReport report;
   report.bytes_before = all_bytes(graph);
-  FIRN_ASSIGN(report.layers, Quantizer(graph, options, means).run());
+  FIRN_ASSIGN(report.layers, Quantizer(graph, options, means, choices).run());
   sweep(graph);  // biases that were corrected
   report.bytes_after = all_bytes(graph);
   graph.dynamic = options.dynamic;
@@ -354,6 +415,11 @@ Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions&
 }
 
 Result<WeightModel> quantize_weights(const Model& model, const WeightOptions& options) {
+  if (options.min_sqnr_db)
+    return Status(
+        Code::invalid_argument,
+        "quantize_weights: min_sqnr_db takes frames: Session::quantize_weights() has those "
+        "of its calibration");
   return quantize_weights(model.impl(), options, {});
 }
 
