@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bench/noise.h"
+#include "bench/private_memory.h"
 #include "firn/model.h"
 #include "firn/session.h"
 
@@ -16,18 +17,6 @@ namespace {
 
 using namespace firn;
 using Clock = std::chrono::steady_clock;
-
-// Memory of this process that no file stands behind, in MB; 0 where the system does not tell.
-double private_megabytes() {
-  std::FILE* status = std::fopen("/proc/self/status", "r");
-  if (status == nullptr) return 0;
-  char line[256];
-  double kilobytes = 0;
-  while (std::fgets(line, sizeof line, status) != nullptr)
-    if (std::strncmp(line, "RssAnon:", 8) == 0) kilobytes = std::atof(line + 8);
-  std::fclose(status);
-  return kilobytes / 1000;
-}
 
 Status run(Session& session, const bench::Noise& noise, double& seconds) {
   Outputs outputs;
@@ -45,19 +34,21 @@ Status measure(const std::string& path, int threads, int frames) {
   Result<Session> calibrating = Session::create(*model, {.threads = threads});
   if (!calibrating.ok()) return calibrating.status();
   FIRN_TRY(calibrating->calibrate());
-  double without = 0, with = 0, first = 0;
+  double without = 0, with = 0;
+  size_t first = 0;
   for (int i = 0; i < frames; ++i) {
     const bench::Noise noise(plain->inputs(), static_cast<uint32_t>(i) + 1);
     FIRN_TRY(run(*plain, noise, without));
     FIRN_TRY(run(*calibrating, noise, with));
     // By then all frames are kept that ever are.
-    if (i + 1 == 100) first = private_megabytes();
+    if (i + 1 == 100) first = bench::private_bytes();
   }
-  const double last = private_megabytes();
+  const size_t last = bench::private_bytes();
   const Result<FreezeReport> report = calibrating->freeze({.timed = false});
   if (!report.ok()) return report.status();
   std::printf("%8.2f %8.2f %8.2f %8.2f %8.1f %8.1f  %s\n", 1000 * without / frames,
-              1000 * with / frames, with / without, report->seconds, first, last, path.c_str());
+              1000 * with / frames, with / without, report->seconds,
+              static_cast<double>(first) / 1e6, static_cast<double>(last) / 1e6, path.c_str());
   return {};
 }
 

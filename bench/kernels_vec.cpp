@@ -76,6 +76,11 @@ constexpr struct {
        k.mul_row(196, 480, d.a.get(), d.b.get(), d.y.get(), kMul);
        return size_t{2} * 196 * 480;
      }},
+    {"min_row/3136x144",
+     [](const VecS8& k, Buffers& d) -> size_t {
+       k.min_row(3136, 144, d.a.get(), d.b.get(), d.y.get());
+       return size_t{2} * 3136 * 144;
+     }},
     {"lut/8k",
      [](const VecS8& k, Buffers& d) -> size_t {
        k.lut(8192, d.a.get(), d.y.get(), d.b.get());

@@ -14,11 +14,13 @@
 #include <cstdio>
 #include <vector>
 
+#include "bench/private_memory.h"
 #include "firn/model.h"
 #include "firn/session.h"
 
 namespace {
 
+using firn::bench::private_bytes;
 using Clock = std::chrono::steady_clock;
 
 double milliseconds(Clock::time_point from, Clock::time_point to) {
@@ -29,18 +31,6 @@ double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
-}
-
-// Of this process; 0 where the system does not say.
-size_t private_bytes() {
-  std::FILE* status = std::fopen("/proc/self/status", "r");
-  if (status == nullptr) return 0;
-  char line[256];
-  unsigned long kib = 0;
-  while (std::fgets(line, sizeof line, status) != nullptr)
-    if (std::sscanf(line, "RssAnon: %lu", &kib) == 1) break;
-  std::fclose(status);
-  return size_t{1024} * kib;
 }
 
 struct Memory {

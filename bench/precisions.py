@@ -13,16 +13,12 @@ import argparse
 import collections
 import json
 import pathlib
-import subprocess
 
 import numpy as np
 
+from accuracy import run
+
 MODES = ("int8", "16 bits", "fp32")
-
-
-def run(*command):
-    return json.loads(subprocess.run([str(part) for part in command], check=True,
-                                     capture_output=True, text=True).stdout)
 
 
 def noise_for(firn, model, out):

@@ -32,6 +32,14 @@ void mul_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y,
   for (size_t r = 0; r < rows; ++r) mul(c, a + r * c, b, y + r * c, p);
 }
 
+void min_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+  for (size_t i = 0; i < rows * c; ++i) y[i] = std::min(a[i], b[i % c]);
+}
+
+void max_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+  for (size_t i = 0; i < rows * c; ++i) y[i] = std::max(a[i], b[i % c]);
+}
+
 void lut(size_t n, const int8_t* x, int8_t* y, const int8_t* table) {
   for (size_t i = 0; i < n; ++i) y[i] = table[x[i] + 128];
 }
@@ -166,9 +174,9 @@ void dequantize16(size_t n, const int16_t* x, float* y, float scale) {
 #undef FIRN_VARIANT
 
 const VecS8 vec_s8_scalar = {
-    "vec_s8_scalar", Isa::scalar,  add,      add_row,         mul,        mul_row, lut,    max_pool,
-    average_pool,    mean,         quantize, quantize_planar, dequantize, split16, join16, dwconv16,
-    quantize16,      dequantize16,
+    "vec_s8_scalar", Isa::scalar, add,      add_row,      mul,        mul_row,      min_row,
+    max_row,         lut,         max_pool, average_pool, mean,       quantize,     quantize_planar,
+    dequantize,      split16,     join16,   dwconv16,     quantize16, dequantize16,
 };
 
 std::span<const VecS8> vec_s8_table() {
@@ -178,16 +186,6 @@ std::span<const VecS8> vec_s8_table() {
   };
 #undef FIRN_VARIANT
   return table;
-}
-
-void min_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
-  for (size_t r = 0; r < rows; ++r, a += c, y += c)
-    for (size_t i = 0; i < c; ++i) y[i] = a[i] < b[i] ? a[i] : b[i];
-}
-
-void max_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
-  for (size_t r = 0; r < rows; ++r, a += c, y += c)
-    for (size_t i = 0; i < c; ++i) y[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
 }  // namespace firn::kernels

@@ -71,6 +71,9 @@ struct VecS8 {
   void (*add_row)(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y, const AddS8&);
   void (*mul)(size_t n, const int8_t* a, const int8_t* b, int8_t* y, const MulS8&);
   void (*mul_row)(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y, const MulS8&);
+  // y = min(a, b), max(a, b) of bytes on one grid; y may be a.
+  void (*min_row)(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
+  void (*max_row)(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
 
   // y = table[x + 128].
   void (*lut)(size_t n, const int8_t* x, int8_t* y, const int8_t* table);
@@ -105,11 +108,6 @@ struct VecS8 {
 };
 
 std::span<const VecS8> vec_s8_table();
-
-// y = min(a, b), max(a, b), of bytes on one grid; b has c elements and is used for each of the
-// rows. y may be a. For every instruction set: compilers make vectors of them.
-void min_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
-void max_s8(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y);
 
 }  // namespace firn::kernels
 

@@ -19,8 +19,8 @@ struct VecMap {
   static constexpr size_t kBytes = V::kBytes;
   // Widest row that add_row and mul_row repeat in memory.
   static constexpr size_t kRowBytes = 4096;
-  // Vectors of a row's floats that they keep: 8 KiB.
-  static constexpr size_t kRowFloats = 8192 / sizeof(Floats);
+  // What they keep of what follows from a row's vectors.
+  static constexpr size_t kKeptBytes = 8192;
 
   // y = fn(a, b) over whole vectors and the rest. fn.second(b) is what depends on b alone.
   template <typename F>
@@ -56,8 +56,10 @@ struct VecMap {
     // them alone is then computed once.
     const size_t even = c & (0 - c);
     const size_t period = c / (even < kBytes ? even : kBytes);
-    if (period <= kRowFloats && n / kBytes >= 2 * period) {
-      Floats kept[kRowFloats];
+    using Second = decltype(fn.second(next()));
+    constexpr size_t kKept = kKeptBytes / sizeof(Second);
+    if (period <= kKept && n / kBytes >= 2 * period) {
+      Second kept[kKept];
       for (size_t k = 0; k < period; ++k) kept[k] = fn.second(next());
       size_t k = 0;
       for (; i + kBytes <= n; i += kBytes) {
@@ -110,6 +112,15 @@ struct VecMap {
     }
   };
 
+  struct Least {
+    Int second(Int b) const { return b; }
+    Int operator()(Int a, Int b) const { return V::min8(a, b); }
+  };
+  struct Greatest {
+    Int second(Int b) const { return b; }
+    Int operator()(Int a, Int b) const { return V::max8(a, b); }
+  };
+
   // Calls fn with the function that p describes.
   template <typename F>
   static void with_add(const AddS8& p, const F& fn) {
@@ -141,6 +152,13 @@ struct VecMap {
   static void mul_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y,
                       const MulS8& p) {
     with_mul(p, [&](const auto& fn) { map2_row(rows, c, a, b, y, fn); });
+  }
+
+  static void min_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+    map2_row(rows, c, a, b, y, Least());
+  }
+  static void max_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y) {
+    map2_row(rows, c, a, b, y, Greatest());
   }
 
   static void lut(size_t n, const int8_t* x, int8_t* y, const int8_t* table) {

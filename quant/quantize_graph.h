@@ -2,9 +2,8 @@
 // From an optimised float graph and the ranges of its values to the int8 graph.
 //
 // In an int8 graph
-// - i8 values have one scale and zero point; u8 never appears inside. Inputs and outputs of the
-// graph
-//   keep their names and stay float.
+// - i8 values have one scale and zero point; u8 never appears inside. The graph's inputs and
+//   outputs keep their names and stay float.
 // - Conv2d and Dense read i8, weights i8 with a scale per output channel (axis 0, zeros 0) and a
 //   bias i32 with scale s_in * s_w[c]; they give i8, or, where nobody needs int8, f32 straight from
 //   the sums (not depthwise ones). So the last layers' results have no ties.
@@ -16,9 +15,8 @@
 //   and can be written in place.
 // - Movements (Reshape, Transpose, Slice, Pad, DepthToSpace, nearest Resize2d, max pool) keep the
 //   range of what they move.
-// - Convert nodes, "<value>.quantize", "<value>.quantize16" and "<value>.dequantize", at most one
-// of
-//   each a value, stand where precisions meet.
+// - Where precisions meet stand Convert nodes, "<value>.quantize", "<value>.quantize16" and
+//   "<value>.dequantize", at most one of each a value.
 // - Clamps stay, in real units.
 #ifndef FIRN_QUANT_QUANTIZE_GRAPH_H_
 #define FIRN_QUANT_QUANTIZE_GRAPH_H_

@@ -13,7 +13,7 @@ namespace firn {
 // Fills in the SQNR of each layer and output of the report, and the frames it was measured on:
 // those whose shapes the graphs are for. Layers are compared with those of `reference`, which
 // computes what `original` does with other scales inside (or is the same graph), outputs with the
-// original's. Runs all on the calling thread alone, beside the session.
+// original's. Runs beside the session, with as many threads.
 Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
               const std::shared_ptr<const Graph>& reference,
               const std::shared_ptr<const Graph>& quantized,

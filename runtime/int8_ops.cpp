@@ -162,6 +162,11 @@ bool is_wide(const Value& value) {
          value.quant->bits == 16 && value.quant->zero[0] == 0;
 }
 
+bool is_int8_weights(const Value& value) {
+  return value.constant != nullptr && value.type == DType::i8 && value.quant &&
+         value.quant->bits == 8 && value.quant->block == 0 && value.quant->axis <= 0;
+}
+
 Int8Form int8_form(const Graph& graph, const Node& node) {
   const bool floats = !node.in.empty() && node.out.size() == 1 &&
                       graph.value(node.out[0]).type == DType::f32 && is_layer(graph, node);

@@ -19,6 +19,9 @@ inline constexpr size_t kLongestRow = INT32_MAX / (127 * 255);
 // A 16-bit activation: int16 with one scale and zero point 0.
 bool is_wide(const Value& value);
 
+// Constant int8 weights with one scale and zero point, or one of each per output channel.
+bool is_int8_weights(const Value& value);
+
 struct Int8Form {
   enum class Kind : uint8_t {
     none,      // runs in float

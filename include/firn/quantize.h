@@ -78,8 +78,8 @@ struct FreezeOptions {
   // those with weights. A pattern that matches nothing is an error.
   std::vector<std::string> keep_float{};
   // Layers whose activations have 16 bits, in the same way; of those with weights (Conv2d, Dense)
-  // that do not stay in float. Their error is that of their int8 weights alone, and they take about
-  // twice the time of int8. What is around them runs in float or int8 as it can.
+  // that do not stay in float. Their error is that of their int8 weights alone, and they take two
+  // to three times as long as in int8. What is around them runs in float or int8 as it can.
   std::vector<std::string> keep_i16{};
   // The least SQNR in dB, over the held-back frames, that each output must keep against fp32;
   // below it freeze is refused and the session goes on in fp32.

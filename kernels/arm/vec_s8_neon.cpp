@@ -144,6 +144,8 @@ const VecS8 vec_s8_neon = {
     VecMap<Q>::add_row,
     VecMap<Q>::mul,
     VecMap<Q>::mul_row,
+    VecMap<Q>::min_row,
+    VecMap<Q>::max_row,
     VecMap<Q>::lut,
     VecPool<Q>::max_pool,
     VecPool<Q>::average_pool,

@@ -135,6 +135,8 @@ const VecS8 vec_s8_avx2 = {
     VecMap<Ymm>::add_row,
     VecMap<Ymm>::mul,
     VecMap<Ymm>::mul_row,
+    VecMap<Ymm>::min_row,
+    VecMap<Ymm>::max_row,
     VecMap<Ymm>::lut,
     VecPool<Ymm>::max_pool,
     VecPool<Ymm>::average_pool,

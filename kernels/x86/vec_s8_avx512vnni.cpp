@@ -119,6 +119,8 @@ const VecS8 vec_s8_avx512vnni = {
     VecMap<Zmm>::add_row,
     VecMap<Zmm>::mul,
     VecMap<Zmm>::mul_row,
+    VecMap<Zmm>::min_row,
+    VecMap<Zmm>::max_row,
     VecMap<Zmm>::lut,
     VecPool<Zmm>::max_pool,
     VecPool<Zmm>::average_pool,

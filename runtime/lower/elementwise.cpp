@@ -206,7 +206,7 @@ Lowered lower_binary(const LowerContext& context, const Node& node, const Binary
   } else if (op.clamp.none() && va.quant == y.quant && vb.quant == y.quant &&
              (op.kind == Binary::Kind::min || op.kind == Binary::Kind::max)) {
     // Bytes of one grid compare as what they stand for.
-    const auto compare = op.kind == Binary::Kind::min ? kernels::min_s8 : kernels::max_s8;
+    const auto compare = op.kind == Binary::Kind::min ? vec.min_row : vec.max_row;
     step = binary_step(
         a, b, node.out[0], r, compare,
         [](size_t n, const int8_t* pa, const int8_t* pb, int8_t* py, auto* run) {

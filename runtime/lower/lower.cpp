@@ -11,12 +11,6 @@
 namespace firn {
 namespace {
 
-// Weights with one scale and zero point, or one of each per output channel.
-bool is_channels_of_i8(const Value& w) {
-  return w.constant != nullptr && w.type == DType::i8 && w.quant && w.quant->bits == 8 &&
-         w.quant->block == 0 && w.quant->axis <= 0;
-}
-
 bool per_tensor_i8(const Value& v) {
   return v.type == DType::i8 && v.quant && v.quant->per_tensor();
 }
@@ -133,7 +127,7 @@ bool is_int8_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
-  return per_tensor_i8(graph.value(node.in[0])) && is_channels_of_i8(w) &&
+  return per_tensor_i8(graph.value(node.in[0])) && is_int8_weights(w) &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && graph.value(bias).type == DType::i32)) &&
          (y.type == DType::f32 || per_tensor_i8(y));
@@ -143,7 +137,7 @@ bool is_wide_layer(const Graph& graph, const Node& node) {
   const Value& w = graph.value(node.in[1]);
   const Value& y = graph.value(node.out[0]);
   const ValueId bias = node.in.size() > 2 ? node.in[2] : ValueId::none;
-  return is_wide(graph.value(node.in[0])) && is_channels_of_i8(w) &&
+  return is_wide(graph.value(node.in[0])) && is_int8_weights(w) &&
          std::ranges::all_of(w.quant->zero, [](int32_t z) { return z == 0; }) &&
          (bias == ValueId::none ||
           (graph.is_constant(bias) && is_plain(graph.value(bias), DType::f32))) &&

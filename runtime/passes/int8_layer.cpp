@@ -13,13 +13,6 @@
 namespace firn {
 namespace {
 
-// int8, with one scale and zero point or one of each per output channel.
-bool fits_kernels(const Value& weights) {
-  return weights.constant != nullptr && weights.type == DType::i8 && weights.quant &&
-         weights.quant->bits == 8 && weights.quant->block == 0 && weights.quant->axis <= 0 &&
-         weights.shape.elements() > 0;
-}
-
 bool is_depthwise(const Rewrite& rewrite, const Node& node) {
   const auto* conv = std::get_if<Conv2d>(&node.op);
   return conv != nullptr && conv->groups > 1 && conv->groups == rewrite.shape(node.in[0])[3] &&
@@ -83,7 +76,7 @@ Result<bool> make_int8_layer(Rewrite& rewrite, int n, bool float_output) {
   const ValueId w = dequantized_from(rewrite, node.in[1]);
   if (w == ValueId::none || !rewrite.is_constant(w)) return false;
   const Value& weights = rewrite.value(w);
-  if (!fits_kernels(weights)) {
+  if (!is_int8_weights(weights) || weights.shape.elements() == 0) {
     rewrite.note(n, "its weights are not int8 with scales per output channel");
     return false;
   }

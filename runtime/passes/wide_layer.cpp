@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers between Dequantizes of 16-bit activations and 8-bit weights multiply these in integers.
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "runtime/int8_ops.h"
@@ -13,9 +12,7 @@ namespace {
 
 // int8 without zero points, and rows whose sums int32 holds.
 bool fits_kernels(const Value& weights) {
-  return weights.constant != nullptr && weights.type == DType::i8 && weights.quant &&
-         weights.quant->bits == 8 && weights.quant->block == 0 && weights.quant->axis <= 0 &&
-         weights.shape.elements() > 0 &&
+  return is_int8_weights(weights) && weights.shape.elements() > 0 &&
          weights.shape.elements() / static_cast<size_t>(weights.shape[0]) <= kLongestRow &&
          std::ranges::all_of(weights.quant->zero, [](int32_t z) { return z == 0; });
 }

@@ -13,13 +13,6 @@
 namespace firn::test {
 namespace {
 
-Session calibrated(const Model& model, int frames = 40) {
-  Session session = must(Session::create(model));
-  must(session.calibrate());
-  observe(session, frames);
-  return session;
-}
-
 const LayerReport& layer(const FreezeReport& report, const std::string& name) {
   const auto found = std::ranges::find(report.layers, name, &LayerReport::name);
   REQUIRE(found != report.layers.end());

@@ -13,13 +13,6 @@
 namespace firn::test {
 namespace {
 
-Session calibrated(const Model& model) {
-  Session session = must(Session::create(model));
-  must(session.calibrate());
-  observe(session, 40);
-  return session;
-}
-
 WeightOptions with_limit(double db) {
   WeightOptions options;
   options.min_sqnr_db = db;

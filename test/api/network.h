@@ -84,6 +84,14 @@ inline void observe(Session& session, int frames, uint32_t seed = 100) {
   for (int i = 0; i < frames; ++i) run_all(session, frame(seed + static_cast<uint32_t>(i)));
 }
 
+// A session that has been calibrated on some frames.
+inline Session calibrated(const Model& model, int frames = 40) {
+  Session session = must(Session::create(model));
+  must(session.calibrate());
+  observe(session, frames);
+  return session;
+}
+
 }  // namespace firn::test
 
 #endif  // FIRN_TEST_API_NETWORK_H_

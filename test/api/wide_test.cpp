@@ -12,13 +12,6 @@
 namespace firn::test {
 namespace {
 
-Session calibrated(const Model& model) {
-  Session session = must(Session::create(model));
-  must(session.calibrate());
-  observe(session, 40);
-  return session;
-}
-
 const LayerReport& layer(const FreezeReport& report, const std::string& name) {
   const auto found = std::ranges::find(report.layers, name, &LayerReport::name);
   REQUIRE(found != report.layers.end());

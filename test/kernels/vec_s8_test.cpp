@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "fill.h"
+#include "test/kernels/fill.h"
+#include "test/kernels/vec_s8_variants.h"
 
 namespace firn::test {
 namespace {
@@ -73,16 +74,6 @@ template <typename T>
 void check(Guarded<T>& got, const Guarded<T>& want, size_t row) {
   CHECK(got.intact());
   CHECK(difference<T>(got.span(), want.span(), row > 0 ? row : 1) == "");
-}
-
-// Calls fn for every variant that this machine runs.
-template <typename F>
-void for_kernels(F&& fn) {
-  for (const VecS8& kernel : kernels::vec_s8_table()) {
-    if ((kernels::supported_isas() & bit(kernel.isa)) == 0) continue;
-    CAPTURE(std::string(kernel.name));
-    fn(kernel);
-  }
 }
 
 TEST_CASE("vec_s8: rungs this machine cannot run") {
@@ -167,7 +158,7 @@ TEST_CASE("vec_s8: every pair of bytes") {
 
 TEST_CASE("vec_s8: the lesser and the greater, every size and row, in place, too") {
   for (const size_t c : sizes()) {
-    for (const size_t rows : {size_t{1}, size_t{3}}) {
+    for (const size_t rows : {size_t{1}, size_t{3}, size_t{130}}) {
       CAPTURE(c);
       CAPTURE(rows);
       const auto a = filled<int8_t>(rows * c, Fill::random, c);
@@ -177,13 +168,16 @@ TEST_CASE("vec_s8: the lesser and the greater, every size and row, in place, too
         least[i] = std::min(a[i], b[i % c]);
         most[i] = std::max(a[i], b[i % c]);
       }
-      kernels::min_s8(rows, c, a.data(), b.data(), y.data());
-      check(y, least, c);
-      kernels::max_s8(rows, c, a.data(), b.data(), y.data());
-      check(y, most, c);
-      kernels::min_s8(rows, c, y.data(), a.data(), y.data());
-      for (size_t i = 0; i < rows * c; ++i) most[i] = std::min(most[i], a[i % c]);
-      check(y, most, c);
+      Guarded<int8_t> in_place(rows * c);
+      for (size_t i = 0; i < rows * c; ++i) in_place[i] = std::min(most[i], a[i % c]);
+      for_kernels([&](const VecS8& kernel) {
+        kernel.min_row(rows, c, a.data(), b.data(), y.data());
+        check(y, least, c);
+        kernel.max_row(rows, c, a.data(), b.data(), y.data());
+        check(y, most, c);
+        kernel.min_row(rows, c, y.data(), a.data(), y.data());
+        check(y, in_place, c);
+      });
     }
   }
 }

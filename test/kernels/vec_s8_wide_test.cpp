@@ -10,6 +10,7 @@
 
 #include "kernels/vec_s8.h"
 #include "test/kernels/fill.h"
+#include "test/kernels/vec_s8_variants.h"
 
 namespace firn::test {
 namespace {
@@ -22,15 +23,6 @@ using kernels::WideOutput;
 using Type = WideOutput::Type;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-
-template <typename F>
-void for_kernels(F&& fn) {
-  for (const VecS8& kernel : kernels::vec_s8_table()) {
-    if ((kernels::supported_isas() & bit(kernel.isa)) == 0) continue;
-    CAPTURE(std::string(kernel.name));
-    fn(kernel);
-  }
-}
 
 const WideOutput kOutputs[] = {{Type::f32, -kInf, kInf, {}},   {Type::f32, 0, 6, {}},
                                {Type::i16, -32768, 32767, {}}, {Type::i16, 0, 12345, {}},

@@ -9,11 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "quant/observe.h"
-#include "quant/quantize_graph.h"
 #include "quant/report.h"
 #include "runtime/int8_ops.h"
 #include "runtime/packed.h"
+#include "test/quant/quantized.h"
 #include "test/runtime/random_graph.h"
 
 namespace firn {
@@ -22,44 +21,12 @@ namespace {
 using test::count;
 using test::find_node;
 using test::GraphBuilder;
+using test::in;
+using test::layer;
 using test::must;
-
-std::map<std::string, Interval> ranges_of(const Graph& graph) {
-  std::map<std::string, Interval> ranges;
-  for (const ObservedTensor& tensor : tensors_to_observe(graph))
-    if (tensor.range) ranges[tensor.name] = {-4, 4};
-  return ranges;
-}
-
-QuantizedGraph quantize(const Graph& graph, const QuantizeOptions& options) {
-  QuantizedGraph result = must(quantize_graph(graph, ranges_of(graph), options));
-  Graph inferred = result.graph;
-  must(infer_shapes(inferred));
-  for (size_t v = 0; v < inferred.values.size(); ++v) {
-    CHECK(inferred.values[v].type == result.graph.values[v].type);
-    CHECK(inferred.values[v].shape == result.graph.values[v].shape);
-  }
-  return result;
-}
-
-const Value& out(const QuantizedGraph& result, const std::string& name) {
-  const Node* node = find_node(result.graph, name);
-  REQUIRE(node != nullptr);
-  return result.graph.value(node->out[0]);
-}
-
-const Value& in(const QuantizedGraph& result, const std::string& name, size_t i) {
-  const Node* node = find_node(result.graph, name);
-  REQUIRE(node != nullptr);
-  REQUIRE(node->in.size() > i);
-  return result.graph.value(node->in[i]);
-}
-
-const LayerReport& layer(const QuantizedGraph& result, const std::string& name) {
-  const auto found = std::ranges::find(result.layers, name, &LayerReport::name);
-  REQUIRE(found != result.layers.end());
-  return *found;
-}
+using test::out;
+using test::quantize;
+using test::ranges_of;
 
 TEST_CASE("16 bits: from layer to layer, and into int8 and floats") {
   GraphBuilder b;
