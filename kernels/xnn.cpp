@@ -89,17 +89,26 @@ class XnnOp::Builder {
   uint32_t constant(std::span<const size_t> dims, const float* data) {
     return data == nullptr ? kNone : tensor(dims, data, kNone, 0);
   }
-  std::vector<float>& scratch() { return op_->scratch_; }
+  // Room for so many floats until the operator is made; null where there is none.
+  float* scratch(size_t n) {
+    op_->scratch_.reset(new (std::nothrow) float[n]);
+    if (op_->scratch_ == nullptr) keep(xnn_status_out_of_memory);
+    return op_->scratch_.get();
+  }
   xnn_subgraph_t graph() const { return graph_; }
   bool ok() const { return ok_ && op_ != nullptr && graph_ != nullptr; }
-  void keep(xnn_status status) { ok_ = ok_ && status == xnn_status_success; }
+  void keep(xnn_status status) {
+    ok_ = ok_ && status == xnn_status_success;
+    no_memory_ = no_memory_ || status == xnn_status_out_of_memory;
+  }
 
   std::unique_ptr<XnnOp> finish() {
-    if (!ok()) return nullptr;
     // Workers spin until the next operator, or Pool::rest().
-    keep(xnn_create_runtime_v2(graph_, pool_, 0, &op_->runtime_));
+    if (ok()) keep(xnn_create_runtime_v2(graph_, pool_, 0, &op_->runtime_));
+    if (op_ == nullptr) return nullptr;
+    op_->scratch_ = nullptr;  // packed by now
     op_->threads_ = pool_ != nullptr;
-    return ok_ ? std::move(op_) : nullptr;
+    return ok() || no_memory_ ? std::move(op_) : nullptr;
   }
 
  private:
@@ -116,7 +125,7 @@ class XnnOp::Builder {
   pthreadpool* pool_;
   std::unique_ptr<XnnOp> op_;
   xnn_subgraph_t graph_ = nullptr;
-  bool ok_ = true;
+  bool ok_ = true, no_memory_ = false;
 };
 
 XnnOp::~XnnOp() {
@@ -141,7 +150,7 @@ std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int
                                      const float* weights, const float* bias, Range clamp,
                                      const Pool& pool) {
   Builder b(1, conv_ns(s), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   const size_t channels = sz(s.groups) * sz(s.out_c);
@@ -149,11 +158,12 @@ std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int
   if (s.groups > 1 && s.in_c == 1) {
     // Depthwise filters are [1][kernel_h][kernel_w][channels].
     const size_t taps = sz(s.kernel_h) * sz(s.kernel_w);
-    b.scratch().resize(taps * channels);
+    float* const filters = b.scratch(taps * channels);
+    if (filters == nullptr) return b.finish();
     for (size_t c = 0; c < channels; ++c)
-      for (size_t t = 0; t < taps; ++t) b.scratch()[t * channels + c] = weights[c * taps + t];
-    const uint32_t w = b.constant(std::array{size_t{1}, sz(s.kernel_h), sz(s.kernel_w), channels},
-                                  b.scratch().data());
+      for (size_t t = 0; t < taps; ++t) filters[t * channels + c] = weights[c * taps + t];
+    const uint32_t w =
+        b.constant(std::array{size_t{1}, sz(s.kernel_h), sz(s.kernel_w), channels}, filters);
     if (b.ok())
       b.keep(xnn_define_depthwise_convolution_2d(
           b.graph(), u32(s.pad_top), u32(pad_right), u32(pad_bottom), u32(s.pad_left),
@@ -170,9 +180,7 @@ std::unique_ptr<XnnOp> XnnOp::conv2d(const ConvShape& s, int32_t pad_bottom, int
                                        u32(s.dilation_w), u32(s.groups), sz(s.in_c), sz(s.out_c),
                                        clamp.lo, clamp.hi, 0, w, bias_id, out, 0));
   }
-  std::unique_ptr<XnnOp> op = b.finish();
-  if (op != nullptr) op->scratch_ = {};  // packed by now
-  return op;
+  return b.finish();
 }
 
 std::unique_ptr<XnnOp> XnnOp::conv_transpose2d(const ConvShape& s, int32_t pad_bottom,
@@ -180,7 +188,7 @@ std::unique_ptr<XnnOp> XnnOp::conv_transpose2d(const ConvShape& s, int32_t pad_b
                                                int32_t adjust_w, const float* weights,
                                                const float* bias, Range clamp, const Pool& pool) {
   Builder b(1, conv_transpose_ns(s), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   const size_t channels = sz(s.groups) * sz(s.out_c);
@@ -199,7 +207,7 @@ std::unique_ptr<XnnOp> XnnOp::conv_transpose2d(const ConvShape& s, int32_t pad_b
 std::unique_ptr<XnnOp> XnnOp::dense(size_t rows, size_t k, size_t n, const float* weights,
                                     const float* bias, Range clamp, const Pool& pool) {
   Builder b(1, elements_ns(std::array{rows, k, n}, kMacsPerNs), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, std::array{rows, k});
   const uint32_t out = b.output(std::array{rows, n});
   const uint32_t w = b.constant(std::array{n, k}, weights);
@@ -212,7 +220,7 @@ std::unique_ptr<XnnOp> XnnOp::dense(size_t rows, size_t k, size_t n, const float
 std::unique_ptr<XnnOp> XnnOp::max_pool(const ConvShape& s, int32_t pad_bottom, int32_t pad_right,
                                        const Pool& pool) {
   Builder b(1, window_ns(s), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   if (b.ok())
@@ -226,7 +234,7 @@ std::unique_ptr<XnnOp> XnnOp::max_pool(const ConvShape& s, int32_t pad_bottom, i
 std::unique_ptr<XnnOp> XnnOp::average_pool(const ConvShape& s, int32_t pad_bottom,
                                            int32_t pad_right, const Pool& pool) {
   Builder b(1, window_ns(s), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   if (b.ok())
@@ -240,7 +248,7 @@ std::unique_ptr<XnnOp> XnnOp::average_pool(const ConvShape& s, int32_t pad_botto
 std::unique_ptr<XnnOp> XnnOp::global_average_pool(size_t batch, size_t pixels, size_t c,
                                                   const Pool& pool) {
   Builder b(1, elements_ns({batch, pixels, c}), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, std::array{batch, pixels, size_t{1}, c});
   const uint32_t out = b.output(std::array{batch, size_t{1}, size_t{1}, c});
   if (b.ok())
@@ -253,11 +261,11 @@ std::unique_ptr<XnnOp> XnnOp::binary(Binary kind, std::span<const size_t> a_dims
                                      std::span<const size_t> out_dims, Range clamp,
                                      const Pool& pool) {
   Builder b(2, elements_ns(out_dims), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, a_dims);
   b.input(1, b_dims);
   const uint32_t out = b.output(out_dims);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   const bool clamped = clamp.lo != -INFINITY || clamp.hi != INFINITY;
   switch (kind) {
     case Binary::add:
@@ -287,11 +295,11 @@ std::unique_ptr<XnnOp> XnnOp::binary(Binary kind, std::span<const size_t> a_dims
 std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range clamp,
                                     const Pool& pool) {
   Builder b(1, elements_ns({n}), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   const std::array<size_t, 2> dims{n, 1};
   b.input(0, dims);
   const uint32_t out = b.output(dims);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   xnn_subgraph_t g = b.graph();
   switch (kind) {
     case Unary::clamp:
@@ -337,7 +345,7 @@ std::unique_ptr<XnnOp> XnnOp::unary(Unary kind, size_t n, float alpha, Range cla
 std::unique_ptr<XnnOp> XnnOp::resize_bilinear(const ConvShape& s, bool align_corners,
                                               const Pool& pool) {
   Builder b(1, window_ns(s), pool);
-  if (!b.ok()) return nullptr;
+  if (!b.ok()) return b.finish();
   b.input(0, in_dims(s));
   const uint32_t out = b.output(out_dims(s));
   if (b.ok())

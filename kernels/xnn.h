@@ -22,7 +22,8 @@ namespace firn::kernels {
 class XnnOp {
  public:
   // Every maker returns null where XNNPACK does not take the operator in that form; the caller then
-  // computes it otherwise. lo < hi clamp the output; infinite where there is no clamp.
+  // computes it otherwise. Where memory is what it lacks, the operator says so: no_memory(). lo <
+  // hi clamp the output; infinite where there is no clamp.
   struct Range {
     float lo, hi;
   };
@@ -80,10 +81,14 @@ class XnnOp {
   XnnOp(const XnnOp&) = delete;
   XnnOp& operator=(const XnnOp&) = delete;
 
+  // There was none to make it: it does not run.
+  bool no_memory() const { return runtime_ == nullptr; }
+
   // Whether its work is worth more than the calling thread: see Pool::rest().
   bool uses_threads() const { return threads_; }
 
-  // False where XNNPACK reports an error. Not reentrant; one pool, one operator at a time.
+  // False where there is no memory to set it up for these places. Not reentrant; one pool, one
+  // operator at a time.
   bool run(std::span<const float* const> in, float* out);
 
  private:
@@ -92,7 +97,7 @@ class XnnOp {
 
   xnn_runtime* runtime_ = nullptr;
   bool threads_ = false;
-  std::vector<float> scratch_;  // weights in the order XNNPACK wants, where that is not ours
+  std::unique_ptr<float[]> scratch_;  // weights in the order XNNPACK wants, where that is not ours
   std::array<const void*, 3> bound_{};  // inputs and output of the last set-up
 };
 

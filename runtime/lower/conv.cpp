@@ -225,10 +225,11 @@ Status lower_int8(const LowerContext& context, const Node& node, ConvShape s, co
                     parts, steps);
 }
 
-bool lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
-               std::vector<LoweredStep>& steps) {
+Lowered lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+                  std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  if (!push_xnn(context, node, std::move(op), {o.x}, steps)) return false;
+  FIRN_ASSIGN(const bool done, push_xnn(context, node, std::move(op), {o.x}, steps));
+  if (!done) return false;
   steps.back().weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
   context.packed.forget(*context.value(o.w).constant);
   return true;

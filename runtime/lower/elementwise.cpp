@@ -89,8 +89,8 @@ Lowered lower_binary_f32(const LowerContext& context, const Node& node, const Bi
     return lower_binary_plain(context, node, op, steps);
   auto xnn = XnnOp::binary(*kind, dims_of(context.value(a)), dims_of(context.value(b)),
                            dims_of(context.value(y)), {op.clamp.lo, op.clamp.hi}, context.pool);
-  if (push_xnn(context, node, std::move(xnn), {a, b}, steps)) return true;
-  return lower_binary_plain(context, node, op, steps);
+  FIRN_ASSIGN(const bool done, push_xnn(context, node, std::move(xnn), {a, b}, steps));
+  return done ? true : lower_binary_plain(context, node, op, steps);
 }
 
 // How the second operand of an int8 operator meets the first.

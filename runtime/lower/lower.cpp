@@ -198,18 +198,19 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
   return lowered;
 }
 
-bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
-              std::vector<ValueId> reads, std::vector<LoweredStep>& steps) {
+Lowered push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+                 std::vector<ValueId> reads, std::vector<LoweredStep>& steps) {
   const auto is_f32 = [&](ValueId id) { return context.value(id).type == DType::f32; };
   if (op == nullptr || !std::ranges::all_of(reads, is_f32) || !is_f32(node.out[0])) return false;
+  const Status no_memory(Code::out_of_memory, node.name + ": no memory for XNNPACK");
+  if (op->no_memory()) return no_memory;
   const bool threads = op->uses_threads();
-  auto step = make_step(
-      [reads, y = node.out[0], op = std::move(op), name = node.name](const Frame& frame) -> Status {
-        std::array<const float*, 2> in{};
-        for (size_t i = 0; i < reads.size(); ++i) in[i] = frame.at<const float>(reads[i]);
-        if (op->run(std::span(in).first(reads.size()), frame.at<float>(y))) return {};
-        return {Code::internal, name + ": XNNPACK failed"};
-      });
+  auto step = make_step([reads, y = node.out[0], op = std::move(op),
+                         no_memory](const Frame& frame) -> Status {
+    std::array<const float*, 2> in{};
+    for (size_t i = 0; i < reads.size(); ++i) in[i] = frame.at<const float>(reads[i]);
+    return op->run(std::span(in).first(reads.size()), frame.at<float>(y)) ? Status() : no_memory;
+  });
   LoweredStep lowered = describe_step(context, node, std::move(step), "xnnpack");
   lowered.reads = std::move(reads);
   lowered.xnn_threads = threads;

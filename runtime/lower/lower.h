@@ -147,9 +147,9 @@ Lowered lower_recurrent(const LowerContext&, const Node&, const Recurrent&,
 Status lower_reference(const LowerContext&, const Node&, std::vector<LoweredStep>&);
 
 // Appends a step that XNNPACK computes from the values `reads` (one or two); false where `op` is
-// null, that is, XNNPACK does not take the node in its form, or a value is not f32.
-bool push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
-              std::vector<ValueId> reads, std::vector<LoweredStep>& steps);
+// null, that is, XNNPACK does not take the node in its form, or a value is not f32. out_of_memory.
+Lowered push_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
+                 std::vector<ValueId> reads, std::vector<LoweredStep>& steps);
 
 // Geometry of a sliding window from x to y, NHWC; per-group channels from the number of groups.
 kernels::ConvShape window_shape(const LowerContext& context, const Window& window, int32_t groups,

@@ -58,18 +58,18 @@ Lowered lower_pool(const LowerContext& context, const Node& node, const Pool2d& 
   const kernels::ConvShape s = pool_shape(context, op.window, x, y);
   const auto [bottom, right] = pad_bottom_right(s);
   if (op.kind == Pool2d::Kind::max) {
-    if (push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool), {node.in[0]},
-                 steps))
-      return true;
-    return lower_pool_plain(context, node, op, steps);
+    FIRN_ASSIGN(const bool done,
+                push_xnn(context, node, XnnOp::max_pool(s, bottom, right, context.pool),
+                         {node.in[0]}, steps));
+    return done ? true : lower_pool_plain(context, node, op, steps);
   }
   const bool padded = s.pad_top != 0 || s.pad_left != 0 || bottom != 0 || right != 0;
   const bool dilated = s.dilation_h != 1 || s.dilation_w != 1;
-  if (!(padded && op.count_pad) && !dilated &&
-      push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool), {node.in[0]},
-               steps))
-    return true;
-  return lower_pool_plain(context, node, op, steps);
+  if ((padded && op.count_pad) || dilated) return lower_pool_plain(context, node, op, steps);
+  FIRN_ASSIGN(const bool done,
+              push_xnn(context, node, XnnOp::average_pool(s, bottom, right, context.pool),
+                       {node.in[0]}, steps));
+  return done ? true : lower_pool_plain(context, node, op, steps);
 }
 
 Lowered lower_reduce(const LowerContext& context, const Node& node, const Reduce& op,
@@ -119,12 +119,12 @@ Lowered lower_resize(const LowerContext& context, const Node& node, const Resize
   const bool half =
       op.coordinates == Resize2d::Coordinates::half_pixel ||
       (op.coordinates == Resize2d::Coordinates::pytorch_half_pixel && out[1] > 1 && out[2] > 1);
-  if (!plain && (corners || half) &&
-      push_xnn(context, node,
-               XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y), corners, context.pool),
-               {x}, steps))
-    return true;
-  return lower_resize_bilinear(context, node, op, steps);
+  if (plain || (!corners && !half)) return lower_resize_bilinear(context, node, op, steps);
+  FIRN_ASSIGN(const bool done, push_xnn(context, node,
+                                        XnnOp::resize_bilinear(pool_shape(context, Window{}, x, y),
+                                                               corners, context.pool),
+                                        {x}, steps));
+  return done ? true : lower_resize_bilinear(context, node, op, steps);
 }
 
 }  // namespace firn

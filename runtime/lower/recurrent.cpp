@@ -174,10 +174,11 @@ Result<Product> RecurrentStep::product(const LowerContext& context, size_t i, si
   if (!in_integers(context, i)) {
     uses_floats_ = true;
     weight_bytes_ += n * (k + 1) * sizeof(float);
-    return Product(rows, k, n,
-                   XnnOp::dense(rows, k, n, all.data() + first * k,
-                                bias.empty() ? nullptr : bias.data(), range, pool),
-                   nullptr);
+    auto dense = XnnOp::dense(rows, k, n, all.data() + first * k,
+                              bias.empty() ? nullptr : bias.data(), range, pool);
+    if (dense != nullptr && dense->no_memory())
+      return Status(Code::out_of_memory, node_.name + ": no memory for XNNPACK");
+    return Product(rows, k, n, std::move(dense), nullptr);
   }
   FIRN_ASSIGN(auto made, WeightProduct::create(
                              value(i), {d * static_cast<size_t>(shape[1]) + first, n, k}, bias,
@@ -433,7 +434,7 @@ Status RecurrentStep::run(const Frame& frame) {
     begin(kH, h_, h_count);
     begin(kC, c_, c_count);
     if (!run_direction(frame, d, x, out(0)))
-      return {Code::internal, node_.name + ": XNNPACK failed"};
+      return {Code::out_of_memory, node_.name + ": no memory for XNNPACK"};
     std::copy_n(h_.data(), h_count, out(1) + d * h_count);
     if (op_.cell == Cell::lstm) std::copy_n(c_.data(), c_count, out(2) + d * c_count);
   }
