@@ -17,7 +17,8 @@ stay in --out, and are used again); and MLPerf Tiny's resnet8 and kws, which it 
 those stands the int8 file that TensorFlow Lite's converter made. ncnn's quantizer does not come by
 pip, and MNN's (mnnquant) aborts.
 
---per-tensor has one weight scale a layer, with and without channels made alike.
+--per-tensor has one weight scale a layer, with and without channels made alike and biases
+corrected.
 """
 import argparse
 import csv
@@ -184,10 +185,17 @@ def print_tiny(options):
 
 
 def print_per_tensor(options):
-    print("| model | weight scales | channels made alike | top-1 | agreement | output SQNR, dB |")
-    print("|---|---|---|---|---|---|")
-    ways = {"one a channel | yes": [], "one a layer | no": ["--per-tensor", "--no-equalize"],
-            "one a layer | yes": ["--per-tensor"]}
+    print("| model | weight scales | channels made alike | bias correction | top-1 | agreement "
+          "| output SQNR, dB |")
+    print("|---|---|---|---|---|---|---|")
+    layer, uneven, bias = ["--per-tensor"], ["--no-equalize"], "--bias-correction"
+    ways = {"one a channel | yes | analytic": [],
+            "one a channel | yes | frames": [bias, "frames"],
+            "one a layer | no | none": layer + uneven + [bias, "none"],
+            "one a layer | no | analytic": layer + uneven,
+            "one a layer | yes | none": layer + [bias, "none"],
+            "one a layer | yes | analytic": layer,
+            "one a layer | yes | frames": layer + [bias, "frames"]}
     for model, prepare, calibrate, evaluate in cases(options):
         for way, more in ways.items():
             frozen = options.out / (model.stem + ".ways.firn")
@@ -196,7 +204,7 @@ def print_per_tensor(options):
             result = run(options.firn, "compare", str(model), str(frozen), *evaluate, *prepare,
                          "--json")
             if not more:
-                print_row(model.stem, "fp32 |", result["top1_a"], 1, float("inf"))
+                print_row(model.stem, "fp32 | |", result["top1_a"], 1, float("inf"))
             print_row(model.stem, way, result["top1_b"], result["agreement"],
                       result["outputs"][0]["sqnr_db"])
 

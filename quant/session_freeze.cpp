@@ -10,6 +10,7 @@
 #include "quant/back_off.h"
 #include "quant/calibration_file.h"
 #include "quant/choose_ranges.h"
+#include "quant/measure_bias.h"
 #include "quant/ncnn_table.h"
 #include "quant/quantize_graph.h"
 #include "quant/refine.h"
@@ -176,7 +177,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
     FIRN_ASSIGN(chosen, choose_ranges(impl, original, *data.observer, data.to_measure_on(), method,
                                       symmetric));
   }
-  Basis basis{original, chosen.ranges, channel_means_of(data), {}};
+  Basis basis{original, chosen.ranges, {}, {}};
+  if (options.bias_correction != BiasCorrection::none) basis.channel_means = channel_means_of(data);
   if (options.equalize) FIRN_TRY(equalize_if_better(impl, data, quantize, basis));
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;
@@ -202,6 +204,9 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   if (options.timed)
     FIRN_TRY(keep_faster(impl, graph, data.held, requantize, quantized, frozen.report));
   frozen.graph = std::make_shared<const Graph>(std::move(quantized.graph));
+  if (options.bias_correction == BiasCorrection::frames) {
+    FIRN_ASSIGN(frozen.graph, correct_biases(impl, graph, frozen.graph, data.kept, data.held));
+  }
   frozen.report.layers = std::move(quantized.layers);
   FIRN_ASSIGN(frozen.report.tensors,
               tensor_reports(impl, graph, quantized.tensors, data, basis.scaled, chosen.methods));

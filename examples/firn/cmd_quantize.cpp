@@ -225,6 +225,13 @@ void add_freeze_options(CLI::App* command, FreezeRequest* options) {
       "of weights: nearest; fast: for the least error of a layer's output on kept "
       "samples (default); thorough: the same with more work",
       {{"nearest", Rounding::nearest}, {"fast", Rounding::fast}, {"thorough", Rounding::thorough}});
+  add_choice<BiasCorrection>(
+      *command, "--bias-correction", options->freeze.bias_correction,
+      "for the weights' errors: none; analytic: by the means of what layers read (default); "
+      "frames: also measured, layer after layer, on kept samples, where that helps",
+      {{"none", BiasCorrection::none},
+       {"analytic", BiasCorrection::analytic},
+       {"frames", BiasCorrection::frames}});
   command->add_flag("--timing,!--no-timing", options->freeze.timed,
                     "keep in float what int8 does not make faster on this machine with this "
                     "--threads and --isa, and refuse where it is slower on the whole; off by "

@@ -48,6 +48,18 @@ enum class Rounding : uint8_t {
   thorough,  // the same for longer rows, over more of the frames: for a device that is charging
 };
 
+// What makes up for the shift of a layer's mean output that quantizing brings, in its bias.
+enum class BiasCorrection : uint8_t {
+  none,
+  // The weights' errors times the means of the inputs, over all frames that were observed (Nagel et
+  // al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019).
+  analytic,
+  // On top of that, what is measured on frames that the calibration kept, layer after layer, with
+  // all before it quantized; left out where the outputs err less without. Runs the frames again for
+  // every layer: for a device that is charging.
+  frames,
+};
+
 // How the scales of weights are found. Symmetric, in [-127, 127].
 enum class WeightScale : uint8_t {
   max_abs,  // the largest weight becomes 127
@@ -96,6 +108,7 @@ struct FreezeOptions {
   // and smaller by the next. What the network computes stays.
   bool equalize = true;
   Rounding rounding = Rounding::fast;
+  BiasCorrection bias_correction = BiasCorrection::analytic;
   // Whether int8 is timed against fp32 on this device, with the session's threads and instruction
   // set. Layers that it does not make faster, conversions counted, then stay in float, and where
   // the whole is slower freeze is refused. Which layers are int8 then depends on the machine.

@@ -83,6 +83,22 @@ TEST_CASE("thorough rounding reaches rows that fast rounding leaves to nearest")
   CHECK(with(Rounding::thorough) > with(Rounding::fast) + 0.5);
 }
 
+TEST_CASE("biases make up for what rounding does to the mean") {
+  const Model model = uneven_model();
+  const auto with = [&](BiasCorrection bias, Rounding rounding) {
+    return sqnr_after(model, {.per_channel = false,
+                              .equalize = false,
+                              .rounding = rounding,
+                              .bias_correction = bias,
+                              .timed = false});
+  };
+  const double none = with(BiasCorrection::none, Rounding::nearest),
+               analytic = with(BiasCorrection::analytic, Rounding::nearest),
+               frames = with(BiasCorrection::frames, Rounding::nearest);
+  CHECK(analytic > none + 1);
+  CHECK(frames > analytic + 1);
+}
+
 TEST_CASE("with one weight scale a layer, channels made alike matter more") {
   const Model model = uneven_model();
   const double alike = sqnr_after(model, {.per_channel = false, .timed = false});

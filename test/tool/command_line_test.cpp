@@ -54,6 +54,8 @@ TEST_CASE("a command line that makes no sense is a usage error") {
                     "--format: expected firn|ncnn, got csv"));
   CHECK(failed_with(firn("quantize m.onnx -o o --rounding up --data d"),
                     "--rounding: expected nearest|fast|thorough, got up"));
+  CHECK(failed_with(firn("quantize m.onnx -o o --bias-correction all --data d"),
+                    "--bias-correction: expected none|analytic|frames, got all"));
   CHECK(failed_with(firn("calibrate m.onnx --data d"), "--state"));
 }
 
