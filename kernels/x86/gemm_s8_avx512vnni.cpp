@@ -140,22 +140,23 @@ struct Tile {
     }
   }
 
-  // Evenly spaced rows: a pointer for every third serves two more by the addressing modes, so that
-  // 24 rows need 8 registers.
+  // Evenly spaced rows: a pointer for every third serves two more by the addressing modes.
   FIRN_INLINE const int8_t* even(const GemmS8Block& b, const int8_t* first, ptrdiff_t stride,
                                  const int8_t* w) {
-    constexpr int kPointers = (R + 2) / 3;
-    const int8_t* a[kPointers];
-    FIRN_UNROLL for (int i = 0; i < kPointers; ++i) a[i] = first + 3 * i * stride;
     const __m512i flip = _mm512_set1_epi8(-128);
-    for (const int8_t* end = first + ptrdiff_t{b.steps} * 4; a[0] < end; w += 64) {
+    const ptrdiff_t three = 3 * stride;
+    for (const int8_t* end = first + ptrdiff_t{b.steps} * 4; first < end; first += 4, w += 64) {
       __m512i column[P];
       FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
+      const int8_t* a = first;
       FIRN_UNROLL for (int r = 0; r < R; ++r) {
-        const __m512i x = broadcast(a[r / 3], stride, r % 3, flip);
+        if (r > 0 && r % 3 == 0) {
+          a += three;
+          asm("" : "+r"(a));  // or g++ 12 keeps all of them, and other registers in vectors
+        }
+        const __m512i x = broadcast(a, stride, r % 3, flip);
         FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
       }
-      FIRN_UNROLL for (int i = 0; i < kPointers; ++i) a[i] += 4;
     }
     return w;
   }
@@ -192,7 +193,7 @@ struct Tile {
 };
 
 template <int R, int P>
-void even(const GemmS8Block& b, const GemmS8Tile& t) {
+FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t) {
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap)
