@@ -21,18 +21,20 @@ FIRN_INLINE __m256i widen(const int8_t* p) {
   return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
-// Steps [first, first + count) of all taps in a row.
-void widen_row(const GemmS8Block& b, const GemmS8Tile& t, int r, int first, int count,
-               int16_t* out) {
-  while (count > 0) {
-    const int tap = first / b.steps, step = first % b.steps;
-    const int n = count < b.steps - step ? count : b.steps - step;
-    const int8_t* in = gemm_s8_input(t, tap, r) + 2 * step;
-    for (int k = 0; k < 2 * n; k += 16)
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + k), widen(in + k));
-    out += 2 * n;
-    first += n;
-    count -= n;
+// Steps [first, first + count) of all taps in R rows.
+template <int R>
+FIRN_INLINE void widen_rows(const GemmS8Block& b, const GemmS8Tile& t, int first, int count,
+                            int16_t* out) {
+  int tap = first == 0 ? 0 : first / b.steps, step = first - tap * b.steps;
+  for (int done = 0; done < count; ++tap, step = 0) {
+    const int n = count - done < b.steps - step ? count - done : b.steps - step;
+    FIRN_UNROLL for (int r = 0; r < R; ++r) {
+      const int8_t* in = gemm_s8_input(t, tap, r) + 2 * step;
+      int16_t* to = out + r * kRowSize + 2 * done;
+      for (int k = 0; k < 2 * n; k += 16)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + k), widen(in + k));
+    }
+    done += n;
   }
 }
 
@@ -69,7 +71,7 @@ void tile(const GemmS8Block& b, const GemmS8Tile& t) {
   const int steps = b.taps * b.steps;
   for (int first = 0; first < steps; first += kChunkSteps) {
     const int count = steps - first < kChunkSteps ? steps - first : kChunkSteps;
-    for (int r = 0; r < R; ++r) widen_row(b, t, r, first, count, in + r * kRowSize);
+    widen_rows<R>(b, t, first, count, in);
     for (int p = 0; p < b.panels; ++p) {
       const int8_t* w = b.weights + p * b.panel_bytes + ptrdiff_t{first} * 32;
       if (first == 0) {
