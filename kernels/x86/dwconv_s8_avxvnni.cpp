@@ -48,7 +48,13 @@ struct AvxVnni {
 
   template <int N>
   static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
+#if defined(__clang__)
     return _mm256_dpbusd_avx_epi32(acc, quad.v[v], w);
+#else
+    // g++ 12 copies accumulators around the intrinsic; clang would put every "xm" into memory.
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(quad.v[v]), "xm"(w));
+    return acc;
+#endif
   }
 
  private:
