@@ -49,10 +49,21 @@ struct Avx2 {
 
   template <int N>
   static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
+#if defined(__clang__)
     const __m256i first = _mm256_madd_epi16(quad.first[v], w.first);
     const __m256i second = _mm256_madd_epi16(quad.second[v], w.second);
     acc = _mm256_add_epi32(acc, _mm256_add_epi32(first, second));
-    asm("" : "+x"(acc));  // compilers would make all products first and spill them
+    asm("" : "+x"(acc));  // or it makes all products first and spills them
+#else
+    // g++ 12 does so all the same, and copies accumulators; clang would put every "xm" into memory.
+    __m256i first, second;
+    asm("vpmaddwd %4, %3, %1\n\t"
+        "vpmaddwd %6, %5, %2\n\t"
+        "vpaddd %1, %2, %1\n\t"
+        "vpaddd %1, %0, %0"
+        : "+x"(acc), "=&x"(first), "=&x"(second)
+        : "x"(quad.first[v]), "xm"(w.first), "x"(quad.second[v]), "xm"(w.second));
+#endif
     return acc;
   }
 
