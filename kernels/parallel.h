@@ -89,8 +89,8 @@ class Pool {
     void run(size_t piece, size_t thread) const;
   };
   // The pieces [front, back) of a task that nobody has taken yet. The number tells tasks apart, so
-  // that nobody takes a piece of a task for one of another.
-  struct Pieces {
+  // that nobody takes a piece of a task for one of another. Aligned, or clang calls libatomic.
+  struct alignas(8) Pieces {
     static constexpr size_t kMost = UINT16_MAX;
     uint32_t task = 0;
     uint16_t front = 0, back = 0;
