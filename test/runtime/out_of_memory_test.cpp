@@ -180,7 +180,8 @@ TEST_CASE("memory that ends anywhere is an error of every format") {
       {"tflite", [&] { return Model::parse(std::as_bytes(std::span(tflite))); }},
       {"ncnn", [&] { return Model::parse_ncnn(as_bytes(param), as_bytes(ncnn.bin())); }},
       {"firn", [&] { return Model::parse_firn(*native); }}};
-  for (const auto& [format, load] : formats) {
+  for (const auto& [name, load] : formats) {
+    const std::string& format = name;  // clang 14 captures no bindings
     CAPTURE(format);
     std::set<std::string> messages;
     bool enough = false;
