@@ -61,7 +61,7 @@ def main():
     print("| model | weights | pictures | MB | top-1 | top-1, integers | agreement | output SQNR, dB "
           "| ms, floats | ms, integers |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for model, prepare, calibrate, evaluate in accuracy.cases(options.shared):
+    for model, prepare, calibrate, evaluate in accuracy.all_cases(options.shared):
         if not wanted(model.stem, options.models):
             continue
         fp32 = options.out / (model.stem + ".fp32.firn")
