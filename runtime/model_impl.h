@@ -18,8 +18,9 @@ namespace firn {
 struct ModelImpl {
   std::string format;
   Graph optimised;  // for `start_shapes`
-  // The graph as imported, without what is in the cut's tail. None where the passes found nothing to
-  // do, as in a model that firn saved: `optimised` is it, but for shapes, and need not be held twice.
+  // The graph as imported, without what is in the cut's tail. None where the passes found nothing
+  // to do, as in a model that firn saved: `optimised` is it, but for shapes, and need not be held
+  // twice.
   std::optional<Graph> source;
   std::vector<Shape> declared_shapes;  // of its inputs
   Graph imported() const;

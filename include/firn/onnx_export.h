@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes models as ONNX files, so that what firn froze can be run, compared and looked at elsewhere.
+// Writes models as ONNX files, so that what firn froze can be run, compared and looked at
+// elsewhere.
 #ifndef FIRN_ONNX_EXPORT_H_
 #define FIRN_ONNX_EXPORT_H_
 

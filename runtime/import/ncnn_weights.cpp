@@ -124,8 +124,7 @@ Result<Value> WeightReader::read_tagged(const Shape& shape, Spread spread) {
       return read(shape, spread);
     case kHalf: {
       FIRN_ASSIGN(const std::span<const std::byte> halves, take(padded(count * sizeof(uint16_t))));
-      return make_floats(
-          shape, [&](size_t i) { return half_to_float(load<uint16_t>(halves, i)); });
+      return make_floats(shape, [&](size_t i) { return half_to_float(load<uint16_t>(halves, i)); });
     }
     case kInt8: {
       FIRN_ASSIGN(const std::span<const std::byte> bytes, take(padded(count)));

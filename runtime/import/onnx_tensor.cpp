@@ -106,8 +106,7 @@ bool fill_from_typed(const TensorProto& proto, std::span<std::byte> out) {
       return true;
     case ElementType::f16:
     case ElementType::bf16: {
-      const auto convert =
-          proto.type == ElementType::f16 ? half_to_float : bfloat_to_float;
+      const auto convert = proto.type == ElementType::f16 ? half_to_float : bfloat_to_float;
       for (size_t i = 0; i < proto.int32s.size(); ++i) {
         const int32_t bits = proto.int32s[i];
         if (bits < 0 || bits > 0xFFFF) return false;

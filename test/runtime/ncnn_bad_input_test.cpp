@@ -265,7 +265,8 @@ TEST_CASE("names that are not UTF-8 are refused, odd ones are spelled out") {
   CHECK(says(status.message(), "is not UTF-8"));
 }
 
-// A .param names no file: its weights are the .bin of its own name, or the one that the caller names.
+// A .param names no file: its weights are the .bin of its own name, or the one that the caller
+// names.
 TEST_CASE("files that belong together are found, and missing ones named") {
   const fs::path folder = fs::temp_directory_path() / ("firn_ncnn_" + std::to_string(::getpid()));
   fs::create_directories(folder);

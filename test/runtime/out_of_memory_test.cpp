@@ -102,6 +102,12 @@ size_t address_space() {
   return read ? pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) : 0;
 }
 
+// Compilers may leave a plain malloc() out whose memory nobody uses, as clang does.
+void* take(size_t bytes) {
+  void* volatile memory = std::malloc(bytes);
+  return memory;
+}
+
 // From here on what is large comes from the system, and can fail: memory that was given back before
 // is taken. What is small, which does not depend on a model's size, is set aside.
 void leave_small_memory_alone() {
@@ -111,10 +117,10 @@ void leave_small_memory_alone() {
   for (size_t size = size_t{8} << 20; size >= kLarge; size /= 2) {
     const size_t before = ::mallinfo2().hblks;
     while (::mallinfo2().hblks == before)
-      if (std::malloc(size) == nullptr) return;
+      if (take(size) == nullptr) return;
   }
   std::array<void*, 64> small{};
-  for (void*& p : small) p = std::malloc(kLarge / 2);
+  for (void*& p : small) p = take(kLarge / 2);
   for (void* p : small) std::free(p);
 }
 
