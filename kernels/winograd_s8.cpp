@@ -35,14 +35,14 @@ bool winograd_s8_takes(const ConvShape& s, const int8_t* weights) {
   return true;
 }
 
-const WinogradS8* pick_winograd_s8(const ConvShape& s, const int8_t* weights, IsaMask allowed) {
+const WinogradS8* pick_winograd_s8(const ConvShape& s, IsaMask allowed) {
   const Isa direct = pick(gemm_s8_table(), allowed).isa;
   for (const WinogradS8* variant : winograd_s8_table()) {
     if (variant->isa != direct) continue;
     const int64_t tiles = int64_t{s.batch} * ((s.out_h + 3) / 4) * ((s.out_w + 3) / 4);
     const bool worth = tiles >= variant->least_tiles && s.in_c >= variant->least_channels &&
                        s.out_c >= variant->least_channels;
-    return worth && winograd_s8_takes(s, weights) ? variant : nullptr;
+    return worth ? variant : nullptr;
   }
   return nullptr;
 }

@@ -44,9 +44,9 @@ std::span<const WinogradS8* const> winograd_s8_table();
 // them) can be computed so: stride and dilation 1, one group, and no sum reaches 2^25.
 bool winograd_s8_takes(const ConvShape&, const int8_t* weights);
 
-// The variant that is worth it beside the direct convolution of the best allowed instruction set;
-// null where there is none.
-const WinogradS8* pick_winograd_s8(const ConvShape&, const int8_t* weights, IsaMask allowed);
+// The variant that is worth it beside the direct convolution of the best allowed instruction set,
+// where winograd_s8_takes() the layer; null where there is none.
+const WinogradS8* pick_winograd_s8(const ConvShape&, IsaMask allowed);
 
 }  // namespace firn::kernels
 

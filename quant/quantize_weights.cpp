@@ -398,7 +398,7 @@ Result<WeightModel> quantize_weights(const ModelImpl& impl, const WeightOptions&
                                      const ChannelMeans& means, const WeightChoices* choices) {
   const auto started = std::chrono::steady_clock::now();
   FIRN_TRY(check_options(options));
-  Graph graph = impl.optimised;
+  FIRN_ASSIGN(Graph graph, impl.optimised());
   // Dimensions that the model leaves open stay open.
   for (size_t i = 0; i < impl.inputs.size(); ++i)
     graph.value(graph.inputs[i]).shape = impl.inputs[i].shape;

@@ -292,14 +292,9 @@ std::shared_ptr<void> start(SessionImpl& impl, std::shared_ptr<Calibration> cali
 Status check_float(const SessionImpl& impl, const std::string& what) {
   if (impl.state == State::frozen)
     return {Code::failed_precondition, what + ": the session is frozen; thaw it first"};
-  if (impl.model == nullptr || has_int8_weights(impl.model->optimised))
+  if (impl.model == nullptr || impl.model->int8_weights)
     return {Code::failed_precondition, what + ": the session has no float weights"};
   return {};
-}
-
-std::shared_ptr<const Graph> running_graph(const SessionImpl& impl) {
-  const std::lock_guard lock(impl.run_mutex);
-  return impl.program->shared_graph();
 }
 
 // Has the session's watch expect what the graph gives on held-back frames; `watch` keeps it alive.
@@ -330,7 +325,7 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
   FIRN_TRY(check_float(impl, "freeze"));
   const CalibrationData data = calibration.get()->data();
   const CalibrateOptions& calibrated = calibration.get()->options();
-  const std::shared_ptr<const Graph> graph = running_graph(impl);
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl.running_graph());
   if (data.observer != nullptr && data.observer->frames() == 0)
     return Status(
         Code::failed_precondition,
@@ -358,8 +353,8 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
 Result<std::shared_ptr<void>> start_calibration(SessionImpl& impl,
                                                 const CalibrateOptions& options) {
   FIRN_TRY(check_float(impl, "calibrate"));
-  return start(impl, std::make_shared<Calibration>(
-                         options, Observer(tensors_to_observe(*running_graph(impl)))));
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl.running_graph());
+  return start(impl, std::make_shared<Calibration>(options, Observer(tensors_to_observe(*graph))));
 }
 
 Status Session::calibrate(const CalibrateOptions& options) {
@@ -377,7 +372,8 @@ Status Session::save_calibration(const std::string& path) const {
   if (observer == nullptr)
     return {Code::failed_precondition, "save_calibration: the session observes no frames"};
   FIRN_TRY(check_float(*impl_, "save_calibration"));
-  return write_calibration(path, {fingerprint(*running_graph(*impl_)), *observer});
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl_->running_graph());
+  return write_calibration(path, {fingerprint(*graph), *observer});
 }
 
 Status Session::load_calibration(const std::string& path, const CalibrateOptions& options) {
@@ -385,7 +381,7 @@ Status Session::load_calibration(const std::string& path, const CalibrateOptions
   const std::lock_guard control(impl_->control_mutex);
   FIRN_TRY(check_float(*impl_, "load_calibration"));
   FIRN_ASSIGN(SavedCalibration saved, read_calibration(path));
-  const std::shared_ptr<const Graph> graph = running_graph(*impl_);
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl_->running_graph());
   if (saved.fingerprint != fingerprint(*graph))
     return {Code::failed_precondition,
             path + ": the calibration is of another model or of other input shapes"};
@@ -412,7 +408,7 @@ Status Session::save_table(const std::string& path, TableFormat format) const {
   FIRN_TRY(check_float(*impl_, "save_table"));
   const CalibrationData data = calibration.get()->data();
   const CalibrateOptions& options = calibration.get()->options();
-  const std::shared_ptr<const Graph> graph = running_graph(*impl_);
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl_->running_graph());
   ChosenRanges chosen{data.given.ranges, {}};
   if (data.observer != nullptr) {
     FIRN_ASSIGN(chosen, choose_ranges(*impl_, graph, *data.observer, data.to_measure_on(),
@@ -431,7 +427,8 @@ Status Session::load_table(const std::string& path) {
   std::shared_ptr<void> old;  // dropped after the locks
   const std::lock_guard control(impl_->control_mutex);
   FIRN_TRY(check_float(*impl_, "load_table"));
-  FIRN_ASSIGN(GivenRanges given, read_table(path, *running_graph(*impl_)));
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl_->running_graph());
+  FIRN_ASSIGN(GivenRanges given, read_table(path, *graph));
   old = start(*impl_, std::make_shared<Calibration>(std::move(given)));
   return {};
 }
@@ -440,8 +437,9 @@ Status Session::load_scales(const Model& quantized) {
   std::shared_ptr<void> old;  // dropped after the locks
   const std::lock_guard control(impl_->control_mutex);
   FIRN_TRY(check_float(*impl_, "load_scales"));
-  FIRN_ASSIGN(GivenRanges given,
-              scales_of_quantized(quantized.impl().optimised, *running_graph(*impl_)));
+  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl_->running_graph());
+  FIRN_ASSIGN(const Graph of, quantized.impl().optimised());
+  FIRN_ASSIGN(GivenRanges given, scales_of_quantized(of, *graph));
   old = start(*impl_, std::make_shared<Calibration>(std::move(given)));
   return {};
 }

@@ -67,13 +67,12 @@ Status Session::watch(const WatchOptions& options) {
   std::shared_ptr<Tap> tap;
   if (impl_->state == State::frozen) {
     std::vector<std::shared_ptr<const HeldFrame>> held;
-    std::shared_ptr<const Graph> frozen;
     {
       const std::lock_guard lock(impl_->run_mutex);
       // Those of the freeze: a frozen session observes nothing.
       if (Calibration* calibration = calibration_of(*impl_)) held = calibration->data().held;
-      frozen = impl_->program->shared_graph();
     }
+    FIRN_ASSIGN(const std::shared_ptr<const Graph> frozen, impl_->running_graph());
     FIRN_ASSIGN(WatchBaseline baseline, watch_baseline(*impl_, frozen, held));
     watch->arm(std::move(baseline));
     tap = make_watch_tap(*impl_, *watch);

@@ -61,7 +61,6 @@ Result<WeightModel> Session::quantize_weights(const WeightOptions& options) cons
   {
     const std::lock_guard lock(impl_->run_mutex);
     model = impl_->model;
-    seen.graph = impl_->program->shared_graph();
     if (const Calibration* calibration = calibration_of(*impl_)) {
       const CalibrationData data = calibration->data();
       seen.means = channel_means_of(data);
@@ -71,6 +70,7 @@ Result<WeightModel> Session::quantize_weights(const WeightOptions& options) cons
   }
   if (model == nullptr)
     return Status(Code::failed_precondition, "quantize_weights: the float weights were not kept");
+  FIRN_ASSIGN(seen.graph, impl_->running_graph());
   WeightChoices choices;
   if (options.min_sqnr_db) {
     FIRN_ASSIGN(choices, choose(*impl_, seen, options));

@@ -184,6 +184,19 @@ Result<std::string> resolve_inside(const std::string& folder, std::string_view l
   return full.string();
 }
 
+Result<MappedFile> DataFiles::open(std::string_view location) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = files_.find(location); found != files_.end()) return found->second;
+  FIRN_ASSIGN(const std::string path, resolve_inside(folder_, location));
+  FIRN_ASSIGN(MappedFile file, map_file(path));
+  return files_.emplace(location, std::move(file)).first->second;
+}
+
+void DataFiles::forget() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [location, file] : files_) forget_pages(file);
+}
+
 Status write_file(const std::string& path, std::span<const std::byte> bytes) {
   const std::string target = resolved(path);
   struct stat old;

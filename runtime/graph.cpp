@@ -3,6 +3,7 @@
 #include "runtime/graph.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -23,7 +24,24 @@ Result<std::pair<std::shared_ptr<const Buffer>, std::span<std::byte>>> Buffer::a
   const size_t past = reinterpret_cast<uintptr_t>(block) % kAlignment;
   const std::span<std::byte> span(static_cast<std::byte*>(block) + (kAlignment - past) % kAlignment,
                                   bytes);
-  return std::pair{std::make_shared<const Buffer>(std::move(owner), span), span};
+  auto buffer = std::make_shared<Buffer>(std::move(owner), span);
+  buffer->allocated_ = true;
+  return std::pair{std::shared_ptr<const Buffer>(std::move(buffer)), span};
+}
+
+std::shared_ptr<const Buffer> Buffer::released() const {
+  return std::shared_ptr<const Buffer>(new Buffer(nullptr, {}, size_, id_));
+}
+
+std::shared_ptr<const Buffer> Buffer::with_id(uint64_t id) const {
+  auto buffer = std::make_shared<Buffer>(*this);
+  buffer->id_ = id;
+  return buffer;
+}
+
+uint64_t Buffer::next_id() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
 }
 
 ValueId Graph::add(Value value) {
@@ -54,6 +72,11 @@ std::string Graph::unique_name(const std::string& name) const {
   std::string candidate = name;
   for (int n = 2; taken(candidate); ++n) candidate = name + "_" + std::to_string(n);
   return candidate;
+}
+
+bool Graph::any_released() const {
+  return std::ranges::any_of(
+      values, [](const Value& v) { return v.constant != nullptr && v.constant->is_released(); });
 }
 
 Uses::Uses(const Graph& graph) : producer(graph.values.size(), -1), consumers(graph.values.size()) {

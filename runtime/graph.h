@@ -4,6 +4,7 @@
 #ifndef FIRN_RUNTIME_GRAPH_H_
 #define FIRN_RUNTIME_GRAPH_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,18 +25,38 @@ namespace firn {
 class Buffer {
  public:
   Buffer(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
-      : owner_(std::move(owner)), bytes_(bytes) {}
+      : Buffer(std::move(owner), bytes, bytes.size(), next_id()) {}
   // Zeroed, 64-byte aligned, with kSlack readable bytes behind; the span is for filling it before
   // it is shared. out_of_memory.
   static Result<std::pair<std::shared_ptr<const Buffer>, std::span<std::byte>>> allocate(
       size_t bytes);
+  // What is left of a buffer whose bytes were given back: its size and its id.
+  std::shared_ptr<const Buffer> released() const;
+  // These bytes under the id of the buffer that had them before.
+  std::shared_ptr<const Buffer> with_id(uint64_t id) const;
+
+  // None of one whose bytes were given back.
   std::span<const std::byte> bytes() const { return bytes_; }
+  size_t size() const { return size_; }
+  bool is_released() const { return bytes_.size() != size_; }
+  // Whether it is a heap block of its own, so that it is memory that can be given back.
+  bool allocated() const { return allocated_; }
+  // The same for the same bytes, never given to others.
+  uint64_t id() const { return id_; }
 
   static constexpr size_t kSlack = 64;
 
  private:
+  Buffer(std::shared_ptr<const void> owner, std::span<const std::byte> bytes, size_t size,
+         uint64_t id)
+      : owner_(std::move(owner)), bytes_(bytes), size_(size), id_(id) {}
+  static uint64_t next_id();
+
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
+  size_t size_;
+  uint64_t id_;
+  bool allocated_ = false;
 };
 
 enum class ValueId : uint32_t { none = UINT32_MAX };
@@ -95,6 +116,8 @@ struct Graph {
   bool is_output(ValueId id) const;
   // `name`, or `name_2`, ... where another value has it.
   std::string unique_name(const std::string& name) const;
+  // Whether bytes of some constant were given back.
+  bool any_released() const;
 };
 
 // For each value the index of the node that makes it, or -1; and of those that read it, in order,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -31,11 +32,6 @@ Status check_names(const Graph& graph) {
   return {};
 }
 
-// What stands for open dimensions: the outermost (the batch), and all others.
-struct OpenSizes {
-  int32_t outermost, other;
-};
-
 // A copy with the open dimensions of its inputs filled in.
 Graph closed(Graph graph, const OpenSizes& sizes) {
   for (ValueId id : graph.inputs) {
@@ -58,51 +54,33 @@ bool any_open(const Graph& graph) {
                              [&](ValueId id) { return !graph.value(id).shape.known(); });
 }
 
-struct Start {
-  Cut cut;
-  Graph optimised;  // the body
-  OpenSizes sizes;
+Result<Cut> cut_for(Graph graph, const OpenSizes& sizes) {
+  Graph inferred = closed(graph, sizes);
+  FIRN_TRY(infer_shapes(inferred));
+  for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
+  return cut_tail(std::move(graph), inferred);
+}
+
+// What `graph` says of its outputs' shapes for other open dimensions: inferred, or, where the model
+// does not run on those, declared.
+struct OtherShapes {
+  std::vector<Shape> shapes;  // none where nothing is open
+  bool inferred = false;
 };
 
-// For open dimensions of these sizes.
-Result<Start> start_with(const Graph& graph, const OpenSizes& sizes) {
-  Start start{{}, {}, sizes};
-  {
-    Graph inferred = closed(graph, sizes);
-    FIRN_TRY(infer_shapes(inferred));
-    for (const Value& value : inferred.values) FIRN_TRY(check_quant(value, value.shape.known()));
-    start.cut = cut_tail(graph, inferred);
-  }
-  start.optimised = closed(start.cut.body, sizes);
-  Diag diag;
-  FIRN_TRY(optimize(start.optimised, diag));
-  return start;
-}
-
-// For the first sizes that the network runs on; the error is that of the last.
-Result<Start> optimise_for_start(const Graph& graph) {
-  constexpr std::array<OpenSizes, 3> kSizes{{{1, 1}, {1, 64}, {1, 256}}};
-  Status status;
-  for (const OpenSizes& sizes : kSizes) {
-    Result<Start> start = start_with(graph, sizes);
-    if (start.ok() || !any_open(graph)) return start;
-    status = start.status();
-  }
-  return status;
-}
-
-// The outputs' shapes; a dimension that follows an open one of the inputs is -1. Found by trying
-// other sizes, or, where the model does not run on those, taken from what it declares.
-std::vector<Shape> output_shapes(const Graph& graph, const Graph& optimised, OpenSizes start) {
-  std::vector<Shape> shapes = shapes_of(optimised, optimised.outputs);
-  if (!any_open(graph)) return shapes;
+OtherShapes other_shapes(const Graph& graph, const OpenSizes& start) {
+  if (!any_open(graph)) return {};
   Graph larger = closed(graph, {2, start.other == 256 ? 512 : 256});
-  const bool ran = infer_shapes(larger).ok();
-  const Graph& other = ran ? larger : graph;
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    const Shape& there = other.value(other.outputs[i]).shape;
+  const bool inferred = infer_shapes(larger).ok();
+  return {shapes_of(inferred ? larger : graph, graph.outputs), inferred};
+}
+
+// A dimension that follows an open one of the inputs is -1.
+std::vector<Shape> output_shapes(std::vector<Shape> shapes, const OtherShapes& other) {
+  for (size_t i = 0; i < other.shapes.size(); ++i) {
+    const Shape& there = other.shapes[i];
     for (int d = 0; d < shapes[i].rank && there.rank == shapes[i].rank; ++d) {
-      if (ran ? shapes[i][d] != there[d] : there[d] < 0) shapes[i][d] = -1;
+      if (other.inferred ? shapes[i][d] != there[d] : there[d] < 0) shapes[i][d] = -1;
     }
   }
   return shapes;
@@ -137,10 +115,14 @@ Status split_states(size_t count, ModelImpl& impl) {
   return {};
 }
 
-// Whether two graphs are equal, shapes aside; constants are the same where their bytes are shared.
+uint64_t id_of(const Value& value) {
+  return value.constant == nullptr ? 0 : value.constant->id();
+}
+
+// Whether two graphs are equal, shapes aside; constants are where they have the same id.
 bool equal_but_for_shapes(const Graph& a, const Graph& b) {
   const auto same_value = [](const Value& x, const Value& y) {
-    return x.name == y.name && x.type == y.type && x.constant == y.constant && x.quant == y.quant;
+    return x.name == y.name && x.type == y.type && id_of(x) == id_of(y) && x.quant == y.quant;
   };
   const auto same_node = [](const Node& x, const Node& y) {
     return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
@@ -150,8 +132,52 @@ bool equal_but_for_shapes(const Graph& a, const Graph& b) {
          std::ranges::equal(a.values, b.values, same_value);
 }
 
+bool takes_memory(const Value& value) {
+  return value.constant != nullptr && value.constant->allocated();
+}
+
+// A copy that holds no memory.
+Graph without_bytes(Graph graph) {
+  for (Value& value : graph.values)
+    if (takes_memory(value)) value.constant = value.constant->released();
+  return graph;
+}
+
+Status another_file() {
+  return {Code::failed_precondition, "the model's file is not the one that was loaded"};
+}
+
+// Gives the constants of a graph that was made anew the ids that they have in `before`.
+// failed_precondition: it is another one.
+Status adopt_ids(const Graph& before, Graph& graph) {
+  const auto size = [](const Value& v) { return v.constant == nullptr ? 0 : v.constant->size(); };
+  const auto same_value = [&](const Value& x, const Value& y) {
+    return x.name == y.name && x.type == y.type && x.shape == y.shape && x.quant == y.quant &&
+           size(x) == size(y);
+  };
+  const auto same_node = [](const Node& x, const Node& y) {
+    return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
+  };
+  if (!std::ranges::equal(before.values, graph.values, same_value) ||
+      !std::ranges::equal(before.nodes, graph.nodes, same_node))
+    return another_file();
+  for (size_t i = 0; i < graph.values.size(); ++i)
+    if (std::shared_ptr<const Buffer>& constant = graph.values[i].constant; constant != nullptr)
+      constant = constant->with_id(before.values[i].constant->id());
+  return {};
+}
+
 bool is_8_bit(DType type) {
   return type == DType::i8 || type == DType::u8;
+}
+
+bool has_int8_weights(const Graph& graph) {
+  return std::ranges::any_of(graph.nodes, [&](const Node& node) {
+    const bool layer = std::holds_alternative<Conv2d>(node.op) ||
+                       std::holds_alternative<ConvTranspose2d>(node.op) ||
+                       std::holds_alternative<Dense>(node.op);
+    return layer && graph.value(node.in[1]).type == DType::i8;
+  });
 }
 
 bool multiplies_weights(const Op& op) {
@@ -161,43 +187,151 @@ bool multiplies_weights(const Op& op) {
 
 }  // namespace
 
-Result<Model> make_model(std::string format, Graph graph, const MappedFile& file) {
+Result<Graph> ModelImpl::read() const {
+  FIRN_ASSIGN(Graph graph, read_());
   FIRN_TRY(check(graph));
   FIRN_TRY(check_names(graph));
   if (graph.outputs.empty()) return Status(Code::malformed, "the graph has no outputs");
-  auto impl = std::make_shared<ModelImpl>();
-  impl->format = std::move(format);
-  impl->packed = std::make_shared<PackedWeights>(file);
-  // Checksums and copies have been made. What is left to read is read again by who packs it.
-  impl->packed->forget_all();
-  FIRN_ASSIGN(auto started, optimise_for_start(graph));
-  impl->optimised = std::move(started.optimised);
-  const Graph& optimised = impl->optimised;
-  impl->start_shapes = shapes_of(optimised, optimised.inputs);
-  const Cut& cut = started.cut;
-  impl->declared_shapes = shapes_of(cut.body, cut.body.inputs);
-  impl->inputs = tensor_infos(optimised, optimised.inputs, impl->declared_shapes);
-  const std::vector<TensorInfo> of_body =
-      tensor_infos(optimised, optimised.outputs, output_shapes(cut.body, optimised, started.sizes));
-  const std::vector<TensorInfo> of_tail =
-      tensor_infos(cut.tail, cut.tail.outputs, shapes_of(cut.tail, cut.tail.outputs));
-  for (const Source& source : cut.outputs) {
-    const bool in_tail = source.from == Source::From::tail;
-    impl->outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
+  return graph;
+}
+
+Result<Graph> ModelImpl::read_again() const {
+  FIRN_ASSIGN(Graph graph, read());
+  if (graph.values.size() != ids_.size()) return another_file();
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    std::shared_ptr<const Buffer>& constant = graph.values[i].constant;
+    if ((constant == nullptr) != (ids_[i] == 0)) return another_file();
+    if (constant != nullptr) constant = constant->with_id(ids_[i]);
   }
-  FIRN_TRY(split_states(cut.states, *impl));
-  if (!equal_but_for_shapes(cut.body, optimised)) impl->source = std::move(started.cut.body);
-  started.cut.body = {};
-  impl->cut = std::make_shared<const Cut>(std::move(started.cut));
+  return graph;
+}
+
+Status ModelImpl::start(const OpenSizes& sizes, bool& open) {
+  sizes_ = sizes;
+  FIRN_ASSIGN(Graph graph, read());
+  // Checksums and copies have been made. What is left to read is read again by who packs it.
+  packed->forget_all();
+  open = any_open(graph);
+  ids_.clear();
+  std::ranges::transform(graph.values, std::back_inserter(ids_), id_of);
+  FIRN_ASSIGN(Cut made, cut_for(std::move(graph), sizes));
+  const OtherShapes other = other_shapes(made.body, sizes);
+  declared_shapes_ = shapes_of(made.body, made.body.inputs);
+  const Graph before = without_bytes(made.body);
+  Graph optimised = closed(std::exchange(made.body, {}), sizes);
+  Diag diag;
+  FIRN_TRY(optimize(optimised, diag));
+  as_imported_ = equal_but_for_shapes(before, optimised);
+
+  start_shapes = shapes_of(optimised, optimised.inputs);
+  inputs = tensor_infos(optimised, optimised.inputs, declared_shapes_);
+  const std::vector<TensorInfo> of_body = tensor_infos(
+      optimised, optimised.outputs, output_shapes(shapes_of(optimised, optimised.outputs), other));
+  const std::vector<TensorInfo> of_tail =
+      tensor_infos(made.tail, made.tail.outputs, shapes_of(made.tail, made.tail.outputs));
+  outputs.clear();
+  for (const Source& source : made.outputs) {
+    const bool in_tail = source.from == Source::From::tail;
+    outputs.push_back((in_tail ? of_tail : of_body)[source.index]);
+  }
+  FIRN_TRY(split_states(made.states, *this));
+  cut = std::make_shared<const Cut>(std::move(made));
+  if (std::ranges::any_of(optimised.values, takes_memory)) {
+    fresh_ = std::move(optimised);
+  } else {
+    graph_ = std::make_shared<const Graph>(std::move(optimised));
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const ModelImpl>> ModelImpl::make(std::string format, ReadGraph read,
+                                                         const MappedFile& file) {
+  auto impl = std::make_shared<ModelImpl>();
+  impl->read_ = std::move(read);
+  impl->packed = std::make_shared<PackedWeights>(file);
+  // The first sizes that the network runs on; the error is that of the last.
+  constexpr std::array<OpenSizes, 3> kSizes{{{1, 1}, {1, 64}, {1, 256}}};
+  Status status;
+  for (const OpenSizes& sizes : kSizes) {
+    bool open = false;
+    status = impl->start(sizes, open);
+    if (status.ok() || !open) break;
+  }
+  FIRN_TRY(status);
+  impl->describe(std::move(format), impl->fresh_.has_value() ? *impl->fresh_ : *impl->graph_);
+  return std::shared_ptr<const ModelImpl>(std::move(impl));
+}
+
+Result<Model> make_model(std::string format, ReadGraph read, const MappedFile& file) {
+  FIRN_ASSIGN(auto impl, ModelImpl::make(std::move(format), std::move(read), file));
   return Model(std::move(impl));
 }
 
-Graph ModelImpl::imported() const {
-  if (source.has_value()) return *source;
-  Graph graph = optimised;
-  for (size_t i = 0; i < graph.inputs.size(); ++i)
-    graph.value(graph.inputs[i]).shape = declared_shapes[i];
-  return graph;
+Result<Model> make_model(std::string format, Graph graph) {
+  const auto shared = std::make_shared<const Graph>(std::move(graph));
+  return make_model(std::move(format), [shared]() -> Result<Graph> { return *shared; });
+}
+
+std::optional<Graph> ModelImpl::whole() const {
+  const std::lock_guard lock(mutex_);
+  if (fresh_.has_value()) return fresh_;
+  if (graph_ != nullptr && !graph_->any_released()) return *graph_;
+  return std::nullopt;
+}
+
+Result<Graph> ModelImpl::imported() const {
+  if (as_imported_) {
+    if (std::optional<Graph> graph = whole()) {
+      for (size_t i = 0; i < graph->inputs.size(); ++i)
+        graph->value(graph->inputs[i]).shape = declared_shapes_[i];
+      return *std::move(graph);
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (source_ != nullptr) return *source_;
+  }
+  FIRN_ASSIGN(Graph graph, read_again());
+  FIRN_ASSIGN(Cut made, cut_for(std::move(graph), sizes_));
+  return std::move(made.body);
+}
+
+Result<Graph> ModelImpl::optimised() const {
+  if (std::optional<Graph> graph = whole()) return *std::move(graph);
+  FIRN_ASSIGN(Graph made, imported());
+  made = closed(std::move(made), sizes_);
+  Diag diag;
+  FIRN_TRY(optimize(made, diag));
+  if (const auto before = graph()) FIRN_TRY(adopt_ids(*before, made));
+  return made;
+}
+
+Result<Graph> ModelImpl::optimised_for(std::span<const Shape> shapes) const {
+  if (std::ranges::equal(shapes, start_shapes)) return optimised();
+  FIRN_ASSIGN(Graph made, imported());
+  if (!as_imported_) {
+    const std::lock_guard lock(mutex_);
+    if (source_ == nullptr) source_ = std::make_shared<const Graph>(made);
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) made.value(made.inputs[i]).shape = shapes[i];
+  Diag diag;
+  FIRN_TRY(optimize(made, diag));
+  return made;
+}
+
+std::optional<Graph> ModelImpl::take() const {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(fresh_, std::nullopt);
+}
+
+std::shared_ptr<const Graph> ModelImpl::graph() const {
+  const std::lock_guard lock(mutex_);
+  return graph_;
+}
+
+void ModelImpl::give(std::shared_ptr<const Graph> graph) const {
+  const std::lock_guard lock(mutex_);
+  if (graph_ == nullptr) graph_ = std::move(graph);
 }
 
 const std::vector<TensorInfo>& Model::inputs() const {
@@ -208,15 +342,17 @@ const std::vector<TensorInfo>& Model::outputs() const {
 }
 
 ModelInfo Model::info() const {
-  const Graph& graph = impl_->optimised;
-  ModelInfo info;
-  info.format = impl_->format;
-  info.inputs = impl_->inputs;
-  info.outputs = impl_->outputs;
+  return impl_->info;
+}
+
+void ModelImpl::describe(std::string format, const Graph& graph) {
+  info.format = std::move(format);
+  info.inputs = inputs;
+  info.outputs = outputs;
   for (const Value& value : graph.values) {
     if (value.constant == nullptr) continue;
     info.parameters += value.shape.elements();
-    info.weight_bytes += value.constant->bytes().size();
+    info.weight_bytes += value.constant->size();
   }
   std::map<std::string, int> counts;
   for (const Node& node : graph.nodes) {
@@ -226,10 +362,10 @@ ModelInfo Model::info() const {
     const Value& x = graph.value(node.in[0]);
     ++(is_8_bit(x.type) ? info.layers_int8 : is_wide(x) ? info.layers_i16 : info.layers_float);
   }
-  for (const Node& node : impl_->cut->tail.nodes) ++counts[op_name(node.op)];
+  for (const Node& node : cut->tail.nodes) ++counts[op_name(node.op)];
   info.ops.assign(counts.begin(), counts.end());
   std::ranges::stable_sort(info.ops, std::ranges::greater(), &std::pair<std::string, int>::second);
-  return info;
+  int8_weights = has_int8_weights(graph);
 }
 
 }  // namespace firn

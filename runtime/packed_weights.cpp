@@ -16,21 +16,29 @@ std::vector<int32_t> numbers_of(const PackedKey& key) {
 }  // namespace
 
 Result<std::shared_ptr<const Buffer>> PackedWeights::get(const PackedKey& key, const Pack& pack) {
-  const std::vector<int32_t> numbers = numbers_of(key);
   // Held while packing, so that whoever wants the same waits for it and does not pack it again.
   const std::lock_guard lock(mutex_);
+  if (auto found = find_locked(key)) return found;
+  FIRN_ASSIGN(auto packed, pack());
+  std::erase_if(entries_, [](const Entry& entry) { return entry.packed.expired(); });
+  entries_.push_back({key.weights, key.bias, key.kernel, numbers_of(key), packed});
+  return packed;
+}
+
+std::shared_ptr<const Buffer> PackedWeights::find(const PackedKey& key) {
+  const std::lock_guard lock(mutex_);
+  return find_locked(key);
+}
+
+std::shared_ptr<const Buffer> PackedWeights::find_locked(const PackedKey& key) const {
+  const std::vector<int32_t> numbers = numbers_of(key);
   for (const Entry& entry : entries_) {
-    // A constant that is gone compares unequal, even if another one lies at its address.
-    if (entry.weights.lock() != key.weights || entry.has_bias != (key.bias != nullptr) ||
-        (entry.has_bias && entry.bias.lock() != key.bias) || entry.kernel != key.kernel ||
+    if (entry.weights != key.weights || entry.bias != key.bias || entry.kernel != key.kernel ||
         entry.numbers != numbers)
       continue;
     if (auto packed = entry.packed.lock()) return packed;
   }
-  FIRN_ASSIGN(auto packed, pack());
-  std::erase_if(entries_, [](const Entry& entry) { return entry.packed.expired(); });
-  entries_.push_back({key.weights, key.bias, key.bias != nullptr, key.kernel, numbers, packed});
-  return packed;
+  return nullptr;
 }
 
 void PackedWeights::forget(const Buffer& constant) const {

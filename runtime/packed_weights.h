@@ -19,8 +19,8 @@ namespace firn {
 
 // What packed bytes follow from. Image sizes are not part of it: see GemmS8::packed_bytes.
 struct PackedKey {
-  std::shared_ptr<const Buffer> weights, bias;  // bias may be null
-  std::string kernel;                           // the variant's name
+  uint64_t weights = 0, bias = 0;  // ids of the constants; no bias: 0
+  std::string kernel;              // the variant's name
   kernels::ConvShape shape;
   int32_t input_zero = 0;
 };
@@ -34,6 +34,8 @@ class PackedWeights {
   using Pack = std::function<Result<std::shared_ptr<const Buffer>>()>;
   // What `pack` made for that key and somebody still uses; otherwise what it makes now.
   Result<std::shared_ptr<const Buffer>> get(const PackedKey& key, const Pack& pack);
+  // The same without making it: null where nobody uses such.
+  std::shared_ptr<const Buffer> find(const PackedKey& key);
 
   // Gives the memory back that a mapped file's constant takes: it is packed now, and will be read
   // from the file again where somebody asks for it. Nothing happens to other constants.
@@ -43,12 +45,13 @@ class PackedWeights {
 
  private:
   struct Entry {
-    std::weak_ptr<const Buffer> weights, bias;
-    bool has_bias;
+    uint64_t weights, bias;
     std::string kernel;
     std::vector<int32_t> numbers;
     std::weak_ptr<const Buffer> packed;
   };
+  std::shared_ptr<const Buffer> find_locked(const PackedKey& key) const;
+
   std::weak_ptr<const void> file_;
   std::span<const std::byte> bytes_;
   std::mutex mutex_;

@@ -21,6 +21,18 @@ size_t value_bytes(const Value& v) {
 Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> graph,
                                                   const CompileOptions& options,
                                                   kernels::Pool& pool) {
+  return compile(std::move(graph), nullptr, options, pool);
+}
+
+Result<std::unique_ptr<Program>> Program::compile(Graph graph, const CompileOptions& options,
+                                                  kernels::Pool& pool) {
+  const auto own = std::make_shared<Graph>(std::move(graph));
+  return compile(own, own.get(), options, pool);
+}
+
+Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> graph, Graph* own,
+                                                  const CompileOptions& options,
+                                                  kernels::Pool& pool) {
   std::unique_ptr<Program> program(new Program());
   program->graph_ = std::move(graph);
   const Graph& g = *program->graph_;
@@ -28,8 +40,9 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   program->placement_ = find_placements(g, uses);
   const auto packed =
       options.packed != nullptr ? options.packed : std::make_shared<PackedWeights>();
-  const LowerContext context{g,    uses,    program->placement_,    options.isa,
-                             pool, *packed, options.integer_weights};
+  Releases releases(own, uses);
+  const LowerContext context{g,       uses,     program->placement_,    options.isa, pool,
+                             *packed, releases, options.integer_weights};
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
   packed->forget_all();
   program->work_in_place();

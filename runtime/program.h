@@ -75,8 +75,14 @@ struct CompileOptions {
 class Program {
  public:
   // Shapes of the graph are known and inferred. `pool` is the one that run() will be given.
+  // failed_precondition: bytes of the graph's constants were given back, and are not packed
+  // anywhere for what is to be compiled.
   static Result<std::unique_ptr<Program>> compile(std::shared_ptr<const Graph> graph,
                                                   const CompileOptions& options,
+                                                  kernels::Pool& pool);
+  // The same of a graph that is the program's alone: as layers pack their weights, it gives the
+  // memory of the constants back.
+  static Result<std::unique_ptr<Program>> compile(Graph graph, const CompileOptions& options,
                                                   kernels::Pool& pool);
 
   // Called after each step with its index; intermediate values are still there.
@@ -101,6 +107,9 @@ class Program {
 
  private:
   Program() = default;
+  static Result<std::unique_ptr<Program>> compile(std::shared_ptr<const Graph> graph, Graph* own,
+                                                  const CompileOptions& options,
+                                                  kernels::Pool& pool);
   void work_in_place();
   Status plan();
   // Steps that run with the same threads: those of XNNPACK or the pool's, with steps between that

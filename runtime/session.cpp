@@ -25,11 +25,16 @@ Status check_shape(const TensorInfo& info, const Shape& given) {
 }
 
 // The frozen graph for other input shapes.
-Result<std::shared_ptr<const Graph>> reshaped(const Graph& frozen, std::span<const Shape> shapes) {
-  auto graph = std::make_shared<Graph>(frozen);
-  for (size_t i = 0; i < shapes.size(); ++i) graph->value(graph->inputs[i]).shape = shapes[i];
-  FIRN_TRY(infer_shapes(*graph));
-  return std::shared_ptr<const Graph>(std::move(graph));
+Result<Graph> reshaped(Graph graph, std::span<const Shape> shapes) {
+  for (size_t i = 0; i < shapes.size(); ++i) graph.value(graph.inputs[i]).shape = shapes[i];
+  FIRN_TRY(infer_shapes(graph));
+  return graph;
+}
+
+// What is to run for these input shapes: the frozen graph where there is one, or else the model's.
+Result<Graph> graph_for(const Graph* frozen, const ModelImpl* model,
+                        std::span<const Shape> shapes) {
+  return frozen != nullptr ? reshaped(*frozen, shapes) : model->optimised_for(shapes);
 }
 
 bool plain_numbers(DType type) {
@@ -66,15 +71,6 @@ Status convert_input(const TensorInfo& info, const Tensor& from, const Tensor& t
 }
 
 }  // namespace
-
-bool has_int8_weights(const Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
-    const bool layer = std::holds_alternative<Conv2d>(node.op) ||
-                       std::holds_alternative<ConvTranspose2d>(node.op) ||
-                       std::holds_alternative<Dense>(node.op);
-    return layer && graph.value(node.in[1]).type == DType::i8;
-  });
-}
 
 std::vector<Shape> input_shapes(const Graph& graph) {
   std::vector<Shape> shapes;
@@ -118,30 +114,63 @@ SessionImpl::~SessionImpl() {
   }
 }
 
-Result<std::shared_ptr<const Graph>> SessionImpl::model_graph(std::span<const Shape> shapes) const {
-  if (std::equal(shapes.begin(), shapes.end(), model->start_shapes.begin(),
-                 model->start_shapes.end()))
-    return std::shared_ptr<const Graph>(model, &model->optimised);
-  auto graph = std::make_shared<Graph>(model->imported());
-  for (size_t i = 0; i < shapes.size(); ++i) graph->value(graph->inputs[i]).shape = shapes[i];
-  Diag diag;
-  FIRN_TRY(optimize(*graph, diag));
-  return std::shared_ptr<const Graph>(std::move(graph));
-}
-
-Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Graph> graph,
-                                                      kernels::Pool& on) const {
-  const bool integers = options.weights == WeightUse::integers ||
-                        (options.weights == WeightUse::automatic && graph->dynamic);
-  const CompileOptions compile_options{kernels::allowed_isas(isa), packed, integers};
-  FIRN_ASSIGN(std::unique_ptr<Program> made,
-              Program::compile(std::move(graph), compile_options, on));
+Result<std::shared_ptr<Program>> SessionImpl::warmed_up(Result<std::unique_ptr<Program>> compiled,
+                                                        kernels::Pool& on) {
+  FIRN_ASSIGN(std::unique_ptr<Program> made, std::move(compiled));
   // The first run touches all memory and lets XNNPACK set itself up.
   FIRN_ASSIGN(const auto zeros, bind_zeros(*made));
   // Zeros may be data that make no sense to it: a divisor, a length.
   const Status status = made->run(on);
   if (status.code() != Code::invalid_argument) FIRN_TRY(status);
   return std::shared_ptr<Program>(std::move(made));
+}
+
+CompileOptions SessionImpl::compile_options(const Graph& graph) const {
+  const bool integers = options.weights == WeightUse::integers ||
+                        (options.weights == WeightUse::automatic && graph.dynamic);
+  return {kernels::allowed_isas(isa), packed, integers};
+}
+
+Result<std::shared_ptr<Program>> SessionImpl::compile(std::shared_ptr<const Graph> graph,
+                                                      kernels::Pool& on) const {
+  const CompileOptions how = compile_options(*graph);
+  return warmed_up(Program::compile(std::move(graph), how, on), on);
+}
+
+Result<std::shared_ptr<Program>> SessionImpl::compile(Graph graph, kernels::Pool& on) const {
+  const CompileOptions how = compile_options(graph);
+  return warmed_up(Program::compile(std::move(graph), how, on), on);
+}
+
+Result<std::shared_ptr<Program>> SessionImpl::compile_model() const {
+  {
+    const std::lock_guard lock(model->taking);
+    if (std::optional<Graph> graph = model->take()) {
+      FIRN_ASSIGN(auto made, compile(*std::move(graph), *pool));
+      model->give(made->shared_graph());
+      return made;
+    }
+  }
+  if (std::shared_ptr<const Graph> graph = model->graph()) {
+    auto made = compile(std::move(graph), *pool);
+    if (made.ok() || made.status().code() != Code::failed_precondition) return made;
+  }
+  FIRN_ASSIGN(Graph graph, model->optimised());
+  FIRN_ASSIGN(auto made, compile(std::move(graph), *pool));
+  model->give(made->shared_graph());
+  return made;
+}
+
+SessionImpl::Running SessionImpl::running() const {
+  const std::lock_guard lock(run_mutex);
+  return {program->shared_graph(), frozen, model};
+}
+
+Result<std::shared_ptr<const Graph>> SessionImpl::running_graph() const {
+  const Running now = running();
+  if (!now.graph->any_released()) return now.graph;
+  FIRN_ASSIGN(Graph whole, graph_for(now.frozen.get(), now.model.get(), input_shapes(*now.graph)));
+  return std::make_shared<const Graph>(std::move(whole));
 }
 
 std::vector<Shape> SessionImpl::shapes() const {
@@ -160,11 +189,14 @@ void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Gra
   state = now;
 }
 
-Graph SessionImpl::current_graph() const {
-  const std::lock_guard lock(run_mutex);
-  if (frozen == nullptr) return join_tail(model->imported(), *cut);
+Result<Graph> SessionImpl::current_graph() const {
+  const Running now = running();
+  if (now.frozen == nullptr) {
+    FIRN_ASSIGN(const Graph graph, now.model->imported());
+    return join_tail(graph, *cut);
+  }
   // Dimensions that the model leaves open stay open.
-  Graph graph = *frozen;
+  Graph graph = *now.frozen;
   for (size_t i = 0; i < inputs.size(); ++i) graph.value(graph.inputs[i]).shape = inputs[i].shape;
   return join_tail(graph, *cut);
 }
@@ -196,7 +228,7 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
     bound.push_back({states[i].type, states[i].shape, carried[i].data()});
   }
   if (shapes != input_shapes(program->graph())) {
-    FIRN_ASSIGN(auto graph, frozen != nullptr ? reshaped(*frozen, shapes) : model_graph(shapes));
+    FIRN_ASSIGN(Graph graph, graph_for(frozen.get(), model.get(), shapes));
     FIRN_ASSIGN(program, compile(std::move(graph), *pool));
   }
   for (size_t i = 0; i < states.size(); ++i)
@@ -341,9 +373,13 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
     FIRN_TRY(check_shape(*info, shape));
     shapes[static_cast<size_t>(info - impl->inputs.begin())] = shape;
   }
-  FIRN_ASSIGN(auto graph, impl->model_graph(shapes));
-  FIRN_ASSIGN(impl->program, impl->compile(std::move(graph), *impl->pool));
-  if (has_int8_weights(impl->model->optimised)) impl->state = State::frozen;
+  if (shapes == impl->model->start_shapes) {
+    FIRN_ASSIGN(impl->program, impl->compile_model());
+  } else {
+    FIRN_ASSIGN(Graph graph, impl->model->optimised_for(shapes));
+    FIRN_ASSIGN(impl->program, impl->compile(std::move(graph), *impl->pool));
+  }
+  if (impl->model->int8_weights) impl->state = State::frozen;
   return Session(std::move(impl));
 }
 
@@ -358,9 +394,8 @@ Status Session::run(std::initializer_list<NamedTensor> inputs, Outputs& outputs)
 Status SessionImpl::thaw() {
   if (state != State::frozen) return {Code::failed_precondition, "thaw: the session is not frozen"};
   if (model == nullptr) return {Code::failed_precondition, "thaw: the float weights were not kept"};
-  if (has_int8_weights(model->optimised))
-    return {Code::failed_precondition, "thaw: the model was loaded in int8"};
-  FIRN_ASSIGN(auto graph, model_graph(shapes()));
+  if (model->int8_weights) return {Code::failed_precondition, "thaw: the model was loaded in int8"};
+  FIRN_ASSIGN(Graph graph, model->optimised_for(shapes()));
   FIRN_ASSIGN(auto next, compile(std::move(graph), *pool));
   adopt(std::move(next), nullptr, State::fp32);
   return {};
@@ -414,8 +449,9 @@ int Session::threads() const {
 
 Result<std::vector<StepProfile>> Session::profile(int runs) {
   using Clock = std::chrono::steady_clock;
+  FIRN_ASSIGN(auto graph, impl_->running_graph());
   const std::lock_guard lock(impl_->run_mutex);
-  FIRN_ASSIGN(auto program, impl_->compile(impl_->program->shared_graph(), *impl_->pool));
+  FIRN_ASSIGN(auto program, impl_->compile(std::move(graph), *impl_->pool));
   FIRN_ASSIGN(const auto zeros, bind_zeros(*program));
   const std::span<const LoweredStep> steps = program->steps();
   std::vector<std::vector<double>> ms(steps.size());

@@ -57,11 +57,15 @@ struct SessionImpl {
   // The quantizer's own state.
   std::shared_ptr<void> calibration, watch;
 
-  // The model's graph, optimised for these input shapes. The model must still be there.
-  Result<std::shared_ptr<const Graph>> model_graph(std::span<const Shape> shapes) const;
   // Compiles for the session's instruction set and warms up.
   Result<std::shared_ptr<Program>> compile(std::shared_ptr<const Graph> graph,
                                            kernels::Pool& on) const;
+  // The same of a graph that is nobody else's, whose memory goes as its weights are packed.
+  Result<std::shared_ptr<Program>> compile(Graph graph, kernels::Pool& on) const;
+  // The same of the model's, for its start shapes.
+  Result<std::shared_ptr<Program>> compile_model() const;
+  // What runs, with all of its bytes. Takes the run mutex, for a moment.
+  Result<std::shared_ptr<const Graph>> running_graph() const;
   // The running program's input shapes. Takes the run mutex.
   std::vector<Shape> shapes() const;
   // Switches between two runs; `next_tap` observes the new program. Takes the run mutex, for a
@@ -70,14 +74,24 @@ struct SessionImpl {
              std::shared_ptr<Tap> next_tap = nullptr);
   // Back to the model's own graph. The control mutex is held.
   Status thaw();
-  // What save() writes: the frozen graph, or the model's, with its tail. Takes the run mutex.
-  Graph current_graph() const;
+  // What save() writes: the frozen graph, or the model's, with its tail. Takes the run mutex, for a
+  // moment.
+  Result<Graph> current_graph() const;
 
   Status run(std::span<const NamedTensor> inputs, Outputs& outputs);
   // States become zero. The run mutex is held.
   void reset_states();
 
  private:
+  CompileOptions compile_options(const Graph& graph) const;
+  static Result<std::shared_ptr<Program>> warmed_up(Result<std::unique_ptr<Program>> compiled,
+                                                    kernels::Pool& on);
+  // As it is now; the model is null where there is none any more.
+  struct Running {
+    std::shared_ptr<const Graph> graph, frozen;
+    std::shared_ptr<const ModelImpl> model;
+  };
+  Running running() const;
   Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
   Status run_tail(std::span<const Tensor> bound);
   // An output of the model after a run, and how it is quantized.
@@ -89,9 +103,6 @@ struct SessionImpl {
   void carry_states();
   Status hand_out(Outputs& outputs) const;
 };
-
-// Whether the graph multiplies by int8 weights.
-bool has_int8_weights(const Graph& graph);
 
 // The shapes of a graph's inputs, in order.
 std::vector<Shape> input_shapes(const Graph& graph);

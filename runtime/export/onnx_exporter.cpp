@@ -271,8 +271,9 @@ Status export_onnx(const Model& model, const std::string& path, const OnnxExport
     return {Code::unsupported, "export to ONNX: some of the model's shapes follow from data"};
   if (!impl.states.empty())
     return {Code::unsupported, "export to ONNX: the model keeps state between runs"};
+  FIRN_ASSIGN(const Graph graph, impl.optimised());
   FIRN_ASSIGN(const std::string file,
-              onnx::Exporter(impl.optimised, options).run(impl.inputs, impl.outputs));
+              onnx::Exporter(graph, options).run(impl.inputs, impl.outputs));
   if (file.size() > INT32_MAX)
     return {Code::unsupported, "export to ONNX: a file of more than 2 GB cannot be read"};
   return write_file(path, std::as_bytes(std::span(file)));

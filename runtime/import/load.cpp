@@ -4,9 +4,11 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "firn/formats.h"
 #include "firn/model.h"
@@ -78,22 +80,27 @@ const Signature* known_mistake(std::span<const std::byte> bytes) {
 Result<Model> parse_ncnn_parts(NcnnSource source, const LoadOptions& options) {
   if (options.random_weights) source.bin.reset();
   source.input_shapes = options.input_shapes;
-  FIRN_ASSIGN(Graph graph, read_ncnn(source));
-  return make_model("ncnn", std::move(graph),
-                    {source.bin_owner, source.bin.value_or(std::span<const std::byte>())});
+  // It is small, and read again where the model is.
+  const auto param =
+      std::make_shared<const std::vector<std::byte>>(source.param.begin(), source.param.end());
+  source.param = *param;
+  source.param_owner = param;
+  const MappedFile bin{source.bin_owner, source.bin.value_or(std::span<const std::byte>())};
+  return make_model(
+      "ncnn", [source = std::move(source)] { return read_ncnn(source); }, bin);
 }
 
 Result<Model> parse_any(const MappedFile& file, const std::string& folder,
                         const LoadOptions& options) {
-  const auto& [owner, bytes] = file;
+  const std::span<const std::byte> bytes = file.bytes;
   if (bytes.empty()) return Status(Code::malformed, "no bytes");
   if (looks_like_native(bytes)) {
-    FIRN_ASSIGN(Graph graph, read_native(bytes, owner, folder));
-    return make_model("firn", std::move(graph), file);
+    return make_model(
+        "firn", [=] { return read_native(file.bytes, file.owner, folder); }, file);
   }
   if (looks_like_tflite(bytes)) {
-    FIRN_ASSIGN(Graph graph, read_tflite(bytes, owner));
-    return make_model("tflite", std::move(graph), file);
+    return make_model(
+        "tflite", [=] { return read_tflite(file.bytes, file.owner); }, file);
   }
   if (looks_like_ncnn(bytes)) {
     if (options.random_weights) return parse_ncnn_parts({.param = bytes}, options);
@@ -108,8 +115,12 @@ Result<Model> parse_any(const MappedFile& file, const std::string& folder,
     return Status(Code::malformed,
                   "neither ONNX, TensorFlow Lite, ncnn nor .firn: " + first_bytes(bytes));
   }
-  FIRN_ASSIGN(Graph graph, read_onnx(bytes, owner, folder));
-  return make_model("onnx", std::move(graph), file);
+  const auto read = [file, files = std::make_shared<DataFiles>(folder)] {
+    Result<Graph> graph = read_onnx(file.bytes, file.owner, *files);
+    files->forget();
+    return graph;
+  };
+  return make_model("onnx", read, file);
 }
 
 Status about(const std::string& path, const Status& status) {

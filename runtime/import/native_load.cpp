@@ -11,14 +11,16 @@ namespace firn {
 
 Result<Model> Model::load_firn(const std::string& path) {
   FIRN_ASSIGN(const MappedFile file, map_file(path));
-  Result<Graph> graph = read_native(file.bytes, file.owner, folder_of(path));
-  if (!graph.ok()) return Status(graph.status().code(), path + ": " + graph.status().message());
-  return make_model("firn", *std::move(graph), file);
+  const ReadGraph read = [file, folder = folder_of(path)] {
+    return read_native(file.bytes, file.owner, folder);
+  };
+  Result<Model> model = make_model("firn", read, file);
+  if (!model.ok()) return Status(model.status().code(), path + ": " + model.status().message());
+  return model;
 }
 
 Result<Model> Model::parse_firn(std::span<const std::byte> bytes) {
-  FIRN_ASSIGN(Graph graph, read_native(bytes, nullptr));
-  return make_model("firn", std::move(graph));
+  return make_model("firn", [bytes] { return read_native(bytes, nullptr); });
 }
 
 }  // namespace firn

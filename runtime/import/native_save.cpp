@@ -33,11 +33,13 @@ Status save_graph(const Graph& graph, const std::string& path, const std::string
 }  // namespace
 
 Status Model::save(const std::string& path, const std::string& weights_file) const {
-  return save_graph(join_tail(impl_->imported(), *impl_->cut), path, weights_file);
+  FIRN_ASSIGN(const Graph graph, impl_->imported());
+  return save_graph(join_tail(graph, *impl_->cut), path, weights_file);
 }
 
 Status Session::save(const std::string& path, const std::string& weights_file) const {
-  return save_graph(impl_->current_graph(), path, weights_file);
+  FIRN_ASSIGN(const Graph graph, impl_->current_graph());
+  return save_graph(graph, path, weights_file);
 }
 
 }  // namespace firn

@@ -20,6 +20,7 @@ bool looks_like_ncnn(std::span<const std::byte> bytes);
 
 struct NcnnSource {
   std::span<const std::byte> param;
+  std::shared_ptr<const void> param_owner{};        // keeps it alive, where that is needed
   std::optional<std::span<const std::byte>> bin{};  // none: the weights are made up
   std::shared_ptr<const void> bin_owner{};          // keeps the .bin alive, where there is one
   // For inputs whose layer states no shape: c,h,w or what they have. Those left out have three

@@ -254,11 +254,11 @@ bool looks_like_onnx(std::span<const std::byte> bytes) {
 }
 
 Result<Graph> read_onnx(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
-                        const std::string& folder) {
+                        DataFiles& files) {
   try {
     FIRN_ASSIGN(const onnx::ModelProto model, onnx::decode_model(bytes));
     if (!model.graph) return onnx::malformed("the model has no graph");
-    return onnx::Importer(model, onnx::TensorReader(bytes, owner, folder)).run();
+    return onnx::Importer(model, onnx::TensorReader(bytes, owner, files)).run();
   } catch (const std::bad_alloc&) {
     return Status(Code::out_of_memory, "onnx: no memory to read the model");
   } catch (const std::exception& error) {

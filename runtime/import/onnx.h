@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/file.h"
 #include "runtime/graph.h"
 
 namespace firn {
@@ -17,10 +18,9 @@ namespace firn {
 bool looks_like_onnx(std::span<const std::byte> bytes);
 
 // The graph, shapes not inferred yet, open input dimensions -1. Constants view `bytes` where their
-// alignment allows; `owner` keeps those alive. `folder` is where external data may lie; "" refuses
-// it.
+// alignment allows; `owner` keeps those alive. External data is in `files`.
 Result<Graph> read_onnx(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
-                        const std::string& folder);
+                        DataFiles& files);
 
 // The operators that read_onnx() translates, sorted.
 std::vector<std::string> onnx_operators();

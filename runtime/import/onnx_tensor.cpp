@@ -214,13 +214,7 @@ Result<TensorReader::Source> TensorReader::external(const TensorProto& proto, si
   FIRN_ASSIGN(const std::optional<size_t> given_offset, size_entry(proto, "offset"));
   FIRN_ASSIGN(const std::optional<size_t> given_length, size_entry(proto, "length"));
   if (!location) return Status(Code::malformed, "external data without a location");
-  FIRN_ASSIGN(const std::string path, resolve_inside(folder_, *location));
-  auto found = files_.find(path);
-  if (found == files_.end()) {
-    FIRN_ASSIGN(MappedFile file, map_file(path));
-    found = files_.emplace(path, std::move(file)).first;
-  }
-  const MappedFile& file = found->second;
+  FIRN_ASSIGN(const MappedFile file, files_->open(*location));
   const size_t offset = given_offset.value_or(0), length = given_length.value_or(expected);
   if (offset > file.bytes.size() || length > file.bytes.size() - offset) {
     return Status(Code::malformed, "external data '" + std::string(*location) + "' has " +

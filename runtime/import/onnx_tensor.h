@@ -3,7 +3,6 @@
 #ifndef FIRN_RUNTIME_IMPORT_ONNX_TENSOR_H_
 #define FIRN_RUNTIME_IMPORT_ONNX_TENSOR_H_
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,10 +22,10 @@ std::string element_name(ElementType type);
 
 class TensorReader {
  public:
-  // Protos view `bytes`, which `owner` keeps alive; external data may lie in `folder`.
+  // Protos view `bytes`, which `owner` keeps alive; external data is in `files`.
   TensorReader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-               std::string folder)
-      : bytes_(bytes), owner_(std::move(owner)), folder_(std::move(folder)) {}
+               DataFiles& files)
+      : bytes_(bytes), owner_(std::move(owner)), files_(&files) {}
 
   // A constant, named as the proto; it views the file where type and alignment allow. `what` names
   // the tensor in messages: "initializer 'w'". malformed: data that does not fit the shape, a path
@@ -43,8 +42,7 @@ class TensorReader {
 
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
-  std::string folder_;
-  std::map<std::string, MappedFile> files_;
+  DataFiles* files_;
 };
 
 }  // namespace firn::onnx

@@ -46,15 +46,16 @@ ConvShape dense_shape(const Value& x, const Value& y) {
 // which the kernels multiply one after the other.
 struct WeightParts {
   std::vector<int8_t> values;    // [channels][count][the rest]; none where no zero points are
-  const int8_t* data = nullptr;  // those, or else the weights themselves
+  const int8_t* data = nullptr;  // those, or else the weights themselves; null: given back
   int32_t count = 1;
 };
 
-WeightParts split_weights(const Value& w) {
+Result<WeightParts> split_weights(const Value& w) {
   WeightParts parts;
-  parts.data = w.as<int8_t>().data();
+  if (!w.constant->is_released()) parts.data = w.as<int8_t>().data();
   const std::vector<int32_t>& zero = w.quant->zero;
   if (std::ranges::all_of(zero, [](int32_t z) { return z == 0; })) return parts;
+  if (parts.data == nullptr) return released_error(w);
   const std::span<const int8_t> all = w.as<int8_t>();
   const auto channels = static_cast<size_t>(w.shape[0]);
   const size_t filter = all.size() / channels;
@@ -81,6 +82,14 @@ WeightParts split_weights(const Value& w) {
   return parts;
 }
 
+template <typename Kernel>
+PackedKey key_of(const LowerContext& context, const Kernel& kernel, const ConvShape& s,
+                 const Operands& o) {
+  const uint64_t bias = o.bias == ValueId::none ? 0 : context.value(o.bias).constant->id();
+  return {context.value(o.w).constant->id(), bias, kernel.name, s,
+          context.value(o.x).quant->zero[0]};
+}
+
 // The packed weights and what else an int8 step reads besides its input.
 struct Packed {
   std::shared_ptr<const Buffer> weights, zero_row;
@@ -96,16 +105,16 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
   const int32_t zero = x.quant->zero[0];
   Packed packed;
 
-  const Value* bias = o.bias == ValueId::none ? nullptr : &context.value(o.bias);
-  const PackedKey key{w.constant, bias == nullptr ? nullptr : bias->constant, kernel.name, s, zero};
-  FIRN_ASSIGN(
-      packed.weights, context.packed.get(key, [&]() -> Result<std::shared_ptr<const Buffer>> {
-        FIRN_ASSIGN(auto made, Buffer::allocate(kernel.packed_bytes(s)));
-        kernel.pack(s, values, bias == nullptr ? nullptr : bias->template as<int32_t>().data(),
-                    zero, made.second.data());
-        return made.first;
-      }));
-  context.packed.forget(*w.constant);
+  const auto make = [&]() -> Result<std::shared_ptr<const Buffer>> {
+    if (values == nullptr) return released_error(w);
+    const int32_t* bias =
+        o.bias == ValueId::none ? nullptr : context.value(o.bias).as<int32_t>().data();
+    FIRN_ASSIGN(auto made, Buffer::allocate(kernel.packed_bytes(s)));
+    kernel.pack(s, values, bias, zero, made.second.data());
+    return made.first;
+  };
+  FIRN_ASSIGN(packed.weights, context.packed.get(key_of(context, kernel, s, o), make));
+  context.release(o.w);
 
   FIRN_ASSIGN(auto zero_row,
               Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) + kernels::kReadSlack));
@@ -212,13 +221,17 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
 Status lower_int8(const LowerContext& context, const Node& node, ConvShape s, const Clamp& clamp,
                   std::vector<LoweredStep>& steps) {
   const Operands o = operands(node);
-  const WeightParts parts = split_weights(context.value(o.w));
+  FIRN_ASSIGN(const WeightParts parts, split_weights(context.value(o.w)));
   s.repeat = parts.count;
   if (context.value(o.y).type == DType::i8) {
     if (s.in_c == 1 && s.out_c == 1 && s.groups > 1)
       return lower_int8(context, node, kernels::pick(kernels::dwconv_s8_table(), context.isa), s,
                         clamp, parts, steps);
-    if (const auto* winograd = kernels::pick_winograd_s8(s, parts.data, context.isa))
+    const auto* winograd = kernels::pick_winograd_s8(s, context.isa);
+    // Of weights that were given back it is known by how they were packed.
+    if (winograd != nullptr &&
+        (parts.data != nullptr ? kernels::winograd_s8_takes(s, parts.data)
+                               : context.packed.find(key_of(context, *winograd, s, o)) != nullptr))
       return lower_int8(context, node, *winograd, s, clamp, parts, steps);
   }
   return lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s, clamp,
@@ -231,7 +244,7 @@ Lowered lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr
   FIRN_ASSIGN(const bool done, push_xnn(context, node, std::move(op), {o.x}, steps));
   if (!done) return false;
   steps.back().weight_bytes = context.value(o.w).shape.elements() * sizeof(float);
-  context.packed.forget(*context.value(o.w).constant);
+  context.release(o.w);
   return true;
 }
 

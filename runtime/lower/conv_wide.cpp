@@ -172,7 +172,7 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
   const Value& w = context.value(node.in[1]);
   Wide wide = describe(context, node, clamp, 128);
 
-  FIRN_ASSIGN(auto packed, context.packed.get({w.constant, nullptr, gemm.name, s, 0},
+  FIRN_ASSIGN(auto packed, context.packed.get({w.constant->id(), 0, gemm.name, s, 0},
                                               [&]() -> Result<std::shared_ptr<const Buffer>> {
                                                 FIRN_ASSIGN(auto made,
                                                             Buffer::allocate(gemm.packed_bytes(s)));
@@ -180,7 +180,7 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
                                                           made.second.data());
                                                 return made.first;
                                               }));
-  context.packed.forget(*w.constant);
+  context.release(node.in[1]);
 
   // What padding reads: 0 of the upper half, and of the lower one what 128 is added to.
   const size_t pixel =
@@ -262,7 +262,7 @@ void lower_depthwise(const LowerContext& context, const Node& node, const ConvSh
   std::vector<int16_t> weights((taps + taps % 2) * channels);
   for (size_t c = 0; c < channels; ++c)
     for (size_t t = 0; t < taps; ++t) weights[t * channels + c] = w.as<int8_t>()[c * taps + t];
-  context.packed.forget(*w.constant);
+  context.release(node.in[1]);
 
   const double ns = static_cast<double>(macs(context.graph, node)) / macs_per_ns(vec.isa, s);
   const size_t weight_bytes =

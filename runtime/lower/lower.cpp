@@ -144,6 +144,22 @@ bool is_wide_layer(const Graph& graph, const Node& node) {
          (is_plain(y, DType::f32) || per_tensor_i8(y) || is_wide(y));
 }
 
+void Releases::release(ValueId id) {
+  if (own_ == nullptr || !own_->value(id).constant->allocated() || own_->is_output(id)) return;
+  if (++packed_[id] < uses_.consumers_of(id).size()) return;
+  std::shared_ptr<const Buffer>& constant = own_->value(id).constant;
+  constant = constant->released();
+}
+
+void LowerContext::release(ValueId weights) const {
+  packed.forget(*value(weights).constant);
+  releases.release(weights);
+}
+
+Status released_error(const Value& constant) {
+  return {Code::failed_precondition, constant.name + ": its bytes were given back"};
+}
+
 int32_t LowerContext::pixel_stride(ValueId id) const {
   const int32_t stride = placement[index(id)].pixel_stride;
   const Shape& shape = value(id).shape;
@@ -173,7 +189,15 @@ Status lower_node(const LowerContext& context, const Node& node, std::vector<Low
                   [&](ValueId id) { return context.graph.is_constant(id); }))
     return {};
   if (moves_no_bytes(context.graph, node)) return {};
-  if (!kernels_take(context.graph, node)) return lower_reference(context, node, steps);
+  const bool takes = kernels_take(context.graph, node);
+  // Weights that were packed for another program need no bytes where this one shares them.
+  const bool layer =
+      std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op);
+  const bool shares = takes && layer && is_int8_layer(context.graph, node);
+  for (const ValueId id : node.in)
+    if (!shares && context.graph.is_constant(id) && context.value(id).constant->is_released())
+      return released_error(context.value(id));
+  if (!takes) return lower_reference(context, node, steps);
   FIRN_ASSIGN(const bool done, std::visit(Lowering{context, node, steps}, node.op));
   return done ? Status() : lower_reference(context, node, steps);
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -18,6 +19,20 @@
 
 namespace firn {
 
+// Gives constants back that nobody reads any more.
+class Releases {
+ public:
+  // `own`: of which they are; null where they are others' as well and stay.
+  Releases(Graph* own, const Uses& uses) : own_(own), uses_(uses) {}
+  // One of those who read it has packed it.
+  void release(ValueId id);
+
+ private:
+  Graph* own_;
+  const Uses& uses_;
+  std::map<ValueId, size_t> packed_;  // by how many
+};
+
 struct LowerContext {
   const Graph& graph;
   const Uses& uses;
@@ -25,9 +40,13 @@ struct LowerContext {
   kernels::IsaMask isa;
   kernels::Pool& pool;
   PackedWeights& packed;
+  Releases& releases;
   bool integer_weights = false;  // as CompileOptions
 
   const Value& value(ValueId id) const { return graph.value(id); }
+  // A layer has packed these weights and does not read them again: their memory is given back, that
+  // of a mapped file at once, that of the graph's own when all who read them have said so.
+  void release(ValueId weights) const;
   // Elements between the pixels of an NHWC value.
   int32_t pixel_stride(ValueId id) const;
   const kernels::VecS8& vec() const { return kernels::pick(kernels::vec_s8_table(), isa); }
@@ -36,6 +55,9 @@ struct LowerContext {
 
 // Views and in-place concatenations, found before anything is lowered: per value where it lies.
 std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
+
+// What is said where bytes are needed that were given back: the whole graph is to be lowered.
+Status released_error(const Value& constant);
 
 // Appends the step (or none, where its output is a view) that computes the node.
 Status lower_node(const LowerContext& context, const Node& node, std::vector<LoweredStep>& steps);

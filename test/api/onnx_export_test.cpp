@@ -43,7 +43,8 @@ Model frozen(const Model& model, const CalibrateOptions& options = {}) {
 // Scales of all weights, and pairs of scale and zero point of all int8 activations.
 std::multiset<float> weight_scales(const Model& model) {
   std::multiset<float> scales;
-  for (const Value& value : model.impl().optimised.values)
+  const Graph graph = must(model.impl().optimised());
+  for (const Value& value : graph.values)
     if (value.type == DType::i8 && value.constant && value.quant)
       scales.insert(value.quant->scale.begin(), value.quant->scale.end());
   return scales;
@@ -51,7 +52,8 @@ std::multiset<float> weight_scales(const Model& model) {
 
 std::set<std::pair<float, int32_t>> grids(const Model& model) {
   std::set<std::pair<float, int32_t>> grids;
-  for (const Value& value : model.impl().optimised.values)
+  const Graph graph = must(model.impl().optimised());
+  for (const Value& value : graph.values)
     if (value.type == DType::i8 && !value.constant && value.quant)
       grids.insert({value.quant->scale[0], value.quant->zero[0]});
   return grids;

@@ -32,7 +32,7 @@ uint64_t hash_of(std::span<const float> values) {
 
 // Ranges are given, not observed: what is observed was computed in float, which differs by machine.
 Model int8_model() {
-  Graph graph = small_model().impl().imported();
+  Graph graph = must(small_model().impl().imported());
   graph.value(graph.inputs[0]).shape = small_shape();
   Diag diag;
   must(optimize(graph, diag));

@@ -21,7 +21,7 @@ TEST_CASE("a session computes what the reference computes") {
   const std::vector<float> data = frame(1);
   const std::vector<float> got = run_all(session, data);
 
-  Graph graph = model.impl().imported();
+  Graph graph = must(model.impl().imported());
   graph.value(graph.inputs[0]).shape = small_shape();
   must(infer_shapes(graph));
   std::vector<float> input = data;

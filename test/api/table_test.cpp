@@ -107,7 +107,7 @@ TEST_CASE("a table's ranges are the very ranges that a freeze would use") {
   // Biases apart, which only observed means correct.
   const Model one = must(Model::load(a)), two = must(Model::load(b));
   for (const std::string& path : {a, b}) std::remove(path.c_str());
-  const Graph first = one.impl().imported(), second = two.impl().imported();
+  const Graph first = must(one.impl().imported()), second = must(two.impl().imported());
   for (const Value& value : first.values) {
     const auto same = std::ranges::find(second.values, value.name, &Value::name);
     if (value.type != DType::i8 || same == second.values.end()) continue;
@@ -212,9 +212,9 @@ TEST_CASE("the scales of a quantized model freeze its float original to the same
   const Model two = must(Model::load(frozen));
   std::remove(frozen.c_str());
   std::multiset<std::vector<float>> want, got;
-  for (const auto& [graph, scales] :
-       {std::pair{&quantized.impl().optimised, &want}, std::pair{&two.impl().optimised, &got}})
-    for (const Value& value : graph->values)
+  for (const auto& [graph, scales] : {std::pair{must(quantized.impl().optimised()), &want},
+                                      std::pair{must(two.impl().optimised()), &got}})
+    for (const Value& value : graph.values)
       if (value.type == DType::i8 && value.constant) scales->insert(value.quant->scale);
   CHECK(got == want);
 

@@ -38,7 +38,7 @@ std::vector<float> run_on(Session& session, const Shape& shape, uint32_t seed) {
 
 // What the reference makes of the model's graph, and so of its stored weights.
 std::vector<float> reference_of(const Model& model, const Shape& shape, uint32_t seed) {
-  Graph graph = model.impl().optimised;
+  Graph graph = must(model.impl().optimised());
   graph.value(graph.inputs[0]).shape = shape;
   must(infer_shapes(graph));
   std::vector<float> x = frame(seed, shape);

@@ -42,19 +42,23 @@ Status add(std::string file, Seeds& seeds) {
                                      ? Model::parse_ncnn(bytes_of(pair.param), bytes_of(pair.bin))
                                      : Model::parse(bytes_of(file)));
   const ModelImpl& impl = model.impl();
-  FIRN_TRY(add_native(impl.imported(), seeds.firn));
-  FIRN_TRY(add_native(impl.optimised, seeds.firn));
-  if (const auto int8 = quantized(impl.optimised); int8.ok()) {
+  FIRN_ASSIGN(const Graph imported, impl.imported());
+  FIRN_ASSIGN(const Graph optimised, impl.optimised());
+  FIRN_TRY(add_native(imported, seeds.firn));
+  FIRN_TRY(add_native(optimised, seeds.firn));
+  if (const auto int8 = quantized(optimised); int8.ok()) {
     FIRN_TRY(add_native(*int8, seeds.firn));
   }
   // Weights of few bits, in blocks with zero points, and of 16.
   for (const int bits : {3, 16}) {
     const auto made = quantize_weights(model, {.bits = bits, .short_row_bits = 2});
-    if (made.ok()) FIRN_TRY(add_native(made->model.impl().imported(), seeds.firn));
+    if (!made.ok()) continue;
+    FIRN_ASSIGN(const Graph stored, made->model.impl().imported());
+    FIRN_TRY(add_native(stored, seeds.firn));
   }
-  std::vector<std::string>& kind = impl.format == "onnx"     ? seeds.onnx
-                                   : impl.format == "tflite" ? seeds.tflite
-                                   : impl.format == "ncnn"   ? seeds.ncnn
+  std::vector<std::string>& kind = impl.info.format == "onnx"     ? seeds.onnx
+                                   : impl.info.format == "tflite" ? seeds.tflite
+                                   : impl.info.format == "ncnn"   ? seeds.ncnn
                                                              : seeds.firn;
   kind.push_back(std::move(file));
   return {};

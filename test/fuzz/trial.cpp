@@ -53,7 +53,9 @@ std::string fault_of(const Status& status) {
 bool small(const Model& model) {
   if (model.info().macs > kMostMacs) return false;
   size_t bytes = 0;
-  for (const Value& value : model.impl().optimised.values) {
+  const Result<Graph> graph = model.impl().optimised();
+  if (!graph.ok()) return false;
+  for (const Value& value : graph->values) {
     bytes += value.shape.elements() * dtype_bytes(value.type);
     if (bytes > kMostActivationBytes) return false;
   }

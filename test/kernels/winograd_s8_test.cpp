@@ -94,10 +94,10 @@ TEST_CASE("winograd_s8: picked for the rung that is allowed, where there are eno
   for (const WinogradS8* variant : winograd_s8_table()) {
     if ((supported_isas() & bit(variant->isa)) == 0) continue;
     const IsaMask allowed = allowed_isas(variant->isa);
-    CHECK(pick_winograd_s8(convolution(56, 64, 64, 3, 1, 1), weights.data(), allowed) == variant);
-    CHECK(pick_winograd_s8(convolution(4, 64, 64, 3, 1, 1), weights.data(), allowed) == nullptr);
-    CHECK(pick_winograd_s8(convolution(56, 3, 64, 3, 1, 1), weights.data(), allowed) == nullptr);
+    CHECK(pick_winograd_s8(convolution(56, 64, 64, 3, 1, 1), allowed) == variant);
+    CHECK(pick_winograd_s8(convolution(4, 64, 64, 3, 1, 1), allowed) == nullptr);
+    CHECK(pick_winograd_s8(convolution(56, 3, 64, 3, 1, 1), allowed) == nullptr);
   }
-  CHECK(pick_winograd_s8(convolution(56, 64, 64, 3, 1, 1), weights.data(), bit(Isa::scalar)) ==
+  CHECK(pick_winograd_s8(convolution(56, 64, 64, 3, 1, 1), bit(Isa::scalar)) ==
         nullptr);
 }

@@ -127,8 +127,8 @@ TEST_CASE("real models come back from .firn the same") {
     CHECK(is.weight_bytes == was.weight_bytes);
     CHECK(is.macs == was.macs);
     CHECK(is.layers_float == was.layers_float);
-    CHECK(fingerprint(back->impl().imported()) == fingerprint(model->impl().imported()));
-    CHECK(fingerprint(back->impl().optimised) == fingerprint(model->impl().optimised));
+    CHECK(fingerprint(*back->impl().imported()) == fingerprint(*model->impl().imported()));
+    CHECK(fingerprint(*back->impl().optimised()) == fingerprint(*model->impl().optimised()));
   }
   if (models == 0) MESSAGE("no models in " << folder.string());
 }

@@ -73,7 +73,8 @@ TEST_CASE("onnx: flipped bytes give a graph that checks out, or an error") {
     for (uint32_t flips = 1 + random() % 3; flips > 0; --flips) {
       broken[random() % broken.size()] = static_cast<char>(random());
     }
-    const Result<Graph> graph = read_onnx(as_bytes(broken), nullptr, "");
+    DataFiles none("");
+    const Result<Graph> graph = read_onnx(as_bytes(broken), nullptr, none);
     if (graph.ok()) {
       CHECK(check(*graph).ok());
     } else {
@@ -284,7 +285,8 @@ TEST_CASE("onnx: a small file cannot ask for large constants") {
   for (int i = 0; i < 100; ++i) fill.node("ConstantOfShape", {"shape"}, {"y" + std::to_string(i)});
   fill.output("y0");
   const std::string bytes = fill.bytes();
-  const Result<Graph> graph = read_onnx(as_bytes(bytes), nullptr, "");
+  DataFiles none("");
+  const Result<Graph> graph = read_onnx(as_bytes(bytes), nullptr, none);
   REQUIRE(graph.ok());
   CHECK_FALSE(graph->is_constant(graph->outputs[0]));  // left for the run to make
   CHECK(
@@ -334,7 +336,8 @@ TEST_CASE("onnx: external data stays in the model's folder and in its file") {
     return OnnxModel().initializer(tensor).output("w").bytes();
   };
   const std::string good = model({{"location", "sub/data.bin"}, {"offset", "4"}, {"length", "8"}});
-  const Result<Graph> graph = read_onnx(as_bytes(good), nullptr, folder);
+  DataFiles files(folder);
+  const Result<Graph> graph = read_onnx(as_bytes(good), nullptr, files);
   REQUIRE_MESSAGE(graph.ok(), graph.status().message());
   CHECK(floats_of(graph->value(graph->outputs[0])) == std::vector<float>{2, 3});
 

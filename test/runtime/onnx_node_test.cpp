@@ -41,7 +41,8 @@ std::vector<Case> read_tensors(const fs::path& folder, const std::string& prefix
       continue;
     }
     // Copied: `c.file` moves when the vector grows.
-    onnx::TensorReader reader({}, nullptr, "");
+    DataFiles none("");
+    onnx::TensorReader reader({}, nullptr, none);
     c.value = reader.read(*proto, path.string());
   }
 }

@@ -29,7 +29,8 @@ inline std::string read_file(const std::filesystem::path& path) {
 
 // The graph, checked. `model` must live as long.
 inline Graph import(const std::string& model) {
-  Result<Graph> graph = read_onnx(as_bytes(model), nullptr, "");
+  DataFiles none("");
+  Result<Graph> graph = read_onnx(as_bytes(model), nullptr, none);
   REQUIRE_MESSAGE(graph.ok(), graph.status().message());
   const Status status = check(*graph);
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -67,7 +68,8 @@ inline std::vector<float> run_floats(const OnnxModel& model, const Shape& shape,
 
 // Why a model is not read: "unsupported: onnx: node ...".
 inline std::string refusal(const std::string& model, const std::string& folder = "") {
-  const Result<Graph> graph = read_onnx(as_bytes(model), nullptr, folder);
+  DataFiles files(folder);
+  const Result<Graph> graph = read_onnx(as_bytes(model), nullptr, files);
   if (graph.ok()) return "ok";
   return std::string(code_name(graph.status().code())) + ": " + graph.status().message();
 }

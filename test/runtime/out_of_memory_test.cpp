@@ -179,7 +179,7 @@ TEST_CASE("memory that ends anywhere is an error of every format") {
     REQUIRE(made.ok());
     return *std::move(made);
   }();
-  const Result<std::vector<std::byte>> native = serialize_native(model.impl().imported());
+  const Result<std::vector<std::byte>> native = serialize_native(*model.impl().imported());
   REQUIRE(native.ok());
   const std::map<std::string, std::function<Result<Model>()>> formats = {
       {"onnx", [&] { return Model::parse(as_bytes(onnx)); }},

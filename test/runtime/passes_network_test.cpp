@@ -176,7 +176,8 @@ std::optional<Model> optimized(const std::string& file) {
     return std::nullopt;
   }
   const MappedFile mapped = must(map_file(path));
-  Model model{must(read_onnx(mapped.bytes, mapped.owner, "")), {}};
+  DataFiles none("");
+  Model model{must(read_onnx(mapped.bytes, mapped.owner, none)), {}};
   for (ValueId id : model.before.inputs)
     for (int i = 0; i < model.before.value(id).shape.rank; ++i)
       if (model.before.value(id).shape[i] < 0) model.before.value(id).shape[i] = 1;
