@@ -309,14 +309,27 @@ Result<Graph> ModelImpl::optimised() const {
 Result<Graph> ModelImpl::optimised_for(std::span<const Shape> shapes) const {
   if (std::ranges::equal(shapes, start_shapes)) return optimised();
   FIRN_ASSIGN(Graph made, imported());
-  if (!as_imported_) {
-    const std::lock_guard lock(mutex_);
-    if (source_ == nullptr) source_ = std::make_shared<const Graph>(made);
-  }
   for (size_t i = 0; i < shapes.size(); ++i) made.value(made.inputs[i]).shape = shapes[i];
   Diag diag;
   FIRN_TRY(optimize(made, diag));
   return made;
+}
+
+Status ModelImpl::keep_imported() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (source_ != nullptr) return {};
+  }
+  FIRN_ASSIGN(Graph graph, imported());
+  const std::lock_guard lock(mutex_);
+  if (source_ == nullptr) source_ = std::make_shared<const Graph>(std::move(graph));
+  return {};
+}
+
+void ModelImpl::drop() const {
+  const std::lock_guard lock(mutex_);
+  if (!fresh_.has_value()) return;
+  graph_ = std::make_shared<const Graph>(without_bytes(*std::exchange(fresh_, std::nullopt)));
 }
 
 std::optional<Graph> ModelImpl::take() const {

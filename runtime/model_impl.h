@@ -55,11 +55,16 @@ struct ModelImpl {
   // Optimised for these shapes of its inputs, all known. The same.
   Result<Graph> optimised_for(std::span<const Shape> shapes) const;
 
+  // For sessions whose inputs change their shapes: the imported graph stays in memory from now on.
+  Status keep_imported() const;
+
   // The optimised graph with all bytes, for a session to pack them: it is nobody else's any more.
   // None where there is no memory to give back, or where that has been done. Called with `taking`
   // held until give(), so that a second session waits for what the first one packs.
   std::optional<Graph> take() const;
   mutable std::mutex taking;
+  // A session was made for other shapes: the bytes go, until somebody needs them.
+  void drop() const;
   // What sessions have left of it; null before that, and where it went wrong.
   std::shared_ptr<const Graph> graph() const;
   void give(std::shared_ptr<const Graph> graph) const;

@@ -228,6 +228,7 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
     bound.push_back({states[i].type, states[i].shape, carried[i].data()});
   }
   if (shapes != input_shapes(program->graph())) {
+    if (frozen == nullptr) FIRN_TRY(model->keep_imported());
     FIRN_ASSIGN(Graph graph, graph_for(frozen.get(), model.get(), shapes));
     FIRN_ASSIGN(program, compile(std::move(graph), *pool));
   }
@@ -377,6 +378,7 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
     FIRN_ASSIGN(impl->program, impl->compile_model());
   } else {
     FIRN_ASSIGN(Graph graph, impl->model->optimised_for(shapes));
+    impl->model->drop();
     FIRN_ASSIGN(impl->program, impl->compile(std::move(graph), *impl->pool));
   }
   if (impl->model->int8_weights) impl->state = State::frozen;

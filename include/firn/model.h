@@ -53,7 +53,10 @@ struct LoadOptions {
 class FIRN_API Model {
  public:
   // Reads ONNX, ncnn (a .param, text or binary, whose weights are in the .bin of the same name) or
-  // .firn, told apart by content. A .firn file is mapped, not copied.
+  // .firn, told apart by content. The file is mapped and stays so: a .firn file's weights are never
+  // copied, and what importing another format makes of them is given back once a session has packed
+  // it, and made again where it is needed: to freeze, to save, for other shapes or another
+  // instruction set. Replace a file that is in use by renaming; do not write into it.
   // not_found, io_error, malformed (the file breaks its format), unsupported (names node and op).
   static Result<Model> load(const std::string& path, const LoadOptions& options = {});
   // The same from memory, which must outlive the model and all its sessions. ncnn's two parts are

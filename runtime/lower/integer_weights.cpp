@@ -38,6 +38,7 @@ Result<Products> make_products(const LowerContext& context, const Node& node, We
                     context.pool.threads()));
     products.push_back(std::move(made));
   }
+  context.release(node.in[1]);
   return products;
 }
 

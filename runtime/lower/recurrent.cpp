@@ -457,6 +457,8 @@ Lowered lower_recurrent(const LowerContext& context, const Node& node, const Rec
   auto step = std::make_unique<RecurrentStep>(context, node, op);
   FIRN_ASSIGN(const bool done, step->prepare(context));
   if (!done) return false;
+  for (const size_t i : {kW, kR, kBias, kPeephole, kProjection, kNorm})
+    if (i < node.in.size() && node.in[i] != ValueId::none) context.release(node.in[i]);
   const size_t weight_bytes = step->weight_bytes();
   const char* kernel = step->kernel();
   const bool floats = step->uses_floats();

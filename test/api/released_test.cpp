@@ -103,6 +103,21 @@ TEST_CASE("constants that a session has packed take no memory, and are there for
   }
 }
 
+TEST_CASE("a first session for other shapes leaves no constants behind either") {
+  const Imported network = float_network();
+  const Model model = network.model();
+  CHECK(network.alive() > 0);
+  Session two = must(Session::create(model, {.input_shapes = {{"image", small_shape(2)}}}));
+  CHECK(network.alive() == 0);
+  Session one = must(Session::create(model));
+  CHECK(network.alive() == 0);
+  std::vector<float> both = frame(1);
+  both.insert(both.end(), both.begin(), both.end());
+  const auto want = run_all(one, frame(1));
+  const auto got = run_all(two, both, small_shape(2));
+  CHECK(std::equal(want.begin(), want.begin() + 10, got.begin()));
+}
+
 TEST_CASE("a second session of an int8 model is made without importing it again") {
   const Imported network = int8_network();
   const Model model = network.model();
