@@ -20,7 +20,7 @@
 #include "test/fuzz/seeds.h"
 #include "test/fuzz/trial.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(FIRN_SANITIZED)
 extern "C" void __sanitizer_set_death_callback(void (*)());
 // One absurd allocation is an error with a trace; freed memory does not count for long.
 extern "C" const char* __asan_default_options() {
@@ -112,7 +112,7 @@ void die(int signal) {
 }
 
 void watch_for_death() {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(FIRN_SANITIZED)
   __sanitizer_set_death_callback(say_last_words);
 #else
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, die);

@@ -22,7 +22,7 @@
 #include "test/runtime/tflite_run.h"
 
 // Sanitizers reserve more memory than there is.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
+#if !defined(FIRN_SANITIZED) && defined(__GLIBC__)
 
 namespace firn::test {
 namespace {

@@ -97,8 +97,8 @@ void put(const Value& output, const Clamp& clamp, float y, std::byte* to) {
   };
   const double lo = bound(clamp.lo), hi = std::max(lo, bound(clamp.hi));
   const double q = std::nearbyint(std::fmin(std::fmax(double{y}, lo - zero), hi - zero)) + zero;
-  const auto narrow = static_cast<int8_t>(q);
   const auto word = static_cast<int16_t>(q);
+  const auto narrow = static_cast<int8_t>(word);
   std::memcpy(to, bytes ? static_cast<const void*>(&narrow) : &word, bytes ? 1 : 2);
 }
 
