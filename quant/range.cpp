@@ -165,7 +165,7 @@ double expected_error(const Histogram& histogram, Interval range, int bits) {
   // reach, and its square has the antiderivative k / 12 + (u - k)^3 / 3.
   const auto side = [&](double reach, int bins, auto count) {
     const auto integral = [reach](double u) {
-      const double k = std::min(static_cast<double>(static_cast<int64_t>(u + 0.5)), reach);
+      const double k = u + 0.5 < reach ? static_cast<double>(static_cast<int64_t>(u + 0.5)) : reach;
       const double r = u - k;
       return k * (1.0 / 12) + r * r * r * (1.0 / 3);
     };
