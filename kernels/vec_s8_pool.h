@@ -112,8 +112,10 @@ struct VecPool {
         for (int32_t i = first; i < last; ++i, in += pixel, column += kBytes)
           V::store(column, max_of(in, row.row_step, row.rows, lo));
       }
-      const Int best = max_of(columns + (begin - first) * static_cast<ptrdiff_t>(kBytes), kBytes,
-                              end - begin, lo);
+      // A window all of padding has no columns, and may lie before those kept.
+      const ptrdiff_t at = begin < end ? begin - first : 0;
+      const Int best =
+          max_of(columns + at * static_cast<ptrdiff_t>(kBytes), kBytes, end - begin, lo);
       store_channels(out, c, channels, V::min8(best, hi));
     }
   }

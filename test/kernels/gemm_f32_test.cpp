@@ -39,8 +39,10 @@ void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_tur
   CAPTURE(s.k);
   CAPTURE(a_turned);
   CAPTURE(b_turned);
-  const size_t wide = s.n + 3;  // rows of c lie apart
-  const std::vector<float> a = noise(s.m * s.k, 1), b = noise(s.k * s.n, 2), bias = noise(s.n, 3);
+  const size_t wide = s.n + 3;                    // rows of c lie apart
+  const size_t depth = std::max<size_t>(s.k, 1);  // pointers into nothing move, too
+  const std::vector<float> a = noise(s.m * depth, 1), b = noise(depth * s.n, 2);
+  const std::vector<float> bias = noise(s.n, 3);
   const auto signed_of = [](size_t x) { return static_cast<ptrdiff_t>(x); };
   GemmF32 g;
   g.m = s.m;
