@@ -115,6 +115,10 @@ Status split_states(size_t count, ModelImpl& impl) {
   return {};
 }
 
+bool same_node(const Node& x, const Node& y) {
+  return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
+}
+
 uint64_t id_of(const Value& value) {
   return value.constant == nullptr ? 0 : value.constant->id();
 }
@@ -123,9 +127,6 @@ uint64_t id_of(const Value& value) {
 bool equal_but_for_shapes(const Graph& a, const Graph& b) {
   const auto same_value = [](const Value& x, const Value& y) {
     return x.name == y.name && x.type == y.type && id_of(x) == id_of(y) && x.quant == y.quant;
-  };
-  const auto same_node = [](const Node& x, const Node& y) {
-    return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
   };
   return a.inputs == b.inputs && a.outputs == b.outputs && a.states == b.states &&
          a.dynamic == b.dynamic && std::ranges::equal(a.nodes, b.nodes, same_node) &&
@@ -154,9 +155,6 @@ Status adopt_ids(const Graph& before, Graph& graph) {
   const auto same_value = [&](const Value& x, const Value& y) {
     return x.name == y.name && x.type == y.type && x.shape == y.shape && x.quant == y.quant &&
            size(x) == size(y);
-  };
-  const auto same_node = [](const Node& x, const Node& y) {
-    return x.name == y.name && x.op == y.op && x.in == y.in && x.out == y.out;
   };
   if (!std::ranges::equal(before.values, graph.values, same_value) ||
       !std::ranges::equal(before.nodes, graph.nodes, same_node))

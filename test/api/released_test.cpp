@@ -50,8 +50,8 @@ Imported float_network() {
   return {must(small_model().impl().imported())};
 }
 
-Imported int8_network() {
-  Session session = calibrated(small_model());
+Imported int8_network(const Model& of = small_model()) {
+  Session session = calibrated(of);
   must(session.freeze({.timed = false}));
   const std::string path =
       (std::filesystem::temp_directory_path() / "firn_released_test.firn").string();
@@ -132,6 +132,24 @@ TEST_CASE("a second session of an int8 model is made without importing it again"
   CHECK((*network.readings == readings) == (first.isa() == "scalar"));
   CHECK(network.alive() == 0);
   CHECK(run_all(scalar, frame(3)) == run_all(first, frame(3)));
+}
+
+TEST_CASE("a second session finds what Winograd's kernels packed") {
+  GraphBuilder b;
+  const ValueId x = b.to_nhwc(b.input("image", small_shape()));
+  const ValueId stem = b.relu("relu", b.conv("stem", x, 128, 3, 1));
+  b.output(b.conv("last", b.relu("relu2", b.conv("wide", stem, 128, 3, 1)), 8));
+  const Imported network = int8_network(must(make_model("test", std::move(b.graph))));
+  const Model model = network.model();
+  Session first = must(Session::create(model));
+  const auto steps = must(first.profile(1));
+  const bool winograd = std::ranges::any_of(
+      steps, [](const StepProfile& s) { return s.kernel.starts_with("winograd"); });
+  if (!winograd) MESSAGE("skipped: no Winograd kernel of " << first.isa());
+  const int readings = *network.readings;
+  Session second = must(Session::create(model));
+  CHECK(*network.readings == readings);
+  CHECK(run_all(second, frame(3)) == run_all(first, frame(3)));
 }
 
 TEST_CASE("freezing and thawing find the weights that were given back") {

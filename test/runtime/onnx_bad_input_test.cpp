@@ -340,6 +340,13 @@ TEST_CASE("onnx: external data stays in the model's folder and in its file") {
   const Result<Graph> graph = read_onnx(as_bytes(good), nullptr, files);
   REQUIRE_MESSAGE(graph.ok(), graph.status().message());
   CHECK(floats_of(graph->value(graph->outputs[0])) == std::vector<float>{2, 3});
+  // Read once, it may lose its name: a model is read again.
+  fs::rename(root / "model/sub/data.bin", root / "model/sub/elsewhere.bin");
+  const Result<Graph> again = read_onnx(as_bytes(good), nullptr, files);
+  CHECK(starts_with(refusal(good, folder), "not_found: onnx: initializer 'w'"));
+  fs::rename(root / "model/sub/elsewhere.bin", root / "model/sub/data.bin");
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  CHECK(floats_of(again->value(again->outputs[0])) == std::vector<float>{2, 3});
 
   for (const char* path : {"../secret.bin", "sub/../../secret.bin", "link.bin", "up/secret.bin"}) {
     CHECK(refusal(model({{"location", path}}), folder) ==
