@@ -13,14 +13,15 @@
 
 namespace firn::kernels {
 
-// c[i][j] = clamp(bias[j] + sum over l < k of a[i][l] * b[l][j]), i < m, j < n. Strides in
-// elements; those of a and b are any, so that transposed operands need no copy. c's columns are
+// c[i][j] = clamp(bias[j] + sum over l < k of a[i][l] * b[l][j]), i < m, j < n, or with what c
+// holds added to the sum. Strides in elements; those of a and b are any, so that transposed operands need no copy. c's columns are
 // neighbours.
 struct GemmF32 {
   size_t m = 0, n = 0, k = 0;
   ptrdiff_t a_row = 0, a_k = 1;
   ptrdiff_t b_k = 0, b_column = 1;
   ptrdiff_t c_row = 0;
+  bool accumulate = false;  // onto c
   const float* bias = nullptr;
   float lo = -std::numeric_limits<float>::infinity();
   float hi = std::numeric_limits<float>::infinity();

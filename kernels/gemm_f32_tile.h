@@ -130,7 +130,7 @@ struct GemmF32Tile {
                         in_place ? static_cast<size_t>(g.b_k) : kColumns,
                         columns,
                         k == 0 && g.bias != nullptr ? bias : nullptr,
-                        k == 0,
+                        k == 0 && !g.accumulate,
                         k + count == g.k};
       if (columns <= kLanes) {
         rows<1>(g, block, a_at, c, end - begin);

@@ -170,16 +170,18 @@ Result<std::span<const float>> Measurement::compute(Reader& reader,
 // While what the layer reads is still there.
 Status Measurement::measure(const Program& program, Reader& reader) {
   const size_t n = graph_->value(reader.input).shape.elements();
-  for (std::vector<float>* values : {&exact_, &rounded_}) values->resize(n);
-  quantized_.resize(n);
+  exact_.resize(n);
   program.read_float(reader.input, exact_);
   FIRN_ASSIGN(const std::span<const float> exact_output, compute(reader, exact_));
   want_.assign(exact_output.begin(), exact_output.end());
-  const double square = squared_distance(want_, std::vector<float>(want_.size()));
+  rounded_.assign(want_.size(), 0.0f);
+  const double square = squared_distance(want_, rounded_);
   if (square == 0) return {};
   const Contest& contest = contests_[reader.contest];
   ++reader.frames;
   reader.elements += n;
+  rounded_.resize(n);
+  quantized_.resize(n);
   for (size_t c = 0; c < contest.candidates.size(); ++c) {
     const Quant quant = to_quant(contest.candidates[c].range);
     kernels_.quantize(n, exact_.data(), quantized_.data(), 1 / quant.scale[0], {quant.zero[0]});
@@ -193,7 +195,7 @@ Status Measurement::measure(const Program& program, Reader& reader) {
 
 Status Measurement::run(std::span<const std::shared_ptr<const HeldFrame>> frames) {
   if (readers_.empty()) return {};
-  FIRN_ASSIGN(const auto program, impl_.compile(graph_, *pool_));
+  FIRN_ASSIGN(const auto program, Program::compile(graph_, impl_.compile_options(*graph_), *pool_));
   Status status;
   const Program::Hook hook = [&](const Program& running, size_t step) {
     for (const ValueId id : running.steps()[step].writes)
@@ -237,7 +239,7 @@ void Measurement::decide(ChosenRanges& chosen) const {
   for (size_t i = 0; i < contests_.size(); ++i) {
     if (error[i].empty()) continue;
     const double most = std::ranges::max(error[i]);
-    if (!(most > 0) || !std::isfinite(most)) continue;  // not measured
+    if (!(most > 0) || !std::isfinite(most)) error[i] = contests_[i].rounding;  // not measured
     size_t best = 0;
     for (size_t c = 1; c < error[i].size(); ++c)
       if (error[i][c] < error[i][best] * kWorthTightening) best = c;

@@ -24,9 +24,9 @@ class InputMoments {
   static size_t size(const Graph& graph, const Node& node);
 
   // The layer's input in one frame; takes at most `most` output positions, others for each `phase`.
+  // `rows` is room for them, which layers can share.
   void add(std::span<const float> x, size_t most, uint32_t phase,
-           const kernels::GemmF32Kernel& kernel);
-  void finish(const kernels::GemmF32Kernel& kernel) { flush(kernel); }
+           const kernels::GemmF32Kernel& kernel, std::vector<float>& rows);
 
   size_t groups() const { return groups_; }
   size_t row() const { return row_; }
@@ -34,19 +34,24 @@ class InputMoments {
   // row x row, shrunk towards its diagonal the more the fewer samples there are for a row: so few
   // say little of how inputs vary together (Ledoit and Wolf, "A well-conditioned estimator for
   // large-dimensional covariance matrices", 2004; here with the intensity row / (row + samples)).
-  std::vector<float> covariance(size_t group) const;
+  // Inputs vary by `noise`, a variance, beside what was sampled.
+  std::vector<float> covariance(size_t group, double noise = 0) const;
 
  private:
   void gather(std::span<const float> x, size_t position, float* rows) const;
-  void flush(const kernels::GemmF32Kernel& kernel);
+  void multiply(const float* rows, size_t count, const kernels::GemmF32Kernel& kernel);
+  template <size_t kLanes>
+  void multiply_side_by_side(const float* rows, size_t count, size_t group);
 
   Window window_{};
   Shape x_, y_;
   size_t groups_ = 1, row_ = 0, in_ = 0;
-  size_t samples_ = 0, pending_ = 0;
-  std::vector<float> rows_;  // pending samples x groups x row
+  // Depthwise: groups are neighbours, [tap][group] in samples and sums, [tap][tap][group] in
+  // products. Otherwise each group has its own.
+  bool side_by_side_ = false;
+  size_t samples_ = 0;
   std::vector<double> sum_;
-  std::vector<float> product_, scratch_;
+  std::vector<float> product_;  // on the diagonal and left of it; not all beside it is 0
 };
 
 }  // namespace firn

@@ -22,25 +22,30 @@ void raise_peaks(std::span<const float> x, size_t channels, std::vector<float>& 
     for (size_t c = 0; c < channels; ++c) peaks[c] = std::max(peaks[c], std::fabs(x[at + c]));
 }
 
-// Of the values that change and are quantized, all that they take: what goes furthest in one of
-// channels made alike is no outlier, and clipping it would cost most where a channel was made
-// large.
-Result<std::map<std::string, Interval>> ranges_of_changed(
-    const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames kept,
+// Of the values that change.
+Result<std::map<std::string, Histogram>> histograms_of_changed(
+    const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
     const std::map<std::string, std::vector<float>>& factors) {
-  std::map<std::string, Interval> ranges;
-  for (const ObservedTensor& tensor : tensors_to_observe(*graph))
-    if (tensor.range && factors.contains(tensor.name)) ranges[tensor.name];
-  FIRN_TRY(run_frames(impl, graph, kept,
-                      [&](size_t, const Graph& g, ValueId id, std::span<const float> x) {
-                        const auto found = ranges.find(g.value(id).name);
-                        if (found == ranges.end() || x.empty()) return;
-                        const kernels::StatsF32 stats = kernels::stats_f32(x.size(), x.data());
-                        if (!stats.finite) return;
-                        found->second = {std::min(found->second.lo, stats.min),
-                                         std::max(found->second.hi, stats.max)};
-                      }));
-  return ranges;
+  std::map<std::string, Histogram> histograms;
+  std::vector<float> samples(Observer::kMaxSamples);
+  for (const auto& [name, of_value] : factors) histograms[name];
+  FIRN_TRY(run_frames(
+      impl, graph, frames, [&](size_t, const Graph& g, ValueId id, std::span<const float> x) {
+        const auto found = histograms.find(g.value(id).name);
+        if (found == histograms.end() || x.empty()) return;
+        const kernels::SamplePattern pattern(x.size(), samples.size());
+        const kernels::StatsF32 stats =
+            kernels::sample_f32(x.size(), x.data(), pattern, samples.data());
+        if (stats.finite)
+          found->second.add_frame(stats.min, stats.max, std::span(samples).first(pattern.count));
+      }));
+  return histograms;
+}
+
+void add_answer(const Graph& graph, size_t frame, ValueId id, std::span<const float> x,
+                Answers& answers) {
+  if (const auto found = answers.find(graph.value(id).name); found != answers.end())
+    found->second[frame].assign(x.begin(), x.end());
 }
 
 // How much work a rounding spends.
@@ -54,29 +59,42 @@ Effort effort_of(Rounding rounding) {
   return {1536, 128, 4};
 }
 
+// What an int8 input varies by beside the float one: the error of its own rounding, and about as
+// much again that what it is computed of brings along.
+double input_noise(Interval range) {
+  const double scale = to_quant(range).scale[0];
+  return 2 * scale * scale / 12;
+}
+
+// Rows of weights that are rounded side by side.
+constexpr size_t kRowsAtOnce = 32;
+
 // Covariances that are collected in one pass over the frames take no more floats than this.
 constexpr size_t kMostFloats = size_t{16} << 20;
 
 Result<RoundedWeights> round_layer(const Graph& graph, const Node& node,
-                                   const InputMoments& moments, const Effort& effort,
-                                   const QuantizeOptions& options, kernels::Pool& pool) {
+                                   const InputMoments& moments, double noise, const Effort& effort,
+                                   const QuantizeOptions& options,
+                                   const kernels::GemmF32Kernel& kernel, kernels::Pool& pool) {
   const Value& weights = graph.value(node.in[1]);
   const std::span<const float> w = weights.as<float>();
   const size_t channels = static_cast<size_t>(weights.shape[0]), row = moments.row();
   RoundedWeights rounded = nearest_weights(channels, w, options.weight_scale, options.per_channel);
   const size_t per_group = channels / moments.groups();
   for (size_t g = 0; g < moments.groups(); ++g) {
-    const std::vector<float> covariance = moments.covariance(g);
+    const std::vector<float> covariance = moments.covariance(g, noise);
     auto work = [&](size_t begin, size_t end) {
-      std::vector<float> gradient(row);
-      for (size_t c = g * per_group + begin; c < g * per_group + end; ++c)
-        round_row(w.subspan(c * row, row), rounded.scale[c], covariance, effort.sweeps, 127,
-                  std::span(rounded.weights).subspan(c * row, row), gradient);
+      for (size_t from = begin; from < end; from += kRowsAtOnce) {
+        const size_t count = std::min(kRowsAtOnce, end - from), c = g * per_group + from;
+        round_rows(w.subspan(c * row, count * row), std::span(rounded.scale).subspan(c, count),
+                   covariance, effort.sweeps, 127,
+                   std::span(rounded.weights).subspan(c * row, count * row), kernel);
+      }
     };
     if (per_group == 1)
       work(0, 1);
     else
-      pool.parallel_for(per_group, 8, work);
+      pool.parallel_for(per_group, kRowsAtOnce, work);
   }
   return rounded;
 }
@@ -87,7 +105,7 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
                   const See& see) {
   const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "freeze: no memory"};
-  FIRN_ASSIGN(const auto program, impl.compile(graph, *pool));
+  FIRN_ASSIGN(const auto program, Program::compile(graph, impl.compile_options(*graph), *pool));
   const std::vector<Shape> shapes = input_shapes(*graph);
   // A view of another value is an output that no step writes.
   std::vector<ValueId> views = graph->outputs;
@@ -116,11 +134,10 @@ Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const 
                            Frames frames) {
   Answers answers;
   for (const ValueId id : graph->outputs) answers[graph->value(id).name];
-  FIRN_TRY(run_frames(
-      impl, graph, frames, [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-        if (const auto found = answers.find(g.value(id).name); found != answers.end())
-          found->second[frame].assign(x.begin(), x.end());
-      }));
+  FIRN_TRY(run_frames(impl, graph, frames,
+                      [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
+                        add_answer(g, frame, id, x, answers);
+                      }));
   return answers;
 }
 
@@ -183,29 +200,37 @@ Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<co
 }
 
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
-                           Frames kept, Alike alike) {
+                           Frames held, Frames kept, Alike alike) {
   const ChannelClasses classes = channel_classes(*graph);
-  if (classes.count == 0) return Equalized{graph, {}, {}};
+  if (classes.count == 0) return Equalized{graph, {}, {}, {}};
+  std::vector<std::shared_ptr<const HeldFrame>> frames(held.begin(), held.end());
+  frames.insert(frames.end(), kept.begin(), kept.end());
   std::vector<ChannelPeaks> peaks(graph->values.size());
-  FIRN_TRY(run_frames(
-      impl, graph, kept, [&](size_t frame, const Graph&, ValueId id, std::span<const float> x) {
-        raise_peaks(x, classes.of[index(id)].size(), peaks[index(id)].half[frame % 2]);
-      }));
+  Answers answers;
+  for (const ValueId id : graph->outputs) answers[graph->value(id).name];
+  FIRN_TRY(run_frames(impl, graph, frames,
+                      [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
+                        add_answer(g, frame, id, x, answers);
+                        if (frame < held.size()) return;
+                        raise_peaks(x, classes.of[index(id)].size(),
+                                    peaks[index(id)].half[(frame - held.size()) % 2]);
+                      }));
   Graph scaled = *graph;
   const std::vector<float> factors = alike == Alike::activations
                                          ? activation_factors(classes, peaks)
                                          : weight_factors(scaled, classes, peaks);
   const Clamps clamps = alike == Alike::weights ? Clamps::move : Clamps::stay;
   FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors, clamps));
-  if (changed.empty()) return Equalized{graph, {}, {}};
+  if (changed.empty()) return Equalized{graph, {}, {}, {}};
   auto made = std::make_shared<const Graph>(std::move(scaled));
-  FIRN_ASSIGN(auto ranges, ranges_of_changed(impl, made, kept, changed));
-  return Equalized{std::move(made), std::move(changed), std::move(ranges)};
+  FIRN_ASSIGN(auto histograms, histograms_of_changed(impl, made, kept, changed));
+  return Equalized{std::move(made), std::move(changed), std::move(histograms), std::move(answers)};
 }
 
 Result<std::map<std::string, RoundedWeights>> round_weights(
     const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames kept,
-    Rounding rounding, const QuantizeOptions& options) {
+    const std::map<std::string, Interval>& ranges, Rounding rounding,
+    const QuantizeOptions& options) {
   std::map<std::string, RoundedWeights> rounded;
   if (rounding == Rounding::nearest || kept.empty()) return rounded;
   const Effort effort = effort_of(rounding);
@@ -214,11 +239,13 @@ Result<std::map<std::string, RoundedWeights>> round_weights(
   const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return Status(Code::out_of_memory, "freeze: no memory");
 
+  std::vector<float> samples;
   size_t next = 0;
   while (next < graph->nodes.size()) {
     // As many layers as their covariances have room.
     std::map<size_t, InputMoments> moments;  // by node
     std::map<std::string, std::vector<size_t>> readers;
+    std::map<size_t, double> noise;
     for (size_t floats = 0; next < graph->nodes.size(); ++next) {
       const Node& node = graph->nodes[next];
       if (int8_form(*graph, node).kind != Int8Form::Kind::weighted) continue;
@@ -228,21 +255,25 @@ Result<std::map<std::string, RoundedWeights>> round_weights(
       if (floats > 0 && floats + more > kMostFloats) break;
       floats += more;
       moments.emplace(next, InputMoments(*graph, node));
-      readers[graph->value(means_source_of(*graph, Uses(*graph), node.in[0])).name].push_back(next);
+      const std::string& source =
+          graph->value(means_source_of(*graph, Uses(*graph), node.in[0])).name;
+      readers[source].push_back(next);
+      if (const auto range = ranges.find(source); range != ranges.end())
+        noise[next] = input_noise(range->second);
     }
-    FIRN_TRY(run_frames(impl, graph, kept,
-                        [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-                          const auto found = readers.find(g.value(id).name);
-                          if (found == readers.end()) return;
-                          for (const size_t n : found->second)
-                            moments.at(n).add(x, effort.positions,
-                                              static_cast<uint32_t>(frame) * 2654435769u, kernel);
-                        }));
-    for (auto& [n, of_layer] : moments) {
-      of_layer.finish(kernel);
+    FIRN_TRY(run_frames(
+        impl, graph, kept, [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
+          const auto found = readers.find(g.value(id).name);
+          if (found == readers.end()) return;
+          for (const size_t n : found->second)
+            moments.at(n).add(x, effort.positions, static_cast<uint32_t>(frame) * 2654435769u,
+                              kernel, samples);
+        }));
+    for (const auto& [n, of_layer] : moments) {
       if (of_layer.samples() == 0) continue;
       const Node& node = graph->nodes[n];
-      FIRN_ASSIGN(rounded[node.name], round_layer(*graph, node, of_layer, effort, options, *pool));
+      FIRN_ASSIGN(rounded[node.name],
+                  round_layer(*graph, node, of_layer, noise[n], effort, options, kernel, *pool));
     }
   }
   return rounded;

@@ -46,22 +46,26 @@ Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<co
 // A float graph that computes the same with channels made alike, and what that changes.
 struct Equalized {
   std::shared_ptr<const Graph> graph;
-  std::map<std::string, std::vector<float>> factors;  // by value
-  std::map<std::string, Interval> ranges;             // of those of them that int8 needs
+  std::map<std::string, std::vector<float>> factors;  // by value that changes
+  std::map<std::string, Histogram> histograms;        // of the same, on the kept frames
+  Answers answers;  // of the graph that it was made of, on the held and then the kept frames
 };
 
 // What channels are made alike for: activations, the only ones with one scale for all of them where
 // weights have one a channel; or weights with one scale a layer.
 enum class Alike : uint8_t { activations, weights };
 
-// The graph itself where there is nothing to scale.
+// The graph itself, and no more, where there is nothing to scale. Factors are those of the kept
+// frames.
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
-                           Frames kept, Alike alike);
+                           Frames held, Frames kept, Alike alike);
 
-// The integers of the weights of every layer, by layer, for QuantizeOptions::rounded.
+// The integers of the weights of every layer, by layer, for QuantizeOptions::rounded. `ranges` are
+// those of activations, by value.
 Result<std::map<std::string, RoundedWeights>> round_weights(
     const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames kept,
-    Rounding rounding, const QuantizeOptions& options);
+    const std::map<std::string, Interval>& ranges, Rounding rounding,
+    const QuantizeOptions& options);
 
 }  // namespace firn
 

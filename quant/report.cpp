@@ -10,22 +10,24 @@
 namespace firn {
 
 void Sqnr::add(std::span<const float> reference, std::span<const float> other) {
-  // In lanes, so that it vectorizes; where anything is not finite, one by one.
-  constexpr size_t kLanes = 8, kBlock = 1024;
+  // In lanes, so that it vectorizes; where squares leave the range of floats, one by one.
+  constexpr size_t kLanes = 16, kBlock = 1024;
+  constexpr double kSmallest = 0x1p-60;
   for (size_t begin = 0; begin < reference.size(); begin += kBlock) {
     const size_t n = std::min(kBlock, reference.size() - begin), even = n / kLanes * kLanes;
     const std::span<const float> r = reference.subspan(begin, n), o = other.subspan(begin, n);
-    double squares[kLanes] = {}, errors[kLanes] = {};
+    float squares[kLanes] = {}, errors[kLanes] = {};
     for (size_t i = 0; i < even; i += kLanes)
       for (size_t l = 0; l < kLanes; ++l) {
-        const double want = r[i + l], error = want - static_cast<double>(o[i + l]);
+        const float want = r[i + l], error = want - o[i + l];
         squares[l] += want * want;
         errors[l] += error * error;
       }
     Sqnr sum;
-    for (size_t l = 0; l < kLanes; ++l) sum = {sum.signal + squares[l], sum.noise + errors[l]};
+    for (size_t l = 0; l < kLanes; ++l)
+      sum = {sum.signal + double{squares[l]}, sum.noise + double{errors[l]}};
     size_t next = even;
-    if (!std::isfinite(sum.signal) || !std::isfinite(sum.noise)) {
+    if (!std::isfinite(sum.signal) || !std::isfinite(sum.noise) || sum.signal < kSmallest) {
       sum = {};
       next = 0;
     }

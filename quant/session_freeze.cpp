@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <set>
 
 #include "quant/back_off.h"
 #include "quant/calibration_file.h"
@@ -67,51 +66,56 @@ struct Basis {
   std::shared_ptr<const Graph> graph;
   std::map<std::string, Interval> ranges;
   std::map<std::string, std::vector<double>> channel_means;
-  std::set<std::string> scaled;  // values that are not what was observed
+  // Of values that are not what was observed, what they are on the kept frames.
+  std::map<std::string, Histogram> scaled;
 };
 
-// What equalizing makes of a basis; of itself where there is nothing to scale.
-Result<Basis> equalized(const SessionImpl& impl, const CalibrationData& data, const Basis& basis,
-                        Alike alike, bool exact_ranges) {
-  FIRN_ASSIGN(Equalized made, equalize(impl, basis.graph, data.kept, alike));
-  Basis to{std::move(made.graph), basis.ranges, basis.channel_means, {}};
-  for (const auto& [name, factors] : made.factors) to.scaled.insert(name);
-  for (const auto& [name, range] : made.ranges)
-    to.ranges[name] = exact_ranges ? symmetric_range(range, 8) : range;
+// The basis with channels made alike. Of the values that change and are quantized it takes all that
+// they take: what goes furthest in one of channels made alike is no outlier, and clipping it would
+// cost most where a channel was made large.
+Basis equalized(Basis basis, const Equalized& made, bool exact_ranges) {
+  basis.graph = made.graph;
+  basis.scaled = made.histograms;
+  for (const ObservedTensor& tensor : tensors_to_observe(*made.graph)) {
+    const auto found = made.histograms.find(tensor.name);
+    if (!tensor.range || found == made.histograms.end()) continue;
+    const Interval range = minmax_range(found->second);
+    basis.ranges[tensor.name] = exact_ranges ? symmetric_range(range, 8) : range;
+  }
   for (const auto& [name, factors] : made.factors)
-    if (const auto found = to.channel_means.find(name); found != to.channel_means.end())
+    if (const auto found = basis.channel_means.find(name); found != basis.channel_means.end())
       for (size_t c = 0; c < factors.size(); ++c)
         found->second[c] *= static_cast<double>(factors[c]);
-  return to;
+  return basis;
 }
 
 // Whether channels made alike serve int8 better depends on the network: it is measured on all
-// frames there are.
-Status equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
-                          QuantizeOptions quantize, Basis& basis) {
-  if (data.kept.empty()) return {};
-  std::vector<std::shared_ptr<const HeldFrame>> frames = data.kept;
-  frames.insert(frames.end(), data.held.begin(), data.held.end());
-  const std::shared_ptr<const Graph> original = basis.graph;
+// frames there are. The answers are those of the graph that it found, on the held frames first;
+// none where there was nothing to scale.
+Result<Answers> equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
+                                   QuantizeOptions quantize, Basis& basis) {
+  if (data.kept.empty()) return Answers();
   const Alike alike = quantize.per_channel ? Alike::activations : Alike::weights;
-  FIRN_ASSIGN(Basis made, equalized(impl, data, basis, alike, quantize.exact_ranges));
-  if (made.graph == original) return {};
-  FIRN_ASSIGN(const Answers answers, answers_of(impl, original, frames));
+  FIRN_ASSIGN(Equalized equal, equalize(impl, basis.graph, data.held, data.kept, alike));
+  if (equal.graph == basis.graph) return Answers();
+  Basis made = equalized(basis, equal, quantize.exact_ranges);
+  std::vector<std::shared_ptr<const HeldFrame>> frames = data.held;
+  frames.insert(frames.end(), data.kept.begin(), data.kept.end());
   const auto measure = [&](const Basis& of) -> Result<double> {
     quantize.channel_means = of.channel_means;
     FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*of.graph, of.ranges, quantize));
-    return least_sqnr_db(impl, answers, std::make_shared<const Graph>(std::move(quantized.graph)),
-                         frames);
+    return least_sqnr_db(impl, equal.answers,
+                         std::make_shared<const Graph>(std::move(quantized.graph)), frames);
   };
   FIRN_ASSIGN(const double as_is, measure(basis));
   FIRN_ASSIGN(const double alike_db, measure(made));
   if (alike_db > as_is) basis = std::move(made);
-  return {};
+  return std::move(equal.answers);
 }
 
 // Of what was observed all that it took; values that equalizing scaled are not what was observed.
 std::map<std::string, Interval> widest_ranges(const Observer& observer,
-                                              const std::set<std::string>& scaled) {
+                                              const std::map<std::string, Histogram>& scaled) {
   std::map<std::string, Interval> ranges;
   for (size_t i = 0; i < observer.tensors().size(); ++i) {
     const std::string& name = observer.tensors()[i].name;
@@ -179,12 +183,16 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   }
   Basis basis{original, chosen.ranges, {}, {}};
   if (options.bias_correction != BiasCorrection::none) basis.channel_means = channel_means_of(data);
-  if (options.equalize) FIRN_TRY(equalize_if_better(impl, data, quantize, basis));
+  Answers answers;
+  if (options.equalize) {
+    FIRN_ASSIGN(answers, equalize_if_better(impl, data, quantize, basis));
+  }
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;
   quantize.channel_means = basis.channel_means;
   if (data.observer != nullptr) quantize.wide_ranges = widest_ranges(*data.observer, basis.scaled);
-  FIRN_ASSIGN(quantize.rounded, round_weights(impl, graph, data.kept, options.rounding, quantize));
+  FIRN_ASSIGN(quantize.rounded,
+              round_weights(impl, graph, data.kept, ranges, options.rounding, quantize));
   FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*graph, ranges, quantize));
 
   Frozen frozen;
@@ -208,9 +216,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
     FIRN_ASSIGN(frozen.graph, correct_biases(impl, graph, frozen.graph, data.kept, data.held));
   }
   frozen.report.layers = std::move(quantized.layers);
-  FIRN_ASSIGN(frozen.report.tensors,
-              tensor_reports(impl, graph, quantized.tensors, data, basis.scaled, chosen.methods));
-  FIRN_TRY(verify(impl, original, graph, frozen.graph, data.held, frozen.report));
+  frozen.report.tensors = tensor_reports(quantized.tensors, data, basis.scaled, chosen.methods);
+  FIRN_TRY(verify(impl, graph, answers, frozen.graph, data.held, frozen.report));
   FIRN_TRY(check_limit(options, frozen.report));
   FIRN_ASSIGN(frozen.program, impl.compile(frozen.graph, *impl.pool));
 

@@ -6,9 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "kernels/stats_f32.h"
 #include "quant/range.h"
-#include "quant/refine.h"
 
 namespace firn {
 namespace {
@@ -26,46 +24,17 @@ void spread(double from, double to, double count, double lo, double width,
   }
 }
 
-// Histograms of some of the graph's values on some frames.
-Result<std::map<std::string, Histogram>> look_again(const SessionImpl& impl,
-                                                    const std::shared_ptr<const Graph>& graph,
-                                                    Frames frames,
-                                                    const std::set<std::string>& names) {
-  std::map<std::string, Histogram> histograms;
-  std::vector<float> samples(Observer::kMaxSamples);
-  FIRN_TRY(run_frames(
-      impl, graph, frames, [&](size_t, const Graph& of, ValueId id, std::span<const float> values) {
-        const std::string& name = of.value(id).name;
-        if (!names.contains(name)) return;
-        const kernels::SamplePattern pattern(values.size(), samples.size());
-        const kernels::StatsF32 stats =
-            kernels::sample_f32(values.size(), values.data(), pattern, samples.data());
-        if (!stats.finite) return;
-        histograms[name].add_frame(stats.min, stats.max, std::span(samples).first(pattern.count));
-      }));
-  return histograms;
-}
-
 }  // namespace
 
-Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
-                                                 const std::shared_ptr<const Graph>& graph,
-                                                 const std::vector<QuantizedTensor>& tensors,
-                                                 const CalibrationData& data,
-                                                 const std::set<std::string>& scaled,
-                                                 const std::map<std::string, Method>& methods) {
-  std::map<std::string, Histogram> again;
-  if (!scaled.empty()) {
-    FIRN_ASSIGN(again, look_again(impl, graph, data.kept, scaled));
-  }
+std::vector<TensorReport> tensor_reports(const std::vector<QuantizedTensor>& tensors,
+                                         const CalibrationData& data,
+                                         const std::map<std::string, Histogram>& scaled,
+                                         const std::map<std::string, Method>& methods) {
   std::map<std::string, const Histogram*> seen;
   if (data.observer != nullptr)
     for (size_t i = 0; i < data.observer->tensors().size(); ++i)
       seen[data.observer->tensors()[i].name] = &data.observer->histogram(i);
-  for (const std::string& name : scaled) {
-    const auto found = again.find(name);
-    seen[name] = found == again.end() ? nullptr : &found->second;
-  }
+  for (const auto& [name, histogram] : scaled) seen[name] = &histogram;
   std::vector<TensorReport> reports;
   for (const QuantizedTensor& tensor : tensors) {
     const auto found = seen.find(tensor.name);

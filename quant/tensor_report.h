@@ -4,8 +4,6 @@
 #define FIRN_QUANT_TENSOR_REPORT_H_
 
 #include <map>
-#include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -24,15 +22,12 @@ inline constexpr int kReportBins = 64;
 TensorReport tensor_report(const std::string& name, const Quant& quant, Method method,
                            const Histogram* histogram);
 
-// Of every tensor. `scaled` names those that are not in `graph`, the float one behind the int8
-// graph, what was observed: their values are those of the calibration's kept frames. `methods`
-// picked the ranges, by tensor.
-Result<std::vector<TensorReport>> tensor_reports(const SessionImpl& impl,
-                                                 const std::shared_ptr<const Graph>& graph,
-                                                 const std::vector<QuantizedTensor>& tensors,
-                                                 const CalibrationData& data,
-                                                 const std::set<std::string>& scaled,
-                                                 const std::map<std::string, Method>& methods);
+// Of every tensor. `scaled` has those that are not what was observed. `methods` picked the ranges,
+// by tensor.
+std::vector<TensorReport> tensor_reports(const std::vector<QuantizedTensor>& tensors,
+                                         const CalibrationData& data,
+                                         const std::map<std::string, Histogram>& scaled,
+                                         const std::map<std::string, Method>& methods);
 
 // The share of the histogram's values in [lo, hi), the values of a bin taken as evenly spread.
 double share_between(const Histogram& histogram, double lo, double hi);

@@ -4,20 +4,18 @@
 #define FIRN_QUANT_VERIFY_H_
 
 #include <memory>
-#include <span>
 
-#include "quant/session_calibration.h"
+#include "quant/refine.h"
 
 namespace firn {
 
 // Fills in the SQNR of each layer and output of the report, and the frames it was measured on:
-// those whose shapes the graphs are for. Layers are compared with those of `reference`, which
-// computes what `original` does with other scales inside (or is the same graph), outputs with the
-// original's. Runs beside the session, with as many threads.
-Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
-              const std::shared_ptr<const Graph>& reference,
-              const std::shared_ptr<const Graph>& quantized,
-              std::span<const std::shared_ptr<const HeldFrame>> frames, FreezeReport& report);
+// those whose shapes the graphs are for. Layers are compared with those of `reference`, outputs
+// with `answers`, those of the graph that it was made of, or with its own where there are none.
+// Runs beside the session, with as many threads.
+Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
+              const Answers& answers, const std::shared_ptr<const Graph>& quantized, Frames frames,
+              FreezeReport& report);
 
 }  // namespace firn
 

@@ -57,7 +57,9 @@ struct SessionImpl {
   // The quantizer's own state.
   std::shared_ptr<void> calibration, watch;
 
-  // Compiles for the session's instruction set and warms up.
+  // How this session compiles a graph.
+  CompileOptions compile_options(const Graph& graph) const;
+  // Compiles so and warms up.
   Result<std::shared_ptr<Program>> compile(std::shared_ptr<const Graph> graph,
                                            kernels::Pool& on) const;
   // The same of a graph that is nobody else's, whose memory goes as its weights are packed.
@@ -83,7 +85,6 @@ struct SessionImpl {
   void reset_states();
 
  private:
-  CompileOptions compile_options(const Graph& graph) const;
   static Result<std::shared_ptr<Program>> warmed_up(Result<std::unique_ptr<Program>> compiled,
                                                     kernels::Pool& on);
   // As it is now; the model is null where there is none any more.

@@ -32,13 +32,15 @@ std::vector<float> noise(size_t n, uint32_t seed) {
   return data;
 }
 
-void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_turned, bool bounded) {
+void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_turned, bool bounded,
+           bool onto) {
   CAPTURE(std::string(kernel.name));
   CAPTURE(s.m);
   CAPTURE(s.n);
   CAPTURE(s.k);
   CAPTURE(a_turned);
   CAPTURE(b_turned);
+  CAPTURE(onto);
   const size_t wide = s.n + 3;                    // rows of c lie apart
   const size_t depth = std::max<size_t>(s.k, 1);  // pointers into nothing move, too
   const std::vector<float> a = noise(s.m * depth, 1), b = noise(depth * s.n, 2);
@@ -53,6 +55,7 @@ void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_tur
   g.b_k = b_turned ? 1 : signed_of(s.n);
   g.b_column = b_turned ? signed_of(s.k) : 1;
   g.c_row = signed_of(wide);
+  g.accumulate = onto;
   if (bounded) {
     g.bias = bias.data();
     g.lo = -0.5f;
@@ -60,6 +63,10 @@ void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_tur
   }
   constexpr float kGuard = 12345;
   std::vector<float> c(s.m * wide + 64, kGuard);
+  const std::vector<float> before = noise(s.m * s.n, 4);
+  if (onto)
+    for (size_t i = 0; i < s.m; ++i)
+      for (size_t j = 0; j < s.n; ++j) c[i * wide + j] = before[i * s.n + j];
   // Rows in two pieces, which is how threads share them.
   for (size_t panel = 0; panel * kernel.columns < s.n; ++panel) {
     kernel.run(g, a.data(), b.data(), c.data(), panel, 0, s.m / 2);
@@ -72,6 +79,7 @@ void check(const GemmF32Kernel& kernel, const Case& s, bool a_turned, bool b_tur
       continue;
     }
     double sum = bounded ? static_cast<double>(bias[j]) : 0;
+    if (onto) sum += static_cast<double>(before[i * s.n + j]);
     for (size_t l = 0; l < s.k; ++l)
       sum += static_cast<double>(a[a_turned ? l * s.m + i : i * s.k + l]) *
              static_cast<double>(b[b_turned ? j * s.k + l : l * s.n + j]);
@@ -85,7 +93,7 @@ TEST_CASE("float matrix products equal sums in double and stay inside their matr
   for (const GemmF32Kernel& kernel : kernels::gemm_f32_table()) {
     if ((kernels::supported_isas() & kernels::bit(kernel.isa)) == 0) continue;
     for (const Case& s : kCases)
-      for (int way = 0; way < 8; ++way) check(kernel, s, way & 1, way & 2, way & 4);
+      for (int way = 0; way < 16; ++way) check(kernel, s, way & 1, way & 2, way & 4, way & 8);
   }
 }
 

@@ -54,8 +54,7 @@ TEST_CASE("rounding: never worse than nearest, and near the best of all choices"
     RoundedWeights rounded = nearest_weights(1, w, WeightScale::max_abs, true);
     const float scale = rounded.scale[0];
     const double before = error(w, scale, rounded.weights, matrix);
-    std::vector<float> gradient(n);
-    round_row(w, scale, matrix, 20, 127, rounded.weights, gradient);
+    round_rows(w, rounded.scale, matrix, 20, 127, rounded.weights, kernels::gemm_f32_table()[0]);
     const double after = error(w, scale, rounded.weights, matrix);
     CHECK(after <= before);
     double least = before;
@@ -78,12 +77,32 @@ TEST_CASE("rounding: integers stay in their range, inputs that never vary change
   const std::vector<float> w{1, 1, 1, -1};
   RoundedWeights rounded = nearest_weights(1, w, WeightScale::max_abs, true);
   const std::vector<int8_t> nearest = rounded.weights;
-  std::vector<float> gradient(4);
-  round_row(w, rounded.scale[0], std::vector<float>(16), 4, 127, rounded.weights, gradient);
+  const kernels::GemmF32Kernel& kernel = kernels::gemm_f32_table()[0];
+  round_rows(w, rounded.scale, std::vector<float>(16), 4, 127, rounded.weights, kernel);
   CHECK(rounded.weights == nearest);
   // Half the scale asks for more than there is.
-  round_row(w, rounded.scale[0] / 2, covariance(4, 1, 1), 4, 127, rounded.weights, gradient);
+  const float half = rounded.scale[0] / 2;
+  round_rows(w, {&half, 1}, covariance(4, 1, 1), 4, 127, rounded.weights, kernel);
   for (const int8_t q : rounded.weights) CHECK(std::abs(q) <= 127);
+}
+
+TEST_CASE("rounding: rows side by side become what each becomes alone") {
+  constexpr size_t n = 70, rows = 9;
+  GraphBuilder numbers(3);
+  const std::vector<float> w = numbers.floats(rows * n), matrix = covariance(n, 5, 3);
+  for (const kernels::GemmF32Kernel& kernel : kernels::gemm_f32_table()) {
+    if ((kernels::supported_isas() & kernels::bit(kernel.isa)) == 0) continue;
+    CAPTURE(kernel.name);
+    RoundedWeights together = nearest_weights(rows, w, WeightScale::max_abs, true);
+    const std::vector<int8_t> nearest = together.weights;
+    std::vector<int8_t> alone = nearest;
+    round_rows(w, together.scale, matrix, 4, 127, together.weights, kernel);
+    for (size_t r = 0; r < rows; ++r)
+      round_rows(std::span(w).subspan(r * n, n), std::span(together.scale).subspan(r, 1), matrix, 4,
+                 127, std::span(alone).subspan(r * n, n), kernel);
+    CHECK(together.weights != nearest);
+    CHECK(together.weights == alone);
+  }
 }
 
 TEST_CASE("moments: covariances of what the rows see, padding and groups among it") {
@@ -101,8 +120,8 @@ TEST_CASE("moments: covariances of what the rows see, padding and groups among i
       if ((kernels::supported_isas() & kernels::bit(kernel.isa)) == 0) continue;
       CAPTURE(kernel.name);
       InputMoments moments(b.graph, b.graph.nodes[0]);
-      moments.add(data, 1000, 0, kernel);
-      moments.finish(kernel);
+      std::vector<float> rows;
+      moments.add(data, 1000, 0, kernel, rows);
       const size_t per_group = static_cast<size_t>(4 / groups), row = 6 * per_group;
       REQUIRE(moments.row() == row);
       REQUIRE(moments.samples() == static_cast<size_t>(y[0] * y[1] * y[2]));
@@ -123,7 +142,7 @@ TEST_CASE("moments: covariances of what the rows see, padding and groups among i
             }
         const double count = static_cast<double>(rows.size());
         const double kept = count / (count + static_cast<double>(row));
-        const std::vector<float> got = moments.covariance(g);
+        const std::vector<float> got = moments.covariance(g), noisy = moments.covariance(g, 0.25);
         for (size_t i = 0; i < row; ++i)
           for (size_t j = 0; j < row; ++j) {
             double a = 0, c = 0, both = 0;
@@ -134,6 +153,8 @@ TEST_CASE("moments: covariances of what the rows see, padding and groups among i
             }
             const double want = (both - a * c) * (i == j ? 1 : kept);
             REQUIRE(std::fabs(static_cast<double>(got[i * row + j]) - want) < 1e-5);
+            const double noise = i == j ? 0.25 : 0;
+            REQUIRE(std::fabs(static_cast<double>(noisy[i * row + j]) - want - noise) < 1e-5);
           }
       }
     }
