@@ -103,6 +103,11 @@ std::vector<Candidate> candidate_ranges(const Histogram& histogram, int bits, bo
         candidates, [&](const Candidate& c) { return nearly_the_same(c.range, next.range); });
     if (!known) candidates.push_back(next);
   }
+  // Pixels from -1 to 1 lie half-way between the 256 points from -1 to 1 of which one is 0, every
+  // one of them; points a little further apart miss half of them by less.
+  const Interval all = minmax_range(histogram), around_zero = symmetric_range(all, bits);
+  if (!symmetric && nearly_the_same(all, around_zero))
+    candidates.push_back({Method::minmax, around_zero});
   return candidates;
 }
 

@@ -33,7 +33,8 @@ inline Interval pick_range(const Histogram& histogram, Method method, int bits =
 }
 
 // What all methods but `automatic` pick, without what is nearly the same as another one: from the
-// widest to the tightest kind of method, so that a later one has to be clearly better. Not empty.
+// widest to the tightest kind of method, so that a later one has to be clearly better; and the
+// symmetric range of all values where that is nearly the same as theirs. Not empty.
 std::vector<Candidate> candidate_ranges(const Histogram& histogram, int bits, bool symmetric);
 // A later candidate must promise this much less error than the best of those before: what is still
 // to come may go further than what was seen, and clipping costs more than it gains then.

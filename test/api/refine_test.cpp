@@ -62,6 +62,25 @@ TEST_CASE("freeze makes uneven channels alike") {
   CHECK(alike > as_is + 3);
 }
 
+TEST_CASE("freeze gives pixels from -1 to 1 the scale that misses them least") {
+  const auto scale_of_input = [](bool pixels) {
+    Session session = must(Session::create(small_model()));
+    must(session.calibrate());
+    for (uint32_t i = 0; i < 20; ++i) {
+      std::vector<float> data = frame(i);
+      for (float& x : data)
+        if (pixels) x = (std::clamp(std::floor(127.5f * x + 128), 0.0f, 255.0f) - 127.5f) / 127.5f;
+      data[0] = -1;
+      data[1] = 1;
+      run_all(session, data);
+    }
+    const FreezeReport report = must(session.freeze({.timed = false}));
+    return report.tensors.at(0).scale;
+  };
+  CHECK(scale_of_input(true) == 1.0f / 127);
+  CHECK(scale_of_input(false) == doctest::Approx(2.0 / 255).epsilon(1e-4));
+}
+
 TEST_CASE("freeze rounds weights for the layers' outputs") {
   const Model model = small_model();
   const auto with = [&](Rounding rounding) {

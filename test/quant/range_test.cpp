@@ -333,6 +333,22 @@ TEST_CASE("candidates: what the methods pick, nearly equal ones once") {
   CHECK(candidate_ranges(of({3}), 8, false) == std::vector<Candidate>{{Method::minmax, {3, 3}}});
 }
 
+TEST_CASE("candidates: pixels from -1 to 1 can have a scale that does not miss all of them") {
+  std::vector<float> pixels, positive;
+  for (int p = 0; p < 256; ++p) {
+    pixels.push_back((static_cast<float>(p) - 127.5f) / 127.5f);
+    positive.push_back(static_cast<float>(p) / 255);
+  }
+  const std::vector<Candidate> candidates = candidate_ranges(of(pixels), 8, false);
+  CHECK(candidates.front().range == Interval{-1, 1});
+  CHECK(candidates.back().range == symmetric_range({-1, 1}, 8));
+  CHECK(true_error(pixels, candidates.back().range) <
+        0.4 * true_error(pixels, candidates.front().range));
+  const Interval one_sided = symmetric_range({0, 1}, 8);
+  for (const Candidate& candidate : candidate_ranges(of(positive), 8, false))
+    CHECK(candidate.range != one_sided);
+}
+
 TEST_CASE("automatic: no other method does much better") {
   for (float outlier : {0.0f, 8.0f, 50.0f, 1000.0f}) {
     std::vector<float> values = gaussian(50000);
