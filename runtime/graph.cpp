@@ -2,6 +2,8 @@
 // Building and rewriting graphs: values, uses, dead parts, order.
 #include "runtime/graph.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -11,16 +13,32 @@
 
 namespace firn {
 
+namespace {
+
+// From this size on a block is made of pages of its own, which are the system's again when it goes:
+// in the heap, what a model's constants were made in would stay with the process between what
+// outlives them.
+constexpr size_t kPages = size_t{64} << 10;
+
+}  // namespace
+
 Result<std::pair<std::shared_ptr<const Buffer>, std::span<std::byte>>> Buffer::allocate(
     size_t bytes) {
   constexpr size_t kAlignment = 64;
-  // calloc: large blocks come as untouched zero pages.
-  void* block = bytes > PTRDIFF_MAX - kSlack - kAlignment
-                    ? nullptr
-                    : std::calloc(1, bytes + kSlack + kAlignment);
-  if (block == nullptr)
+  const size_t all = bytes + kSlack + kAlignment;
+  void* block = nullptr;
+  if (bytes <= PTRDIFF_MAX - kSlack - kAlignment)
+    block = all < kPages
+                ? std::calloc(1, all)
+                : mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (block == nullptr || block == MAP_FAILED)
     return Status(Code::out_of_memory, "no memory for " + std::to_string(bytes) + " bytes");
-  std::shared_ptr<const void> owner(block, std::free);
+  std::shared_ptr<const void> owner(block, [all](void* p) {
+    if (all < kPages)
+      std::free(p);
+    else
+      munmap(p, all);
+  });
   const size_t past = reinterpret_cast<uintptr_t>(block) % kAlignment;
   const std::span<std::byte> span(static_cast<std::byte*>(block) + (kAlignment - past) % kAlignment,
                                   bytes);

@@ -83,16 +83,20 @@ std::string GraphBuilder::unique_name(const std::string& name) {
   return candidate;
 }
 
-ValueId GraphBuilder::add_value(const Value& value) {
+ValueId GraphBuilder::add_value(Value value) {
+  Value probed{value.name, value.type, value.shape, std::nullopt, value.constant};
+  // Shapes do not depend on the scales, of which weights have one a channel.
+  if (value.quant)
+    probed.quant = Quant{value.quant->axis, value.quant->bits, value.quant->block, {}, {}};
   for (Probe& probe : probes_) {
-    probe.graph.add(value);
+    probe.graph.add(probed);
     probe.failed.push_back(false);
   }
-  return graph_.add(value);
+  return graph_.add(std::move(value));
 }
 
 ValueId GraphBuilder::add_constant(Value value) {
-  return add_value(value);
+  return add_value(std::move(value));
 }
 
 // Weights are transposed, converted and perhaps reshaped on the way: a few times their size.
@@ -194,7 +198,8 @@ Status GraphBuilder::infer_in(Probe& probe, const Node& node) {
     return {Code::unsupported, "the shape of an input is not known"};
   }
   FIRN_TRY(infer(probe.graph, node));
-  if (all_constant(probe.graph, node) || std::holds_alternative<ShapeOf>(node.op)) {
+  if ((all_constant(probe.graph, node) && !any_quantized(probe.graph, node)) ||
+      std::holds_alternative<ShapeOf>(node.op)) {
     // Without the value, a shape that depends on it fails later, and says so.
     size_t bytes = 0;
     for (const ValueId id : node.out) {
@@ -318,7 +323,7 @@ Result<ValueId> GraphBuilder::add_node(std::string name, Op op, std::vector<Valu
   value.name = unique_name(name);
   value.quant = std::move(quant);
   if (value.quant) value.type = DType::i8;  // inference knows better where elements only move
-  const ValueId out = add_value(value);
+  const ValueId out = add_value(std::move(value));
   Node node{std::move(name), std::move(op), std::move(in), {out}};
   inherit_quant(node);
   FIRN_TRY(add(std::move(node)));
@@ -331,7 +336,7 @@ Result<std::vector<ValueId>> GraphBuilder::add_node(std::string name, Op op,
   for (size_t i = 0; i < outputs; ++i) {
     Value value;
     value.name = unique_name(name);
-    out.push_back(add_value(value));
+    out.push_back(add_value(std::move(value)));
   }
   FIRN_TRY(add({std::move(name), std::move(op), std::move(in), out}));
   return out;

@@ -89,7 +89,7 @@ class GraphBuilder {
     Graph graph;
     std::vector<bool> failed;  // by value
   };
-  ValueId add_value(const Value& value);
+  ValueId add_value(Value value);
   void inherit_quant(const Node& node);
   int32_t sample(size_t probe, std::string_view name, size_t axis);
   Result<bool> fold(const Node& node);

@@ -162,11 +162,11 @@ Result<ValueId> Context::scaled_input(size_t i) {
   FIRN_ASSIGN(const FileTensor* const tensor, input_info(i));
   if (tensor->type != DType::i32 && tensor->type != DType::i64) return real(id);
   FIRN_ASSIGN(const ValueId numbers, convert("number", id, DType::f32));
-  if (tensor->integer_scale.size() != 1) {
+  if (tensor->integer_scales != 1) {
     return unsupported("input " + std::to_string(i) + " '" + tensor->name + "' has " +
-                       std::to_string(tensor->integer_scale.size()) + " scales, expected one");
+                       std::to_string(tensor->integer_scales) + " scales, expected one");
   }
-  FIRN_ASSIGN(const ValueId scale, scalar("scale", DType::f32, double{tensor->integer_scale[0]}));
+  FIRN_ASSIGN(const ValueId scale, scalar("scale", DType::f32, double{tensor->integer_scale}));
   return binary("scaled", Binary::Kind::mul, numbers, scale);
 }
 

@@ -43,6 +43,7 @@ Result<ValueId> quantized_bias(Context& c, ValueId id, const Quant& x, const Qua
   Quant quant;
   quant.axis = 0;
   quant.bits = 32;
+  quant.scale.reserve(bias.shape.elements());
   for (size_t n = 0; n < bias.shape.elements(); ++n) {
     quant.scale.push_back(static_cast<float>(product_scale(x, w, n)));
   }

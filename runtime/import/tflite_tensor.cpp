@@ -80,6 +80,7 @@ Result<std::optional<Quant>> quant_of(const wire::Tensor& tensor, DType type) {
   if (wire->zero_point() == nullptr || wire->zero_point()->size() == 0) {
     quant.zero.assign(quant.scale.size(), 0);
   } else {
+    quant.zero.reserve(wire->zero_point()->size());
     for (uint32_t i = 0; i < wire->zero_point()->size(); ++i) {
       int64_t zero = 0;  // copied, as the verifier lets them lie at any multiple of 4
       std::memcpy(&zero, wire->zero_point()->Data() + i * sizeof(zero), sizeof(zero));
@@ -169,7 +170,8 @@ Result<FileTensor> TensorReader::read(size_t i) const {
   if ((*type == DType::i32 || *type == DType::i64) && wire->quantization() != nullptr &&
       wire->quantization()->scale() != nullptr) {
     const auto& scale = *wire->quantization()->scale();
-    tensor.integer_scale.assign(scale.begin(), scale.end());
+    tensor.integer_scales = scale.size();
+    if (scale.size() > 0) tensor.integer_scale = scale[0];
   }
   const bool shifted = tensor.quant && *type == DType::u8;
   if (shifted) {

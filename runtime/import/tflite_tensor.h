@@ -22,7 +22,9 @@ struct FileTensor {
   DType type = DType::f32;
   Shape shape;  // -1: open
   std::optional<Quant> quant;
-  std::vector<float> integer_scale;  // of int32 and int64, which are biases
+  // Of int32 and int64, which are biases: how many scales the file has, and the first.
+  size_t integer_scales = 0;
+  float integer_scale = 0;
   bool variable = false;
   std::shared_ptr<const Buffer> data;  // null where it is computed or given
 

@@ -126,12 +126,14 @@ size_t transposed_elements(const Graph& graph) {
 // Keeps the graph with split Transposes if less is left to transpose, and tries again.
 Status explore(Graph& graph, Diag& diag) {
   for (;;) {
+    const size_t elements = transposed_elements(graph);
+    if (elements == 0) return {};
     Graph trial = graph;
     Diag trial_diag;
     FIRN_ASSIGN(const int fired, split_transposes(trial, trial_diag));
     if (fired == 0) return {};
     FIRN_TRY(settle(trial, trial_diag));
-    if (transposed_elements(trial) >= transposed_elements(graph)) return {};
+    if (transposed_elements(trial) >= elements) return {};
     graph = std::move(trial);
     diag = std::move(trial_diag);
   }
