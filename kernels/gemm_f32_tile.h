@@ -73,20 +73,22 @@ struct GemmF32Tile {
     const Float lo = V::set(g.lo), hi = V::set(g.hi);
 #pragma GCC unroll 8
     for (size_t r = 0; r < kCount; ++r, c += g.c_row) {
-      const bool whole = block.columns == kWide * kLanes;
-      float row[kWide * kLanes] = {};
-      float* to = whole ? c : row;
-      if (!whole && !block.first) memcpy(row, c, block.columns * sizeof(float));
 #pragma GCC unroll 8
       for (size_t v = 0; v < kWide; ++v) {
+        const size_t begin = v * kLanes;
+        if (begin >= block.columns) break;
+        const size_t columns = block.columns - begin;
+        float part[kLanes] = {};
+        float* const to = columns < kLanes ? part : c + begin;
+        if (columns < kLanes && !block.first) memcpy(part, c + begin, columns * sizeof(float));
         Float y = sum[r][v];
-        if (!block.first) y = V::add(V::load(to + v * kLanes), y);
-        if (block.bias != nullptr) y = V::add(y, V::load(block.bias + v * kLanes));
+        if (!block.first) y = V::add(V::load(to), y);
+        if (block.bias != nullptr) y = V::add(y, V::load(block.bias + begin));
         // NaN stays: it is the second operand.
         if (block.last) y = V::min(hi, V::max(lo, y));
-        V::store(to + v * kLanes, y);
+        V::store(to, y);
+        if (columns < kLanes) memcpy(c + begin, part, columns * sizeof(float));
       }
-      if (!whole) memcpy(c, row, block.columns * sizeof(float));
     }
   }
 
@@ -134,6 +136,8 @@ struct GemmF32Tile {
                         k + count == g.k};
       if (columns <= kLanes) {
         rows<1>(g, block, a_at, c, end - begin);
+      } else if (columns <= kVectors / 2 * kLanes) {
+        rows<kVectors / 2>(g, block, a_at, c, end - begin);
       } else {
         rows<kVectors>(g, block, a_at, c, end - begin);
       }

@@ -289,6 +289,8 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
     if (!constant_weights(context, o)) return false;
     FIRN_ASSIGN(const bool done, lower_conv_in_integers(context, node, op, steps));
     if (done) return true;
+    FIRN_ASSIGN(const bool by_rows, lower_conv_by_rows(context, node, op, steps));
+    if (by_rows) return true;
     const auto [bottom, right] = pad_bottom_right(s);
     return lower_xnn(
         context, node,

@@ -104,6 +104,9 @@ LoweredStep describe_step(const LowerContext& context, const Node& node, std::un
 using Lowered = Result<bool>;
 Lowered lower_conv(const LowerContext&, const Node&, const Conv2d&, std::vector<LoweredStep>&);
 Lowered lower_dense(const LowerContext&, const Node&, const Dense&, std::vector<LoweredStep>&);
+// An fp32 one of few input channels, by our own product.
+Lowered lower_conv_by_rows(const LowerContext&, const Node&, const Conv2d&,
+                           std::vector<LoweredStep>&);
 // A layer that is_wide_layer(), of that shape; a plain matrix product has batch, in_h and out_h
 // of 1.
 Status lower_wide(const LowerContext&, const Node&, const kernels::ConvShape&, const Clamp&,

@@ -162,6 +162,33 @@ TEST_CASE("lowered products of values") {
   check(Dense{}, {open("x", {3, 1, 33}), open("w", {7, 33})}, 1e-6);
 }
 
+TEST_CASE("lowered convolutions of few channels, any window") {
+  for (int i = 0; i < 120; ++i) {
+    Conv2d op;
+    for (size_t d = 0; d < 2; ++d) {
+      op.window.kernel[d] = 1 + below(5);
+      op.window.stride[d] = 1 + below(3);
+      op.window.pad[d] = below(op.window.kernel[d]);
+      op.window.pad[d + 2] = below(op.window.kernel[d]);
+    }
+    op.window.dilation[0] = 1 + below(2);
+    const int32_t c = 1 + below(5), n = 1 + below(80);
+    const Shape x{1 + below(2), op.window.kernel[0] * 2 + below(9), op.window.kernel[1] + below(20),
+                  c};
+    const Shape w{n, op.window.kernel[0], op.window.kernel[1], c};
+    std::vector<float> weights(w.elements()), bias(static_cast<size_t>(n));
+    for (float& v : weights) v = static_cast<float>(below(2001)) / 1000 - 1;
+    for (float& v : bias) v = static_cast<float>(below(2001)) / 1000 - 1;
+    std::vector<Value> in{open("x", x), floats(w, weights)};
+    if (below(2) == 0) in.push_back(floats({n}, bias));
+    if (below(2) == 0) op.clamp = {0, 6};
+    check(op, in, 1e-6, -1, 1);
+    Run run(op, in, -1, 1);
+    REQUIRE(run.node.infer().ok());
+    check_runs(std::move(run), 1e-6, kernels::supported_isas(), 3, On::kernel);
+  }
+}
+
 TEST_CASE("products read transposed operands in place") {
   times(20, [] {
     const int32_t b = 1 + below(3), h = 1 + below(3), m = 1 + below(9), k = 1 + below(9),
