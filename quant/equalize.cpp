@@ -136,8 +136,10 @@ std::vector<float> activation_factors(const ChannelClasses& classes,
     const float goal = std::min(largest[classes.component[i]], classes.clamp[i]);
     if (peak[i].largest() == 0) continue;
     const float now = std::max(peak[i].largest(), kSmallest * goal);
-    const float factor =
-        std::min(std::sqrt(goal / now), goal / (now * margin[classes.component[i]]));
+    float factor = std::sqrt(goal / now);
+    // Nothing is lost of what passes the largest channel; of what passes a clamp, the rest.
+    if (std::isfinite(classes.clamp[i]))
+      factor = std::min(factor, goal / (now * margin[classes.component[i]]));
     if (factor > 1) factors[i] = factor;
   }
   return factors;

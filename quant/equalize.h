@@ -25,8 +25,8 @@ struct ChannelPeaks {
 // Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1, with measured
 // activations: these have one scale a tensor, while weights have one a channel. Factors are 1 or
 // more, the root of what would make channels equal, so that the next layer's weights stay alike as
-// well; and a channel stays below its tensor's largest one, and below a clamp that it has not
-// reached, by as much as the halves' peaks differ. Channels that reach a clamp keep their scale.
+// well; and a channel stays below a clamp that it has not reached, and below its tensor's largest
+// one then, by as much as the halves' peaks differ. Channels that reach a clamp keep their scale.
 // `peaks` by value.
 std::vector<float> activation_factors(const ChannelClasses& classes,
                                       std::span<const ChannelPeaks> peaks);

@@ -202,7 +202,7 @@ Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<co
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                            Frames held, Frames kept, Alike alike) {
   const ChannelClasses classes = channel_classes(*graph);
-  if (classes.count == 0) return Equalized{graph, {}, {}, {}};
+  if (classes.count == 0) return Equalized{graph, {}, {}, {}, {}};
   std::vector<std::shared_ptr<const HeldFrame>> frames(held.begin(), held.end());
   frames.insert(frames.end(), kept.begin(), kept.end());
   std::vector<ChannelPeaks> peaks(graph->values.size());
@@ -221,10 +221,18 @@ Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const 
                                          : weight_factors(scaled, classes, peaks);
   const Clamps clamps = alike == Alike::weights ? Clamps::move : Clamps::stay;
   FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors, clamps));
-  if (changed.empty()) return Equalized{graph, {}, {}, {}};
+  if (changed.empty()) return Equalized{graph, {}, {}, {}, {}};
   auto made = std::make_shared<const Graph>(std::move(scaled));
   FIRN_ASSIGN(auto histograms, histograms_of_changed(impl, made, kept, changed));
-  return Equalized{std::move(made), std::move(changed), std::move(histograms), std::move(answers)};
+  std::map<std::string, float> largest;
+  for (size_t v = 0; v < peaks.size(); ++v)
+    for (const std::vector<float>& half : peaks[v].half)
+      for (const float peak : half) {
+        float& of_value = largest[graph->values[v].name];
+        of_value = std::max(of_value, peak);
+      }
+  return Equalized{std::move(made), std::move(changed), std::move(histograms), std::move(largest),
+                   std::move(answers)};
 }
 
 Result<std::map<std::string, RoundedWeights>> round_weights(

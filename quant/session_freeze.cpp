@@ -70,16 +70,33 @@ struct Basis {
   std::map<std::string, Histogram> scaled;
 };
 
+// How much further the tensors went on all frames than on the kept ones.
+std::map<std::string, float> reach_of(const Observer* observer,
+                                      const std::map<std::string, float>& peaks) {
+  std::map<std::string, float> reach;
+  for (size_t i = 0; observer != nullptr && i < observer->tensors().size(); ++i) {
+    const auto peak = peaks.find(observer->tensors()[i].name);
+    const Histogram& seen = observer->histogram(i);
+    if (peak == peaks.end() || !(peak->second > 0) || seen.frames() == 0) continue;
+    reach[peak->first] = std::max(1.0f, std::max(-seen.min(), seen.max()) / peak->second);
+  }
+  return reach;
+}
+
 // The basis with channels made alike. Of the values that change and are quantized it takes all that
 // they take: what goes furthest in one of channels made alike is no outlier, and clipping it would
-// cost most where a channel was made large.
-Basis equalized(Basis basis, const Equalized& made, bool exact_ranges) {
+// cost most where a channel was made large. That is known of the kept frames; on others they go as
+// much further as they did before they changed.
+Basis equalized(Basis basis, const Equalized& made, const Observer* observer, bool exact_ranges) {
   basis.graph = made.graph;
   basis.scaled = made.histograms;
+  const std::map<std::string, float> reach = reach_of(observer, made.peaks);
   for (const ObservedTensor& tensor : tensors_to_observe(*made.graph)) {
     const auto found = made.histograms.find(tensor.name);
     if (!tensor.range || found == made.histograms.end()) continue;
-    const Interval range = minmax_range(found->second);
+    Interval range = minmax_range(found->second);
+    if (const auto further = reach.find(tensor.name); further != reach.end())
+      range = {range.lo * further->second, range.hi * further->second};
     basis.ranges[tensor.name] = exact_ranges ? symmetric_range(range, 8) : range;
   }
   for (const auto& [name, factors] : made.factors)
@@ -98,7 +115,7 @@ Result<Answers> equalize_if_better(const SessionImpl& impl, const CalibrationDat
   const Alike alike = quantize.per_channel ? Alike::activations : Alike::weights;
   FIRN_ASSIGN(Equalized equal, equalize(impl, basis.graph, data.held, data.kept, alike));
   if (equal.graph == basis.graph) return Answers();
-  Basis made = equalized(basis, equal, quantize.exact_ranges);
+  Basis made = equalized(basis, equal, data.observer, quantize.exact_ranges);
   std::vector<std::shared_ptr<const HeldFrame>> frames = data.held;
   frames.insert(frames.end(), data.kept.begin(), data.kept.end());
   const auto measure = [&](const Basis& of) -> Result<double> {

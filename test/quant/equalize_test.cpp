@@ -138,8 +138,10 @@ TEST_CASE("equalize: small channels grow as far as their peaks can be trusted") 
   peaks[0].half[0] = {16, 1, 0, 100};
   peaks[0].half[1] = {16, 1, 0, 100};
   CHECK(activation_factors(classes, peaks) == std::vector<float>{1, 4, 1});
-  // Halves that differ by 8 leave room for 2.
+  // Halves that differ by 8 leave room for 2 below a clamp, and matter to nothing else.
   peaks[0].half[1] = {2, 1, 0, 100};
+  CHECK(activation_factors(classes, peaks) == std::vector<float>{1, 4, 1});
+  classes.clamp.assign(3, 24.0f);
   CHECK(activation_factors(classes, peaks) == std::vector<float>{1, 2, 1});
   // A clamp that is reached holds its channel, and no channel grows past one.
   peaks[0].half[0] = peaks[0].half[1] = {6, 1.5f, 6, 100};
