@@ -202,26 +202,27 @@ Result<double> shortest_run_ms(const SessionImpl& impl, const std::shared_ptr<co
 Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                            Frames held, Frames kept, Alike alike) {
   const ChannelClasses classes = channel_classes(*graph);
-  if (classes.count == 0) return Equalized{graph, {}, {}, {}, {}};
+  if (classes.count == 0) return Equalized{graph, {}, {}, {}, {}, {}};
   std::vector<std::shared_ptr<const HeldFrame>> frames(held.begin(), held.end());
   frames.insert(frames.end(), kept.begin(), kept.end());
   std::vector<ChannelPeaks> peaks(graph->values.size());
-  Answers answers;
-  for (const ValueId id : graph->outputs) answers[graph->value(id).name];
-  FIRN_TRY(run_frames(impl, graph, frames,
-                      [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
-                        add_answer(g, frame, id, x, answers);
-                        if (frame < held.size()) return;
-                        raise_peaks(x, classes.of[index(id)].size(),
-                                    peaks[index(id)].half[(frame - held.size()) % 2]);
-                      }));
+  Answers on_held, on_kept;
+  for (const ValueId id : graph->outputs)
+    for (Answers* answers : {&on_held, &on_kept}) (*answers)[graph->value(id).name];
+  FIRN_TRY(run_frames(
+      impl, graph, frames, [&](size_t f, const Graph& g, ValueId id, std::span<const float> x) {
+        if (f < held.size()) return add_answer(g, f, id, x, on_held);
+        const size_t frame = f - held.size();
+        add_answer(g, frame, id, x, on_kept);
+        raise_peaks(x, classes.of[index(id)].size(), peaks[index(id)].half[frame % 2]);
+      }));
   Graph scaled = *graph;
   const std::vector<float> factors = alike == Alike::activations
                                          ? activation_factors(classes, peaks)
                                          : weight_factors(scaled, classes, peaks);
   const Clamps clamps = alike == Alike::weights ? Clamps::move : Clamps::stay;
   FIRN_ASSIGN(auto changed, scale_channels(scaled, classes, factors, clamps));
-  if (changed.empty()) return Equalized{graph, {}, {}, {}, {}};
+  if (changed.empty()) return Equalized{graph, {}, {}, {}, {}, {}};
   auto made = std::make_shared<const Graph>(std::move(scaled));
   FIRN_ASSIGN(auto histograms, histograms_of_changed(impl, made, kept, changed));
   std::map<std::string, float> largest;
@@ -231,8 +232,8 @@ Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const 
         float& of_value = largest[graph->values[v].name];
         of_value = std::max(of_value, peak);
       }
-  return Equalized{std::move(made), std::move(changed), std::move(histograms), std::move(largest),
-                   std::move(answers)};
+  return Equalized{std::move(made),    std::move(changed), std::move(histograms),
+                   std::move(largest), std::move(on_held), std::move(on_kept)};
 }
 
 Result<std::map<std::string, RoundedWeights>> round_weights(

@@ -49,7 +49,7 @@ struct Equalized {
   std::map<std::string, std::vector<float>> factors;  // by value that changes
   std::map<std::string, Histogram> histograms;        // of the same, on the kept frames
   std::map<std::string, float> peaks;  // their largest magnitudes there before they changed
-  Answers answers;  // of the graph that it was made of, on the held and then the kept frames
+  Answers on_held, on_kept;  // of the graph that it was made of
 };
 
 // What channels are made alike for: activations, the only ones with one scale for all of them where

@@ -106,9 +106,9 @@ Basis equalized(Basis basis, const Equalized& made, const Observer* observer, bo
   return basis;
 }
 
-// Whether channels made alike serve int8 better depends on the network: it is measured on all
-// frames there are. The answers are those of the graph that it found, on the held frames first;
-// none where there was nothing to scale.
+// Whether channels made alike serve int8 better depends on the network, and on the frames: it is
+// measured on the held ones and on the kept ones, and has to be so on both. The answers are those
+// of the graph that it found, on the held frames; none where there was nothing to scale.
 Result<Answers> equalize_if_better(const SessionImpl& impl, const CalibrationData& data,
                                    QuantizeOptions quantize, Basis& basis) {
   if (data.kept.empty()) return Answers();
@@ -116,18 +116,24 @@ Result<Answers> equalize_if_better(const SessionImpl& impl, const CalibrationDat
   FIRN_ASSIGN(Equalized equal, equalize(impl, basis.graph, data.held, data.kept, alike));
   if (equal.graph == basis.graph) return Answers();
   Basis made = equalized(basis, equal, data.observer, quantize.exact_ranges);
-  std::vector<std::shared_ptr<const HeldFrame>> frames = data.held;
-  frames.insert(frames.end(), data.kept.begin(), data.kept.end());
-  const auto measure = [&](const Basis& of) -> Result<double> {
+  const auto quantized = [&](const Basis& of) -> Result<std::shared_ptr<const Graph>> {
     quantize.channel_means = of.channel_means;
-    FIRN_ASSIGN(QuantizedGraph quantized, quantize_graph(*of.graph, of.ranges, quantize));
-    return least_sqnr_db(impl, equal.answers,
-                         std::make_shared<const Graph>(std::move(quantized.graph)), frames);
+    FIRN_ASSIGN(QuantizedGraph graph, quantize_graph(*of.graph, of.ranges, quantize));
+    return std::make_shared<const Graph>(std::move(graph.graph));
   };
-  FIRN_ASSIGN(const double as_is, measure(basis));
-  FIRN_ASSIGN(const double alike_db, measure(made));
-  if (alike_db > as_is) basis = std::move(made);
-  return std::move(equal.answers);
+  FIRN_ASSIGN(const auto as_is, quantized(basis));
+  FIRN_ASSIGN(const auto as_made, quantized(made));
+  const auto gains = [&](const Answers& answers, Frames frames) -> Result<bool> {
+    FIRN_ASSIGN(const double before, least_sqnr_db(impl, answers, as_is, frames));
+    FIRN_ASSIGN(const double after, least_sqnr_db(impl, answers, as_made, frames));
+    return after > before;
+  };
+  FIRN_ASSIGN(bool better, gains(equal.on_kept, data.kept));
+  if (better && !data.held.empty()) {
+    FIRN_ASSIGN(better, gains(equal.on_held, data.held));
+  }
+  if (better) basis = std::move(made);
+  return std::move(equal.on_held);
 }
 
 // Of what was observed all that it took; values that equalizing scaled are not what was observed.
