@@ -42,6 +42,13 @@ Result<std::map<std::string, Histogram>> histograms_of_changed(
   return histograms;
 }
 
+// For add_answer() to fill: no other values are answers.
+Answers no_answers_yet(const Graph& graph) {
+  Answers answers;
+  for (const ValueId id : graph.outputs) answers[graph.value(id).name];
+  return answers;
+}
+
 void add_answer(const Graph& graph, size_t frame, ValueId id, std::span<const float> x,
                 Answers& answers) {
   if (const auto found = answers.find(graph.value(id).name); found != answers.end())
@@ -132,8 +139,7 @@ Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& g
 
 Result<Answers> answers_of(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph,
                            Frames frames) {
-  Answers answers;
-  for (const ValueId id : graph->outputs) answers[graph->value(id).name];
+  Answers answers = no_answers_yet(*graph);
   FIRN_TRY(run_frames(impl, graph, frames,
                       [&](size_t frame, const Graph& g, ValueId id, std::span<const float> x) {
                         add_answer(g, frame, id, x, answers);
@@ -206,9 +212,7 @@ Result<Equalized> equalize(const SessionImpl& impl, const std::shared_ptr<const 
   std::vector<std::shared_ptr<const HeldFrame>> frames(held.begin(), held.end());
   frames.insert(frames.end(), kept.begin(), kept.end());
   std::vector<ChannelPeaks> peaks(graph->values.size());
-  Answers on_held, on_kept;
-  for (const ValueId id : graph->outputs)
-    for (Answers* answers : {&on_held, &on_kept}) (*answers)[graph->value(id).name];
+  Answers on_held = no_answers_yet(*graph), on_kept = on_held;
   FIRN_TRY(run_frames(
       impl, graph, frames, [&](size_t f, const Graph& g, ValueId id, std::span<const float> x) {
         if (f < held.size()) return add_answer(g, f, id, x, on_held);

@@ -48,8 +48,8 @@ struct Equalized {
   std::shared_ptr<const Graph> graph;
   std::map<std::string, std::vector<float>> factors;  // by value that changes
   std::map<std::string, Histogram> histograms;        // of the same, on the kept frames
-  std::map<std::string, float> peaks;  // their largest magnitudes there before they changed
-  Answers on_held, on_kept;  // of the graph that it was made of
+  std::map<std::string, float> peaks;  // of all values the largest magnitudes there, unchanged
+  Answers on_held, on_kept;            // of the graph that it was made of
 };
 
 // What channels are made alike for: activations, the only ones with one scale for all of them where

@@ -12,7 +12,6 @@
 #include <queue>
 
 namespace firn {
-
 namespace {
 
 // From this size on a block is made of pages of its own, which are the system's again when it goes:

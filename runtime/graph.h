@@ -39,7 +39,7 @@ class Buffer {
   std::span<const std::byte> bytes() const { return bytes_; }
   size_t size() const { return size_; }
   bool is_released() const { return bytes_.size() != size_; }
-  // Whether it is a heap block of its own, so that it is memory that can be given back.
+  // Whether it is a block of its own, so that it is memory that can be given back.
   bool allocated() const { return allocated_; }
   // The same for the same bytes, never given to others.
   uint64_t id() const { return id_; }

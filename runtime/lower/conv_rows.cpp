@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fp32 convolutions of images of few channels as matrix products, a row of the output at a time.
 // XNNPACK keeps a pointer for each tap of each output pixel: for a first layer of 3x3x3 filters
-// these are twice what its input takes, and they lead to three floats each.
+// these take more memory than its input, and they lead to three floats each.
 #include <algorithm>
 #include <cstring>
 

@@ -174,6 +174,9 @@ TEST_CASE("several inputs are taken by name, and calibrate and freeze like one")
   CHECK(int8 != fp32);
   CHECK(run(1, true) == int8);
   CHECK(report.outputs.at(0).sqnr_db > 40);
+  must(session.thaw());
+  must(session.freeze({.equalize = false, .timed = false}));
+  CHECK(largest_difference(run(1, false), fp32) < 0.1);
 }
 
 TEST_CASE("profile names every step, its kernel and its precision") {
