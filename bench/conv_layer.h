@@ -70,22 +70,6 @@ inline double Layer::macs() const {
   return double{1} * s.out_h * s.out_w * s.groups * s.out_c * s.in_c * kernel * kernel;
 }
 
-// Variants differ in whether they need scratch memory.
-inline size_t workspace_bytes(const kernels::GemmS8&, const kernels::ConvShape&) {
-  return 0;
-}
-inline size_t workspace_bytes(const kernels::WinogradS8& variant, const kernels::ConvShape& s) {
-  return variant.workspace_bytes(s);
-}
-inline void call(const kernels::GemmS8& variant, const kernels::ConvShape& s,
-                 const kernels::ConvS8Args& args, void*, size_t units) {
-  variant.run(s, args, 0, units);
-}
-inline void call(const kernels::WinogradS8& variant, const kernels::ConvShape& s,
-                 const kernels::ConvS8Args& args, void* workspace, size_t units) {
-  variant.run(s, args, workspace, 0, units);
-}
-
 // The layer by one of our kernels, all of it at each call.
 template <class Variant>
 class ConvRun {
@@ -97,7 +81,7 @@ class ConvRun {
     output_ = filled<int8_t>(static_cast<size_t>(s_.out_h * s_.out_w) * out_c);
     zero_row_ = filled<int8_t>(in_c);
     packed_ = filled<uint8_t>(variant.packed_bytes(s_));
-    workspace_ = filled<uint8_t>(workspace_bytes(variant, s_));
+    workspace_ = filled<uint8_t>(variant.workspace_bytes(s_));
     scale_ = filled<float>(out_c);
     std::fill_n(scale_.get(), out_c, 1e-3f);
     const auto weights =
@@ -110,7 +94,7 @@ class ConvRun {
              .clamp = {.zero = 1},
              .output = output_.get()};
   }
-  void operator()() { call(variant_, s_, args_, workspace_.get(), variant_.units(s_)); }
+  void operator()() { variant_.run(s_, args_, workspace_.get(), 0, variant_.units(s_)); }
 
  private:
   const Variant& variant_;

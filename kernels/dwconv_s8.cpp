@@ -47,7 +47,7 @@ size_t units(const ConvShape& s) {
 }
 
 // One output row per unit.
-void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
   const auto channels = static_cast<size_t>(s.groups);
   const auto* bias = static_cast<const int32_t*>(args.packed);
   const auto* weights = reinterpret_cast<const int8_t*>(bias + channels);
@@ -92,7 +92,13 @@ void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
 #include "kernels/dwconv_s8.inc"
 #undef FIRN_VARIANT
 
-const DwConvS8 dwconv_s8_scalar = {"dwconv_s8_scalar", Isa::scalar, packed_bytes, pack, units, run};
+const DwConvS8 dwconv_s8_scalar = {"dwconv_s8_scalar",
+                                   Isa::scalar,
+                                   packed_bytes,
+                                   pack,
+                                   units,
+                                   [](const ConvShape&) { return size_t{0}; },
+                                   run};
 
 std::span<const DwConvS8> dwconv_s8_table() {
 #define FIRN_VARIANT(isa) dwconv_s8_##isa,

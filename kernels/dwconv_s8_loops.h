@@ -300,9 +300,15 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  static void run(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+  static void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
     if (!with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); }))
       run_flat(s, args, begin, end);
+  }
+
+  static constexpr DwConvS8 entry(const char* name, Isa isa) {
+    return {name,         isa,           DwConv::packed_bytes,
+            DwConv::pack, DwConv::units, [](const ConvShape&) { return size_t{0}; },
+            run};
   }
 };
 

@@ -12,6 +12,10 @@ namespace firn::kernels {
 #define FIRN_GEMM_S8(isa, ...) void gemm_s8_tiles_##isa(const GemmS8Block&);
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
+#if defined(__x86_64__)
+void gemm_s8_copy_avxvnni(const GemmS8Pixels&, int8_t*);
+void gemm_s8_copy_avx512vnni(const GemmS8Pixels&, int8_t*);
+#endif
 
 void gemm_s8_tiles_scalar(const GemmS8Block& b) {
   for (const GemmS8Tile& t : std::span(b.tiles, static_cast<size_t>(b.tile_count))) {
@@ -45,14 +49,14 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
           [](const ConvShape& s, const int8_t* weights, const int32_t* bias, int32_t input_zero,
              void* packed) { gemm_s8_pack(kKernel, s, weights, bias, input_zero, packed); },
           [](const ConvShape& s) { return gemm_s8_units(kKernel, s); },
-          [](const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
-            gemm_s8_run(kKernel, s, args, begin, end);
-          }};
+          [](const ConvShape& s) { return gemm_s8_workspace_bytes(kKernel, s); },
+          [](const ConvShape& s, const ConvS8Args& args, void* workspace, size_t begin,
+             size_t end) { gemm_s8_run(kKernel, s, args, workspace, begin, end); }};
 }
 
-#define FIRN_GEMM_S8(isa, k_step, flip_input, max_panels, ...) \
-  constexpr GemmS8Kernel kernel_##isa = {                      \
-      k_step, flip_input, max_panels, {__VA_ARGS__}, gemm_s8_tiles_##isa};
+#define FIRN_GEMM_S8(isa, k_step, copy, max_panels, even_panels, ...)            \
+  constexpr GemmS8Kernel kernel_##isa = {k_step,      copy,          max_panels, \
+                                         even_panels, {__VA_ARGS__}, gemm_s8_tiles_##isa};
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 

@@ -56,7 +56,9 @@ struct GemmS8 {
                void* packed);
   // The work is this many independent units; run() does [begin, end). Reentrant.
   size_t (*units)(const ConvShape&);
-  void (*run)(const ConvShape&, const ConvS8Args&, size_t begin, size_t end);
+  // Of one call of run(), 64-byte aligned; 0 where input is read in place.
+  size_t (*workspace_bytes)(const ConvShape&);
+  void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
 };
 
 // Compiled-in variants, scalar first, then by preference. Iterated by selection, tests, benchmarks.

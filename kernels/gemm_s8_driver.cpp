@@ -40,7 +40,7 @@ void* output_at(const ConvS8Args& args, int64_t element) {
 // the same packed weights.
 void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block& b,
               const int8_t* input, const int8_t* zero_row, int64_t row, int32_t rows) {
-  const int32_t flip = kernel.flip_input ? 128 : 0;
+  const int32_t added = kernel.copy_unsigned != nullptr ? 128 : 0;
   const int32_t step_bytes = kPanel * kernel.k_step;
   OutputPixel pixel(s, row);
   for (int32_t r = 0; r < rows; ++r, pixel.advance(s, 1)) {
@@ -52,9 +52,10 @@ void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block&
         const int64_t y = pixel.top(s) + int64_t{tap / s.kernel_w % s.kernel_h} * s.dilation_h;
         const int64_t x = pixel.left(s) + int64_t{tap % s.kernel_w} * s.dilation_w;
         const bool inside = y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
-        const int8_t* a = inside ? input + input_offset(s, pixel.image, y, x) : zero_row;
+        const int8_t* a =
+            inside ? input + input_pixel(s, pixel.image, y, x) * s.in_pixel_stride : zero_row;
         for (int32_t k = 0; k < s.in_c; ++k)
-          sum += static_cast<uint32_t>((a[k] + flip) *
+          sum += static_cast<uint32_t>((a[k] + added) *
                                        w[k / kernel.k_step * step_bytes + k % kernel.k_step]);
       }
       gemm_s8_store(b, r, column, static_cast<int32_t>(sum));
@@ -77,13 +78,13 @@ int8_t* spread(const int8_t* w, int32_t tap_k, int32_t k_step, int8_t* out) {
 }  // namespace
 
 size_t gemm_s8_packed_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
-  const GemmS8Plan plan(s, kernel.k_step, kernel.max_panels);
+  const GemmS8Plan plan(s, kernel);
   return static_cast<size_t>(plan.bias_bytes + int64_t{s.groups} * plan.panels * plan.panel_bytes);
 }
 
 void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* weights,
                   const int32_t* bias, int32_t input_zero, void* packed) {
-  const GemmS8Plan plan(s, kernel.k_step, kernel.max_panels);
+  const GemmS8Plan plan(s, kernel);
   std::memset(packed, 0, gemm_s8_packed_bytes(kernel, s));
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
@@ -99,8 +100,9 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       for (int32_t tap = 0; tap < plan.taps; ++tap, w += plan.tap_k)
         out = kernel.k_step == 4 ? spread<4>(w, plan.tap_k, 4, out)
                                  : spread<0>(w, plan.tap_k, kernel.k_step, out);
-      const int64_t folded = (bias != nullptr ? bias[channel] : 0) -
-                             sum * (int64_t{input_zero} + (kernel.flip_input ? 128 : 0));
+      const int64_t folded =
+          (bias != nullptr ? bias[channel] : 0) -
+          sum * (int64_t{input_zero} + (kernel.copy_unsigned != nullptr ? 128 : 0));
       // Modulo 2^32, as the kernels add.
       packed_bias[panel * kPanel + column % kPanel] =
           static_cast<int32_t>(static_cast<uint32_t>(folded));
@@ -109,13 +111,18 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
 }
 
 size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {
-  const GemmS8Plan plan(s, kernel.k_step, kernel.max_panels);
+  const GemmS8Plan plan(s, kernel);
   return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
 }
 
+size_t gemm_s8_workspace_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
+  const GemmS8Plan plan(s, kernel);
+  return GemmS8Rows(kernel, s, plan, nullptr).workspace_bytes();
+}
+
 void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Args& args,
-                 size_t begin, size_t end) {
-  const GemmS8Plan plan(s, kernel.k_step, kernel.max_panels);
+                 void* workspace, size_t begin, size_t end) {
+  const GemmS8Plan plan(s, kernel);
   std::array<float, kMaxPanels * kPanel> scale;
   GemmS8Block block{};
   block.taps = plan.taps;
@@ -127,10 +134,10 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
 
-  GemmS8Rows input_rows(s, plan);
+  GemmS8Rows input_rows(kernel, s, plan, workspace);
   // Parts are the inner units: a block's rows stay in cache, and its pointers are made once for all
   // parts with tiles of the same height.
-  int64_t built_block = -1;
+  int64_t loaded_block = -1;
   int32_t built_rows = 0;
   int64_t set_panels = -1;
   for (int64_t unit = static_cast<int64_t>(begin); unit < static_cast<int64_t>(end); ++unit) {
@@ -150,12 +157,15 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
       run_huge(kernel, s, block, input, args.zero_row, row, rows);
       continue;
     }
-    const int32_t tile_rows = kernel.rows[block.panels - 1];
-    if (index != built_block || tile_rows != built_rows) {
-      const auto tiles = input_rows.build(input, args.zero_row, row, rows, tile_rows);
+    if (index != loaded_block) {
+      input_rows.load(input, args.zero_row, row, rows);
+      loaded_block = index;
+      built_rows = 0;
+    }
+    if (const int32_t tile_rows = kernel.rows[block.panels - 1]; tile_rows != built_rows) {
+      const auto tiles = input_rows.tiles(tile_rows);
       block.tiles = tiles.data();
       block.tile_count = static_cast<int32_t>(tiles.size());
-      built_block = index;
       built_rows = tile_rows;
     }
     kernel.tiles(block);

@@ -14,24 +14,33 @@ constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+constexpr size_t round_up(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
 }  // namespace
 
-GemmS8Plan::GemmS8Plan(const ConvShape& s, int32_t k_step, int32_t max_panels) {
+GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   dense = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
           s.pad_top == 0 && s.pad_left == 0 && s.out_h == s.in_h && s.out_w == s.in_w;
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
   fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
           int64_t{s.kernel_w} * s.in_c <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+  apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
+          s.pad_left == 0 && (s.out_h - 1) * int64_t{s.stride_h} < s.in_h &&
+          (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
   taps = (fused ? s.kernel_h : s.kernel_h * s.kernel_w) * s.repeat;
   tap_k = fused ? s.kernel_w * s.in_c : s.in_c;
-  steps = static_cast<int32_t>(divide_up(tap_k, k_step));
+  steps = static_cast<int32_t>(divide_up(tap_k, kernel.k_step));
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
-  part_panels = max_panels;
-  parts = static_cast<int32_t>(divide_up(panels, max_panels));
   bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
-  panel_bytes = int64_t{taps} * steps * kPanel * k_step;
+  panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
+  const bool even = dense || (apart && kernel.copy_unsigned != nullptr);
+  const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
+  part_panels = even && many ? kernel.even_panels : kernel.max_panels;
+  parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
   const int most = std::min(
       {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
   // 24 is a multiple of most tile heights.
@@ -39,9 +48,13 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, int32_t k_step, int32_t max_panels) {
   blocks = divide_up(rows, block_rows);
 }
 
-GemmS8Rows::GemmS8Rows(const ConvShape& s, const GemmS8Plan& plan)
-    : s_(s),
+GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Plan& plan,
+                       void* workspace)
+    : kernel_(kernel),
+      s_(s),
       plan_(plan),
+      workspace_(static_cast<int8_t*>(workspace)),
+      stride_(kernel.copy_unsigned != nullptr ? s.in_c : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
@@ -49,39 +62,111 @@ GemmS8Rows::GemmS8Rows(const ConvShape& s, const GemmS8Plan& plan)
     const int32_t ky = (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
     const int32_t kx = plan.fused ? 0 : tap % s.kernel_w;
     tap_offset_[static_cast<size_t>(tap)] =
-        input_offset(s, 0, int64_t{ky} * s.dilation_h, int64_t{kx} * s.dilation_w);
+        input_pixel(s, 0, int64_t{ky} * s.dilation_h, int64_t{kx} * s.dilation_w) * stride_;
   }
 }
 
-GemmS8Rows::Inside GemmS8Rows::inside(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
-                                      int64_t pad) {
+GemmS8Rows::Range GemmS8Rows::inside(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
+                                     int64_t pad) {
   const int64_t last = in + pad - (kernel - 1) * dilation - 1;  // the last window's start, padded
   return {divide_up(pad, stride), last < 0 ? 0 : last / stride + 1};
 }
 
-std::span<const GemmS8Tile> GemmS8Rows::build(const int8_t* input, const int8_t* zero_row,
-                                              int64_t begin, int32_t rows, int32_t tile_rows) {
-  input_ = input;
+// Bytes of the row of zero points at the start of a workspace.
+size_t GemmS8Rows::zero_row_bytes() const {
+  return round_up(static_cast<size_t>(plan_.fused ? kSlotBytes : s_.in_c) + kReadSlack);
+}
+
+size_t GemmS8Rows::workspace_bytes() const {
+  if (kernel_.copy_unsigned == nullptr || plan_.huge()) return 0;
+  int64_t pixels = 0;
+  for (int64_t begin = 0; begin < plan_.rows; begin += plan_.block_rows) {
+    const int64_t rows = std::min(plan_.block_rows, plan_.rows - begin);
+    pixels = std::max(pixels, windows() ? region(begin, rows).y.size() * s_.in_w : rows);
+  }
+  return zero_row_bytes() + round_up(static_cast<size_t>(pixels * s_.in_c) + kReadSlack);
+}
+
+// What the windows of rows [begin, begin + rows) reach.
+GemmS8Rows::Region GemmS8Rows::region(int64_t begin, int64_t rows) const {
+  const OutputPixel first(s_, begin), last(s_, begin + rows - 1);
+  const int64_t top = std::clamp<int64_t>(first.top(s_), 0, s_.in_h);
+  const int64_t bottom =
+      std::clamp<int64_t>(last.top(s_) + int64_t{s_.kernel_h - 1} * s_.dilation_h + 1, 0, s_.in_h);
+  Region r{{first.image * s_.in_h + top, last.image * s_.in_h + bottom}, {0, s_.in_w}};
+  if (first.y == last.y && first.image == last.image) {
+    r.x.begin = std::clamp<int64_t>(first.left(s_), 0, s_.in_w);
+    r.x.end = std::clamp<int64_t>(last.left(s_) + int64_t{s_.kernel_w - 1} * s_.dilation_w + 1,
+                                  r.x.begin, s_.in_w);
+  }
+  r.y.end = std::max(r.y.begin, r.y.end);
+  return r;
+}
+
+void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t begin, int32_t rows) {
+  begin_ = begin;
+  rows_ = rows;
+  if (kernel_.copy_unsigned != nullptr) return copy(input, zero_row);
+  first_ = input;
   zero_row_ = zero_row;
+}
+
+void GemmS8Rows::copy(const int8_t* input, const int8_t* zero_row) {
+  const ptrdiff_t from = s_.in_pixel_stride;
+  int8_t* to = workspace_ + zero_row_bytes();
+  first_ = to;
+  if (plan_.dense) {
+    origin_ = begin_;
+    return kernel_.copy_unsigned({input + begin_ * from, from, rows_, s_.in_c}, to);
+  }
+  if (plan_.apart) {
+    origin_ = begin_;  // of output pixels
+    OutputPixel pixel(s_, begin_);
+    for (int32_t r = 0; r < rows_;) {
+      const int64_t run = std::min<int64_t>(rows_ - r, s_.out_w - pixel.x);
+      const int64_t at = input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_));
+      kernel_.copy_unsigned({input + at * from, from * s_.stride_w, run, s_.in_c}, to);
+      to += run * s_.in_c;
+      r += static_cast<int32_t>(run);
+      pixel.advance(s_, run);
+    }
+    return;
+  }
+  const Region r = region(begin_, rows_);
+  origin_ = r.y.begin * s_.in_w;
+  zero_row_ = workspace_;
+  kernel_.copy_unsigned({zero_row, 1, plan_.fused ? kSlotBytes : s_.in_c, 1}, workspace_);
+  if (r.x.size() == s_.in_w) {
+    kernel_.copy_unsigned({input + origin_ * from, from, r.y.size() * s_.in_w, s_.in_c}, to);
+    return;
+  }
+  for (int64_t y = r.y.begin; y < r.y.end; ++y) {
+    const int64_t at = y * s_.in_w + r.x.begin;
+    kernel_.copy_unsigned({input + at * from, from, r.x.size(), s_.in_c},
+                          to + (at - origin_) * s_.in_c);
+  }
+}
+
+std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   slots_used_ = 0;
   size_t count = 0;
-  OutputPixel pixel(s_, begin);
+  OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
-  const bool one_tap = plan_.taps == 1 && s_.pad_left == 0 && s_.pad_top == 0 &&
-                       y_inside_.covers(0, s_.out_h) && x_inside_.covers(0, s_.out_w);
-  for (int32_t row = 0; row < rows; row += tile_rows) {
-    const int32_t n = std::min(tile_rows, rows - row);
+  // Copied pixels lie side by side.
+  const bool dense = plan_.dense || (plan_.apart && kernel_.copy_unsigned != nullptr);
+  for (int32_t row = 0; row < rows_; row += tile_rows) {
+    const int32_t n = std::min(tile_rows, rows_ - row);
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n};
-    if (plan_.dense) {
-      t.first = input_ + (begin + row) * s_.in_pixel_stride;
-      t.row_stride = s_.in_pixel_stride;
+    if (dense) {
+      t.first = pixel_at(begin_ + row);
+      t.row_stride = stride_;
     } else if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) &&
                pixel.x + n <= s_.out_w) {
       t.first = window(pixel);
-      t.row_stride = int64_t{s_.stride_w} * s_.in_pixel_stride;
+      t.row_stride = s_.stride_w * stride_;
       pixel.advance(s_, n);
-    } else if (one_tap) {
+    } else if (plan_.apart) {
       t.rows = p;
       for (int32_t r = 0; r < n; ++r, pixel.advance(s_, 1)) *p++ = window(pixel);
     } else {
@@ -115,7 +200,7 @@ int32_t GemmS8Rows::inside_run(const OutputPixel& pixel, int32_t most) const {
 void GemmS8Rows::inside_pixels(const OutputPixel& pixel, int32_t run, const int8_t** p,
                                int32_t step) const {
   const int8_t* first = window(pixel);
-  const int64_t distance = int64_t{s_.stride_w} * s_.in_pixel_stride;
+  const ptrdiff_t distance = s_.stride_w * stride_;
   for (size_t tap = 0; tap < static_cast<size_t>(plan_.taps); ++tap, p += step) {
     const int8_t* at = first + tap_offset_[tap];
     for (int32_t i = 0; i < run; ++i, at += distance) p[i] = at;
@@ -136,7 +221,7 @@ void GemmS8Rows::border_pixel(const OutputPixel& pixel, const int8_t** p, int32_
     for (int32_t kx = 0; kx < s_.kernel_w; ++kx, p += step) {
       const int64_t x = pixel.left(s_) + int64_t{kx} * s_.dilation_w;
       const bool x_inside = x >= 0 && x < s_.in_w;
-      *p = y_inside && x_inside ? input_ + input_offset(s_, pixel.image, y, x) : zero_row_;
+      *p = y_inside && x_inside ? pixel_at(input_pixel(s_, pixel.image, y, x)) : zero_row_;
     }
   }
 }
@@ -146,7 +231,7 @@ const int8_t* GemmS8Rows::fused_row(const OutputPixel& pixel, int64_t y) {
   const int64_t left = pixel.left(s_);
   const int64_t begin = std::clamp<int64_t>(left, 0, s_.in_w);
   const int64_t end = std::clamp<int64_t>(left + s_.kernel_w, begin, s_.in_w);
-  const int8_t* row = input_ + input_offset(s_, pixel.image, y, begin);
+  const int8_t* row = pixel_at(input_pixel(s_, pixel.image, y, begin));
   if (end - begin == s_.kernel_w) return row;
   int8_t* slot = slots_.data() + kSlotBytes * slots_used_++;
   std::memcpy(slot, zero_row_, kSlotBytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a convolution is cut into blocks of rows and panels, and where each tile of a block reads its
-// input: in place, through pointers, never from a copy of the image.
+// input: through pointers, in place or from a copy of the pixels that the block needs, never from a
+// padded or unfolded image.
 #ifndef FIRN_KERNELS_GEMM_S8_ROWS_H_
 #define FIRN_KERNELS_GEMM_S8_ROWS_H_
 
@@ -8,8 +9,7 @@
 #include <array>
 #include <span>
 
-#include "kernels/gemm_s8.h"
-#include "kernels/gemm_s8_tile.h"
+#include "kernels/gemm_s8_driver.h"
 
 namespace firn::kernels {
 
@@ -25,23 +25,25 @@ inline constexpr int kMaxSlots = 256;
 struct GemmS8Plan {
   bool dense;  // rows of the product lie one pixel stride apart: no windows
   bool fused;  // one tap is a row of the filter: kernel_w * in_c consecutive bytes
+  bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
   int32_t taps, tap_k, steps, panels, part_panels, parts;
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
 
-  GemmS8Plan(const ConvShape&, int32_t k_step, int32_t max_panels);
+  GemmS8Plan(const ConvShape&, const GemmS8Kernel&);
 
   bool huge() const { return taps > kMaxTaps; }
-  // Parts are as wide as they can be, but a panel left alone takes another from the part before:
-  // 9 are 4 + 3 + 2.
+  // Parts are as wide as they can be, but a panel left alone takes another from the part before or,
+  // where that would leave one too, is of that part: 9 are 4 + 3 + 2, or 2 + 2 + 2 + 3.
   int32_t part_begin(int32_t part) const {
-    const int32_t begin = std::min(part * part_panels, panels);
-    return part > 0 && begin == panels - 1 && part_panels > 2 ? begin - 1 : begin;
+    if (part == parts) return panels;
+    const int32_t begin = part * part_panels;
+    return part > 0 && begin == panels - 1 ? begin - 1 : begin;
   }
 };
 
-// The input pixel at (y, x) of an image, in elements from the first.
-inline int64_t input_offset(const ConvShape& s, int64_t image, int64_t y, int64_t x) {
-  return ((image * s.in_h + y) * s.in_w + x) * s.in_pixel_stride;
+// The input pixel at (y, x) of an image, in pixels from the first.
+inline int64_t input_pixel(const ConvShape& s, int64_t image, int64_t y, int64_t x) {
+  return (image * s.in_h + y) * s.in_w + x;
 }
 
 // An output pixel.
@@ -66,34 +68,55 @@ struct OutputPixel {
 // The tiles of one block at a time.
 class GemmS8Rows {
  public:
-  GemmS8Rows(const ConvShape&, const GemmS8Plan&);
+  // The workspace is that of a run(), of workspace_bytes().
+  GemmS8Rows(const GemmS8Kernel&, const ConvShape&, const GemmS8Plan&, void* workspace);
 
-  // Rows [begin, begin + rows) in tiles of tile_rows, valid until the next call. The input is that
-  // of the convolution's group.
-  std::span<const GemmS8Tile> build(const int8_t* input, const int8_t* zero_row, int64_t begin,
-                                    int32_t rows, int32_t tile_rows);
+  size_t workspace_bytes() const;
+  // Output rows [begin, begin + rows). The input is that of the convolution's group.
+  void load(const int8_t* input, const int8_t* zero_row, int64_t begin, int32_t rows);
+  // What was loaded, in tiles of tile_rows, valid until the next call.
+  std::span<const GemmS8Tile> tiles(int32_t tile_rows);
 
  private:
-  // Output positions [begin, end) whose windows lie inside the image.
-  struct Inside {
+  // Positions [begin, end).
+  struct Range {
     int64_t begin, end;
     bool covers(int64_t first, int64_t n) const { return first >= begin && first + n <= end; }
+    int64_t size() const { return end - begin; }
   };
-  static Inside inside(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad);
+  // Output positions whose windows lie inside the image.
+  static Range inside(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad);
 
+  // A block's input pixels: lines, of all images one after the other, and places along a line.
+  struct Region {
+    Range y, x;
+  };
+  Region region(int64_t begin, int64_t rows) const;
+  bool windows() const { return !plan_.dense && !plan_.apart; }
+  size_t zero_row_bytes() const;
+  void copy(const int8_t* input, const int8_t* zero_row);
+
+  const int8_t* pixel_at(int64_t pixel) const { return first_ + (pixel - origin_) * stride_; }
   const int8_t* window(const OutputPixel& pixel) const {
-    return input_ + input_offset(s_, pixel.image, pixel.top(s_), pixel.left(s_));
+    return pixel_at(input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_)));
   }
   int32_t inside_run(const OutputPixel&, int32_t most) const;
   void inside_pixels(const OutputPixel&, int32_t run, const int8_t** p, int32_t step) const;
   void border_pixel(const OutputPixel&, const int8_t** p, int32_t step);
   const int8_t* fused_row(const OutputPixel&, int64_t y);
 
+  const GemmS8Kernel& kernel_;
   const ConvShape& s_;
   const GemmS8Plan& plan_;
-  const int8_t* input_ = nullptr;
+  int8_t* const workspace_;
+  int64_t begin_ = 0;
+  int32_t rows_ = 0;
+  // Where pixel `origin_` of the input lies, and how far the next one is from it.
+  const int8_t* first_ = nullptr;
+  int64_t origin_ = 0;
+  ptrdiff_t stride_;
   const int8_t* zero_row_ = nullptr;
-  Inside x_inside_, y_inside_;
+  Range x_inside_, y_inside_;
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
   std::array<GemmS8Tile, kMaxRows> tiles_;

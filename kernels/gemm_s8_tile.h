@@ -44,6 +44,24 @@ FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrd
   return row + t.tap_offset[tap];
 }
 
+// Pixels that a kernel wants copied, side by side.
+struct GemmS8Pixels {
+  const int8_t* from;
+  ptrdiff_t stride;  // of the pixels there
+  int64_t count;
+  int32_t bytes;  // of a pixel
+};
+
+// Copies them by move(from, to), which takes `step` bytes.
+template <typename Move>
+FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& p, int8_t* to, int step, Move move) {
+  const bool together = p.stride == p.bytes;
+  const int64_t bytes = together ? p.count * p.bytes : p.bytes;
+  const int8_t* from = p.from;
+  for (int64_t runs = together ? 1 : p.count; runs > 0; --runs, from += p.stride, to += bytes)
+    for (int64_t i = 0; i < bytes; i += step) move(from + i, to + i);
+}
+
 // Some tiles by some panels, with what turns accumulators into output.
 struct GemmS8Block {
   const GemmS8Tile* tiles;

@@ -53,8 +53,6 @@ struct Neon {
 }  // namespace
 
 extern const DwConvS8 dwconv_s8_neon;
-const DwConvS8 dwconv_s8_neon = {"dwconv_s8_neon",           Isa::neon,
-                                 DwConv<Neon>::packed_bytes, DwConv<Neon>::pack,
-                                 DwConv<Neon>::units,        DwConv<Neon>::run};
+const DwConvS8 dwconv_s8_neon = DwConv<Neon>::entry("dwconv_s8_neon", Isa::neon);
 
 }  // namespace firn::kernels

@@ -50,8 +50,6 @@ struct NeonDot {
 }  // namespace
 
 extern const DwConvS8 dwconv_s8_neondot;
-const DwConvS8 dwconv_s8_neondot = {"dwconv_s8_neondot",           Isa::neondot,
-                                    DwConv<NeonDot>::packed_bytes, DwConv<NeonDot>::pack,
-                                    DwConv<NeonDot>::units,        DwConv<NeonDot>::run};
+const DwConvS8 dwconv_s8_neondot = DwConv<NeonDot>::entry("dwconv_s8_neondot", Isa::neondot);
 
 }  // namespace firn::kernels

@@ -76,8 +76,6 @@ struct Avx2 {
 }  // namespace
 
 extern const DwConvS8 dwconv_s8_avx2;
-const DwConvS8 dwconv_s8_avx2 = {"dwconv_s8_avx2",           Isa::avx2,
-                                 DwConv<Avx2>::packed_bytes, DwConv<Avx2>::pack,
-                                 DwConv<Avx2>::units,        DwConv<Avx2>::run};
+const DwConvS8 dwconv_s8_avx2 = DwConv<Avx2>::entry("dwconv_s8_avx2", Isa::avx2);
 
 }  // namespace firn::kernels

@@ -161,8 +161,7 @@ struct Avx512 {
 }  // namespace
 
 extern const DwConvS8 dwconv_s8_avx512vnni;
-const DwConvS8 dwconv_s8_avx512vnni = {"dwconv_s8_avx512vnni",       Isa::avx512vnni,
-                                       DwConv<Avx512>::packed_bytes, DwConv<Avx512>::pack,
-                                       DwConv<Avx512>::units,        DwConv<Avx512>::run};
+const DwConvS8 dwconv_s8_avx512vnni =
+    DwConv<Avx512>::entry("dwconv_s8_avx512vnni", Isa::avx512vnni);
 
 }  // namespace firn::kernels

@@ -67,8 +67,6 @@ struct AvxVnni {
 }  // namespace
 
 extern const DwConvS8 dwconv_s8_avxvnni;
-const DwConvS8 dwconv_s8_avxvnni = {"dwconv_s8_avxvnni",           Isa::avxvnni,
-                                    DwConv<AvxVnni>::packed_bytes, DwConv<AvxVnni>::pack,
-                                    DwConv<AvxVnni>::units,        DwConv<AvxVnni>::run};
+const DwConvS8 dwconv_s8_avxvnni = DwConv<AvxVnni>::entry("dwconv_s8_avxvnni", Isa::avxvnni);
 
 }  // namespace firn::kernels

@@ -19,14 +19,11 @@ FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
 #endif
 }
 
-// Four input values in every lane, shifted from int8 to uint8: the left side of vpdpbusd is
-// unsigned, and the packed bias makes up for the 128.
+// Four input values in every lane.
 FIRN_INLINE __m256i broadcast(const int8_t* p) {
   int32_t x;
   memcpy(&x, p, sizeof(x));
-  __m256i all = _mm256_set1_epi32(x);
-  asm("" : "+x"(all));  // clang would flip before it broadcasts, in three steps
-  return _mm256_xor_si256(all, _mm256_set1_epi8(-128));
+  return _mm256_set1_epi32(x);
 }
 
 template <int R>
@@ -62,6 +59,14 @@ void panels(const GemmS8Block& b, const GemmS8Tile& t) {
 }
 
 }  // namespace
+
+// From int8 to uint8, which the left side of vpdpbusd is.
+void gemm_s8_copy_avxvnni(const GemmS8Pixels& p, int8_t* to) {
+  gemm_s8_copy(p, to, 32, [](const int8_t* a, int8_t* b) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), _mm256_xor_si256(x, _mm256_set1_epi8(-128)));
+  });
+}
 
 void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {
   for (int i = 0; i < b.tile_count; ++i) panels<6>(b, b.tiles[i]);

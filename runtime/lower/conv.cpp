@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <type_traits>
 
 #include "kernels/dwconv_s8.h"
 #include "kernels/winograd_s8.h"
@@ -157,27 +156,6 @@ double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
 
 namespace {
 
-size_t workspace_bytes(const kernels::GemmS8&, const ConvShape&) {
-  return 0;
-}
-size_t workspace_bytes(const kernels::WinogradS8& kernel, const ConvShape& s) {
-  return kernel.workspace_bytes(s);
-}
-
-// Runs a kernel's units on the pool.
-template <typename Kernel>
-void run_units(const Kernel& kernel, const ConvShape& s, const kernels::ConvS8Args& args,
-               size_t units, double ns, size_t bytes, const Frame& frame) {
-  if constexpr (std::is_same_v<Kernel, kernels::WinogradS8>) {
-    frame.pool.parallel_work(units, ns, [&](size_t begin, size_t end, size_t thread) {
-      kernel.run(s, args, frame.scratch + thread * bytes, begin, end);
-    });
-  } else {
-    frame.pool.parallel_work(units, ns,
-                             [&](size_t begin, size_t end) { kernel.run(s, args, begin, end); });
-  }
-}
-
 template <typename Kernel>
 Status lower_int8(const LowerContext& context, const Node& node, const Kernel& kernel, ConvShape s,
                   const Clamp& clamp, const WeightParts& parts, std::vector<LoweredStep>& steps) {
@@ -193,7 +171,7 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   const size_t units = kernel.units(s);
   const double ns = static_cast<double>(macs(context.graph, node)) / macs_per_ns(kernel.isa, s);
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
-  const size_t scratch = workspace_bytes(kernel, s);
+  const size_t scratch = kernel.workspace_bytes(s);
 
   const auto shared = std::move(packed.weights);
   const void* const weights = shared->bytes().data();
@@ -204,7 +182,9 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
     now.packed = weights;
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
-    run_units(kernel, s, now, units, ns, scratch, frame);
+    frame.pool.parallel_work(units, ns, [&](size_t begin, size_t end, size_t thread) {
+      kernel.run(s, now, frame.scratch + thread * scratch, begin, end);
+    });
     return {};
   });
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);

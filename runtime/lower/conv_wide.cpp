@@ -151,18 +151,21 @@ class Bands {
   size_t rows_ = 1, per_image_ = 1, count_ = 1;
 };
 
-// A band's memory: halves, each with what kernels may read behind it, and sums.
+// A band's memory: halves, each with what kernels may read behind it, sums, and the kernel's own.
 struct Workspace {
   size_t half = 0;  // bytes from one half to the next, where they are apart
   size_t sums = 0;  // from the start
-  size_t bytes = 0;
+  size_t own = 0;   // from the start
+  size_t own_bytes = 0;
 
-  void fit(const Band& band, bool is_product) {
+  void fit(const kernels::GemmS8& gemm, const Band& band, bool is_product) {
     const auto padded = [](size_t n) { return (n + 63) / 64 * 64; };
     half = std::max(half, is_product ? band.in_size : padded(band.in_size + kernels::kReadSlack));
     sums = std::max(sums, padded(2 * half + kernels::kReadSlack));
-    bytes = std::max(bytes, sums + padded(2 * band.out_size * sizeof(float)));
+    own = std::max(own, sums + padded(2 * band.out_size * sizeof(float)));
+    own_bytes = std::max(own_bytes, gemm.workspace_bytes(band.shape));
   }
+  size_t bytes() const { return own + own_bytes; }
 };
 
 Status lower_halves(const LowerContext& context, const Node& node, const ConvShape& s,
@@ -191,7 +194,7 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
   const Bands bands(s, static_cast<size_t>(context.pool.threads()));
   const bool product = bands.is_product();
   Workspace workspace;
-  for (size_t i = 0; i < bands.count(); ++i) workspace.fit(bands[i], product);
+  for (size_t i = 0; i < bands.count(); ++i) workspace.fit(gemm, bands[i], product);
   const double ns = 2 * static_cast<double>(macs(context.graph, node)) / macs_per_ns(gemm.isa, s);
   const size_t weight_bytes =
       packed->bytes().size() + (wide.scale.size() + wide.bias.size()) * sizeof(float);
@@ -201,7 +204,7 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
                          weights = packed->bytes().data()](const Frame& frame) -> Status {
     const auto run = [&](size_t i, size_t thread, const auto& multiply) {
       const Band band = bands[i];
-      std::byte* const memory = frame.scratch + thread * workspace.bytes;
+      std::byte* const memory = frame.scratch + thread * workspace.bytes();
       auto* const high = reinterpret_cast<int8_t*>(memory);
       int8_t* const low = high + (product ? band.in_size : workspace.half);
       auto* const sums = reinterpret_cast<float*>(memory + workspace.sums);
@@ -225,17 +228,21 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
       vec.join16(band.out_size, wide.scale.size(), sums, sums + band.out_size, wide.bias.data(),
                  wide.output, frame.at<std::byte>(wide.y) + band.out_first * y_bytes);
     };
+    const auto own = [&](size_t thread) {
+      return frame.scratch + thread * workspace.bytes() + workspace.own;
+    };
     if (bands.count() == 1) {
       run(0, 0, [&](const ConvShape& shape, const kernels::ConvS8Args& args) {
-        frame.pool.parallel_work(
-            gemm.units(shape), product ? ns : ns / 2,
-            [&](size_t begin, size_t end) { gemm.run(shape, args, begin, end); });
+        frame.pool.parallel_work(gemm.units(shape), product ? ns : ns / 2,
+                                 [&](size_t begin, size_t end, size_t thread) {
+                                   gemm.run(shape, args, own(thread), begin, end);
+                                 });
       });
     } else {
       frame.pool.parallel_work(bands.count(), ns, [&](size_t begin, size_t end, size_t thread) {
         for (size_t i = begin; i < end; ++i)
           run(i, thread, [&](const ConvShape& shape, const kernels::ConvS8Args& args) {
-            gemm.run(shape, args, 0, gemm.units(shape));
+            gemm.run(shape, args, own(thread), 0, gemm.units(shape));
           });
       });
     }
@@ -246,7 +253,7 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
   lowered.reads = {node.in[0]};
   lowered.weight_bytes = weight_bytes;
   lowered.packed = std::move(packed);
-  lowered.scratch_bytes = workspace.bytes * static_cast<size_t>(context.pool.threads());
+  lowered.scratch_bytes = workspace.bytes() * static_cast<size_t>(context.pool.threads());
   lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));
   return {};

@@ -142,7 +142,7 @@ void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain) {
                            .output = output.data()};
   for (size_t end = kernel.units(s); end > 0;) {
     const size_t begin = end > grain ? end - grain : 0;
-    kernel.run(s, args, begin, end);
+    kernel.run(s, args, nullptr, begin, end);
     end = begin;
   }
   CHECK(output.intact());

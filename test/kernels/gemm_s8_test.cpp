@@ -19,9 +19,11 @@ void check(const Case& c) {
   const Problem problem(c);
   for (const GemmS8& variant : gemm_s8_table()) {
     if ((supported_isas() & bit(variant.isa)) == 0) continue;
+    Guarded<uint8_t> workspace(variant.workspace_bytes(c.shape));
     problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t end) {
-      variant.run(c.shape, args, begin, end);
+      variant.run(c.shape, args, workspace.data(), begin, end);
     });
+    CHECK(workspace.intact());
   }
 }
 
@@ -82,7 +84,8 @@ TEST_CASE("gemm_s8: ties round to even") {
     args.packed = packed.data();
     args.scale = scale.data();
     args.output = got.data();
-    variant.run(s, args, 0, variant.units(s));
+    Guarded<uint8_t> workspace(variant.workspace_bytes(s));
+    variant.run(s, args, workspace.data(), 0, variant.units(s));
     CHECK(difference<int8_t>(got.span(), want.span(), 16) == "");
   }
 }
