@@ -27,6 +27,25 @@ double rate(int loops, Work work) {
   return best;
 }
 
+#if defined(__x86_64__)
+// Of tiles of 16 x 64 by 64 x 16.
+double amx_peak() {
+  struct alignas(64) {
+    uint8_t palette = 1, reserved[15] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  asm volatile("ldtilecfg %0" ::"m"(config));
+  const double best = rate(5000, [] {
+    asm volatile(
+        ".rept 4\n\ttdpbssd %%tmm6, %%tmm4, %%tmm0\n\ttdpbssd %%tmm7, %%tmm4, %%tmm1\n\t"
+        "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\ttdpbssd %%tmm7, %%tmm5, %%tmm3\n.endr" ::);
+  });
+  asm volatile("tilerelease" ::);
+  return best * 16 * 16 * 16 * 64;
+}
+#endif
+
 double measure_peak(Isa isa) {
   constexpr int kLoops = 5000;
 #if defined(__x86_64__)
@@ -38,6 +57,8 @@ double measure_peak(Isa isa) {
                        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm15");                   \
   }
   switch (isa) {
+    case Isa::amxint8:
+      return amx_peak();
     case Isa::avx512vnni:
       return 48 * 64 * rate(kLoops, FIRN_DOTS("vpdpbusd %%zmm0, %%zmm1, %%zmm\\r"));
     case Isa::avxvnni:
@@ -80,7 +101,7 @@ double copy_peak(Isa isa, size_t n) {
                  : "r"(from.get()), "r"(to.get())                                      \
                  : "memory", "cc", "xmm1", "xmm2", "xmm3", "xmm4");                    \
   })
-  if (isa == Isa::avx512vnni) return FIRN_COPY(64, "vmovdqu64", "zmm");
+  if (isa == Isa::avx512vnni || isa == Isa::amxint8) return FIRN_COPY(64, "vmovdqu64", "zmm");
   if (isa == Isa::avx2 || isa == Isa::avxvnni) return FIRN_COPY(32, "vmovdqu", "ymm");
 #undef FIRN_COPY
 #endif

@@ -4,6 +4,7 @@ set(firn_flags_avx2 -mavx2 -mfma -mno-avx512f)
 set(firn_flags_avxvnni -mavx2 -mfma -mavxvnni)
 set(firn_flags_avx512vnni
     -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512vnni)
+set(firn_flags_amxint8 ${firn_flags_avx512vnni} -mamx-tile -mamx-int8)
 set(firn_flags_neon "")
 set(firn_flags_neondot -march=armv8.2-a+dotprod)
 set(firn_flags_neoni8mm -march=armv8.2-a+dotprod+i8mm)

@@ -36,11 +36,15 @@ void* output_at(const ConvS8Args& args, int64_t element) {
                        : static_cast<int8_t*>(args.output) + element;
 }
 
+int32_t added_to_input(const GemmS8Kernel& kernel) {
+  return kernel.input == GemmS8Input::as_unsigned ? 128 : 0;
+}
+
 // Filters of more than kMaxTaps taps, which no tile has room for: pixel by pixel, tap by tap, from
 // the same packed weights.
 void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block& b,
               const int8_t* input, const int8_t* zero_row, int64_t row, int32_t rows) {
-  const int32_t added = kernel.copy_unsigned != nullptr ? 128 : 0;
+  const int32_t added = added_to_input(kernel);
   const int32_t step_bytes = kPanel * kernel.k_step;
   OutputPixel pixel(s, row);
   for (int32_t r = 0; r < rows; ++r, pixel.advance(s, 1)) {
@@ -63,16 +67,14 @@ void run_huge(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Block&
   }
 }
 
-// A tap's weights of one column, k_step at a time, to their places in the panel; returns where the
-// next tap begins. kStep: k_step, where it is known to the compiler, or 0.
+// A tap's weights of one column, k_step at a time, to their places in the panel. kStep: k_step,
+// where it is known to the compiler, or 0.
 template <int32_t kStep>
-int8_t* spread(const int8_t* w, int32_t tap_k, int32_t k_step, int8_t* out) {
+void spread(const int8_t* w, int32_t tap_k, int32_t k_step, int8_t* out) {
   const int32_t step = kStep > 0 ? kStep : k_step;
   for (; tap_k >= step; tap_k -= step, w += step, out += kPanel * step)
     std::memcpy(out, w, static_cast<size_t>(step));
-  if (tap_k == 0) return out;
-  std::memcpy(out, w, static_cast<size_t>(tap_k));
-  return out + kPanel * step;
+  if (tap_k > 0) std::memcpy(out, w, static_cast<size_t>(tap_k));
 }
 
 }  // namespace
@@ -89,6 +91,7 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k;
+  const ptrdiff_t tap_bytes = ptrdiff_t{plan.steps} * kPanel * kernel.k_step;
   for (int32_t group = 0; group < s.groups; ++group) {
     for (int32_t column = 0; column < s.out_c; ++column) {
       const int64_t panel = int64_t{group} * plan.panels + column / kPanel;
@@ -97,12 +100,14 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       const int8_t* w = weights + channel * row;
       int64_t sum = 0;
       for (int64_t i = 0; i < row; ++i) sum += w[i];
-      for (int32_t tap = 0; tap < plan.taps; ++tap, w += plan.tap_k)
-        out = kernel.k_step == 4 ? spread<4>(w, plan.tap_k, 4, out)
-                                 : spread<0>(w, plan.tap_k, kernel.k_step, out);
-      const int64_t folded =
-          (bias != nullptr ? bias[channel] : 0) -
-          sum * (int64_t{input_zero} + (kernel.copy_unsigned != nullptr ? 128 : 0));
+      for (int32_t tap = 0; tap < plan.taps; ++tap, w += plan.tap_k, out += tap_bytes) {
+        if (kernel.k_step == 4)
+          spread<4>(w, plan.tap_k, 4, out);
+        else
+          spread<0>(w, plan.tap_k, kernel.k_step, out);
+      }
+      const int64_t folded = (bias != nullptr ? bias[channel] : 0) -
+                             sum * (int64_t{input_zero} + added_to_input(kernel));
       // Modulo 2^32, as the kernels add.
       packed_bias[panel * kPanel + column % kPanel] =
           static_cast<int32_t>(static_cast<uint32_t>(folded));

@@ -9,13 +9,26 @@
 
 namespace firn::kernels {
 
+// Where a variant reads its input.
+enum class GemmS8Input : uint8_t {
+  in_place,
+  // In a copy of the pixels that a block needs, to which 128 is added so that they are unsigned:
+  // packing makes up for that in the bias.
+  as_unsigned,
+  // In place where rows of the product are evenly spaced, otherwise in copies of them: what the
+  // window of an output pixel covers, side by side.
+  unfolded
+};
+
 // A variant's inner kernel and how it wants its data: a line of gemm_s8.inc.
 struct GemmS8Kernel {
   int32_t k_step = 1;  // consecutive input values a column takes at once
-  // Null: input is read in place. Otherwise a block's input is copied by this function, which adds
-  // 128 to make it unsigned: packing makes up for that in the bias. The copy ends up to kReadSlack
-  // later than it must, and reads as far.
-  void (*copy_unsigned)(const GemmS8Pixels&, int8_t* to) = nullptr;
+  // Steps are taken in groups of one size, of at most so many.
+  int32_t most_steps = 1;
+  GemmS8Input input = GemmS8Input::in_place;
+  // Makes the copies, reading up to kReadSlack past their ends. Those that lie side by side may be
+  // written as far past the last.
+  void (*copy)(const GemmS8Runs&, int8_t* to) = nullptr;
   int32_t max_panels = 1;  // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;

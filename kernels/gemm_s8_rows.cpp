@@ -25,26 +25,38 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
           s.pad_top == 0 && s.pad_left == 0 && s.out_h == s.in_h && s.out_w == s.in_w;
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
-  fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
-          int64_t{s.kernel_w} * s.in_c <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+  unfolded = kernel.input == GemmS8Input::unfolded && !dense;
+  fused = !unfolded && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
+          s.in_pixel_stride == s.in_c && int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
+          int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
           s.pad_left == 0 && (s.out_h - 1) * int64_t{s.stride_h} < s.in_h &&
           (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
-  taps = (fused ? s.kernel_h : s.kernel_h * s.kernel_w) * s.repeat;
-  tap_k = fused ? s.kernel_w * s.in_c : s.in_c;
-  steps = static_cast<int32_t>(divide_up(tap_k, kernel.k_step));
+  const int32_t window = s.kernel_h * s.kernel_w;
+  taps = (unfolded ? 1 : fused ? s.kernel_h : window) * s.repeat;
+  tap_k = unfolded ? window * s.in_c : fused ? s.kernel_w * s.in_c : s.in_c;
+  const int64_t least_steps = divide_up(tap_k, kernel.k_step);
+  const int64_t step_groups = divide_up(least_steps, kernel.most_steps);
+  steps = static_cast<int32_t>(divide_up(least_steps, step_groups) * step_groups);
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
   bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
-  const bool even = dense || (apart && kernel.copy_unsigned != nullptr);
+  const bool even = dense || (apart && kernel.input == GemmS8Input::as_unsigned);
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
-  const int most = std::min(
-      {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
-  // 24 is a multiple of most tile heights.
-  block_rows = most >= 24 ? most / 24 * 24 : most;
+  if (unfolded) {
+    constexpr int64_t kCache = 512 << 10;  // what copies may take of the second-level cache
+    const int64_t height = kernel.rows[part_panels - 1];
+    const int64_t fit = kCache / (int64_t{steps} * kernel.k_step) / height * height;
+    block_rows = std::clamp<int64_t>(fit, height, kMaxRows);
+  } else {
+    const int most = std::min(
+        {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
+    // 24 is a multiple of most tile heights.
+    block_rows = most >= 24 ? most / 24 * 24 : most;
+  }
   blocks = divide_up(rows, block_rows);
 }
 
@@ -54,13 +66,15 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       s_(s),
       plan_(plan),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(kernel.copy_unsigned != nullptr ? s.in_c : s.in_pixel_stride),
+      stride_(plan.unfolded                              ? plan.steps * kernel.k_step
+              : kernel.input == GemmS8Input::as_unsigned ? s.in_c
+                                                         : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
   for (int32_t tap = 0; tap < plan.taps; ++tap) {
-    const int32_t ky = (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
-    const int32_t kx = plan.fused ? 0 : tap % s.kernel_w;
+    const int32_t ky = plan.unfolded ? 0 : (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
+    const int32_t kx = plan.unfolded || plan.fused ? 0 : tap % s.kernel_w;
     tap_offset_[static_cast<size_t>(tap)] =
         input_pixel(s, 0, int64_t{ky} * s.dilation_h, int64_t{kx} * s.dilation_w) * stride_;
   }
@@ -78,7 +92,8 @@ size_t GemmS8Rows::zero_row_bytes() const {
 }
 
 size_t GemmS8Rows::workspace_bytes() const {
-  if (kernel_.copy_unsigned == nullptr || plan_.huge()) return 0;
+  if (plan_.unfolded) return round_up(static_cast<size_t>(plan_.block_rows * stride_) + kReadSlack);
+  if (kernel_.input != GemmS8Input::as_unsigned || plan_.huge()) return 0;
   int64_t pixels = 0;
   for (int64_t begin = 0; begin < plan_.rows; begin += plan_.block_rows) {
     const int64_t rows = std::min(plan_.block_rows, plan_.rows - begin);
@@ -106,18 +121,19 @@ GemmS8Rows::Region GemmS8Rows::region(int64_t begin, int64_t rows) const {
 void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t begin, int32_t rows) {
   begin_ = begin;
   rows_ = rows;
-  if (kernel_.copy_unsigned != nullptr) return copy(input, zero_row);
+  if (plan_.unfolded) return unfold(input, zero_row);
+  if (kernel_.input == GemmS8Input::as_unsigned) return copy_unsigned(input, zero_row);
   first_ = input;
   zero_row_ = zero_row;
 }
 
-void GemmS8Rows::copy(const int8_t* input, const int8_t* zero_row) {
+void GemmS8Rows::copy_unsigned(const int8_t* input, const int8_t* zero_row) {
   const ptrdiff_t from = s_.in_pixel_stride;
   int8_t* to = workspace_ + zero_row_bytes();
   first_ = to;
   if (plan_.dense) {
     origin_ = begin_;
-    return kernel_.copy_unsigned({input + begin_ * from, from, rows_, s_.in_c}, to);
+    return kernel_.copy({input + begin_ * from, from, rows_, s_.in_c, s_.in_c}, to);
   }
   if (plan_.apart) {
     origin_ = begin_;  // of output pixels
@@ -125,7 +141,7 @@ void GemmS8Rows::copy(const int8_t* input, const int8_t* zero_row) {
     for (int32_t r = 0; r < rows_;) {
       const int64_t run = std::min<int64_t>(rows_ - r, s_.out_w - pixel.x);
       const int64_t at = input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_));
-      kernel_.copy_unsigned({input + at * from, from * s_.stride_w, run, s_.in_c}, to);
+      kernel_.copy({input + at * from, from * s_.stride_w, run, s_.in_c, s_.in_c}, to);
       to += run * s_.in_c;
       r += static_cast<int32_t>(run);
       pixel.advance(s_, run);
@@ -135,16 +151,58 @@ void GemmS8Rows::copy(const int8_t* input, const int8_t* zero_row) {
   const Region r = region(begin_, rows_);
   origin_ = r.y.begin * s_.in_w;
   zero_row_ = workspace_;
-  kernel_.copy_unsigned({zero_row, 1, plan_.fused ? kSlotBytes : s_.in_c, 1}, workspace_);
+  kernel_.copy({zero_row, 1, plan_.fused ? kSlotBytes : s_.in_c, 1, 1}, workspace_);
   if (r.x.size() == s_.in_w) {
-    kernel_.copy_unsigned({input + origin_ * from, from, r.y.size() * s_.in_w, s_.in_c}, to);
+    kernel_.copy({input + origin_ * from, from, r.y.size() * s_.in_w, s_.in_c, s_.in_c}, to);
     return;
   }
   for (int64_t y = r.y.begin; y < r.y.end; ++y) {
     const int64_t at = y * s_.in_w + r.x.begin;
-    kernel_.copy_unsigned({input + at * from, from, r.x.size(), s_.in_c},
-                          to + (at - origin_) * s_.in_c);
+    kernel_.copy({input + at * from, from, r.x.size(), s_.in_c, s_.in_c},
+                 to + (at - origin_) * s_.in_c);
   }
+}
+
+void GemmS8Rows::unfold(const int8_t* input, const int8_t* zero_row) {
+  first_ = workspace_;
+  origin_ = begin_;  // of output pixels
+  const ptrdiff_t from = s_.in_pixel_stride;
+  // The pixels of a filter's row lie side by side, or go one by one.
+  const bool together = s_.dilation_w == 1 && from == s_.in_c;
+  const int32_t pieces = together ? 1 : s_.kernel_w;
+  const int64_t bytes = together ? int64_t{s_.kernel_w} * s_.in_c : s_.in_c;
+  OutputPixel pixel(s_, begin_);
+  int8_t* to = workspace_;
+  for (int32_t r = 0; r < rows_;) {
+    const int32_t inside = inside_run(pixel, rows_ - r);
+    const int32_t run = std::max(inside, 1);
+    if (inside == 0) unfold_pixel(pixel, input, zero_row, to);
+    int8_t* piece = to;
+    for (int32_t i = 0; inside > 0 && i < s_.kernel_h * pieces; ++i, piece += bytes) {
+      const int64_t y = pixel.top(s_) + int64_t{i / pieces} * s_.dilation_h;
+      const int64_t x = pixel.left(s_) + int64_t{i % pieces} * s_.dilation_w;
+      kernel_.copy({input + input_pixel(s_, pixel.image, y, x) * from, from * s_.stride_w, run,
+                    bytes, stride_},
+                   piece);
+    }
+    to += run * stride_;
+    r += run;
+    pixel.advance(s_, run);
+  }
+}
+
+// The same of one pixel whose window crosses the image's edge.
+void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, const int8_t* zero_row,
+                              int8_t* to) {
+  for (int32_t ky = 0; ky < s_.kernel_h; ++ky)
+    for (int32_t kx = 0; kx < s_.kernel_w; ++kx, to += s_.in_c) {
+      const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
+      const int64_t x = pixel.left(s_) + int64_t{kx} * s_.dilation_w;
+      const bool inside = y >= 0 && y < s_.in_h && x >= 0 && x < s_.in_w;
+      const int8_t* from =
+          inside ? input + input_pixel(s_, pixel.image, y, x) * s_.in_pixel_stride : zero_row;
+      std::memcpy(to, from, static_cast<size_t>(s_.in_c));
+    }
 }
 
 std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
@@ -153,7 +211,8 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
   // Copied pixels lie side by side.
-  const bool dense = plan_.dense || (plan_.apart && kernel_.copy_unsigned != nullptr);
+  const bool dense =
+      plan_.dense || plan_.unfolded || (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
   for (int32_t row = 0; row < rows_; row += tile_rows) {
     const int32_t n = std::min(tile_rows, rows_ - row);
     GemmS8Tile& t = tiles_[count++];

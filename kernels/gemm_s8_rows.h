@@ -23,9 +23,10 @@ inline constexpr int kMaxSlots = 256;
 
 // What packing and running agree on, all of it from the shape.
 struct GemmS8Plan {
-  bool dense;  // rows of the product lie one pixel stride apart: no windows
-  bool fused;  // one tap is a row of the filter: kernel_w * in_c consecutive bytes
-  bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
+  bool dense;     // rows of the product lie one pixel stride apart: no windows
+  bool apart;     // one tap, not dense, without padding: each row is a pixel somewhere
+  bool unfolded;  // rows are copied: a window's taps are one, as long as all of them
+  bool fused;     // one tap is a row of the filter: kernel_w * in_c consecutive bytes
   int32_t taps, tap_k, steps, panels, part_panels, parts;
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
 
@@ -94,7 +95,9 @@ class GemmS8Rows {
   Region region(int64_t begin, int64_t rows) const;
   bool windows() const { return !plan_.dense && !plan_.apart; }
   size_t zero_row_bytes() const;
-  void copy(const int8_t* input, const int8_t* zero_row);
+  void copy_unsigned(const int8_t* input, const int8_t* zero_row);
+  void unfold(const int8_t* input, const int8_t* zero_row);
+  void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
 
   const int8_t* pixel_at(int64_t pixel) const { return first_ + (pixel - origin_) * stride_; }
   const int8_t* window(const OutputPixel& pixel) const {

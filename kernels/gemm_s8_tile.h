@@ -44,17 +44,18 @@ FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrd
   return row + t.tap_offset[tap];
 }
 
-// Pixels that a kernel wants copied, side by side.
-struct GemmS8Pixels {
+// Runs of bytes that a kernel wants copied.
+struct GemmS8Runs {
   const int8_t* from;
-  ptrdiff_t stride;  // of the pixels there
+  ptrdiff_t stride;  // of the runs there
   int64_t count;
-  int32_t bytes;  // of a pixel
+  int64_t bytes;        // of a run
+  ptrdiff_t to_stride;  // of the copies
 };
 
-// Copies them by move(from, to), which takes `step` bytes.
+// Copies runs side by side by move(from, to), which takes `step` bytes.
 template <typename Move>
-FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& p, int8_t* to, int step, Move move) {
+FIRN_INLINE void gemm_s8_copy(const GemmS8Runs& p, int8_t* to, int step, Move move) {
   const bool together = p.stride == p.bytes;
   const int64_t bytes = together ? p.count * p.bytes : p.bytes;
   const int8_t* from = p.from;

@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -15,8 +19,8 @@
 namespace firn::kernels {
 namespace {
 
-constexpr std::array<const char*, kIsaCount> kNames = {"scalar", "avx2",    "avxvnni", "avx512vnni",
-                                                       "neon",   "neondot", "neoni8mm"};
+constexpr std::array<const char*, kIsaCount> kNames = {"scalar",  "avx2", "avxvnni", "avx512vnni",
+                                                       "amxint8", "neon", "neondot", "neoni8mm"};
 
 #if defined(__x86_64__)
 // CPUID leaf 7, subleaf 1, EAX bit 4. Debian 12's cpuinfo does not know it. The upper halves of the
@@ -24,6 +28,21 @@ constexpr std::array<const char*, kIsaCount> kNames = {"scalar", "avx2",    "avx
 bool has_avxvnni() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 4)) != 0;
+}
+
+// CPUID leaf 7, EDX bits 24 and 25. Tile registers are the kernel's to grant, to a whole process:
+// Linux, Documentation/arch/x86/xstate.rst.
+bool has_amxint8() {
+#if defined(__linux__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTileAndInt8 = 3u << 24;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+         (edx & kTileAndInt8) == kTileAndInt8 &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 #endif
 
@@ -38,7 +57,7 @@ IsaMask detect() {
   }
   if (cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512vl() &&
       cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512vbmi() && cpuinfo_has_x86_avx512vnni())
-    mask |= bit(Isa::avx512vnni);
+    mask |= bit(Isa::avx512vnni) | (has_amxint8() ? bit(Isa::amxint8) : 0);
 #elif defined(__aarch64__)
   mask |= bit(Isa::neon);
 #if defined(__linux__)

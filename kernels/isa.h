@@ -10,8 +10,8 @@
 namespace firn::kernels {
 
 // Rungs in order of preference within an architecture.
-enum class Isa : uint8_t { scalar, avx2, avxvnni, avx512vnni, neon, neondot, neoni8mm };
-inline constexpr int kIsaCount = 7;
+enum class Isa : uint8_t { scalar, avx2, avxvnni, avx512vnni, amxint8, neon, neondot, neoni8mm };
+inline constexpr int kIsaCount = 8;
 
 // A set of rungs, one bit each.
 using IsaMask = uint32_t;

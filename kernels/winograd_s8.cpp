@@ -36,7 +36,7 @@ bool winograd_s8_takes(const ConvShape& s, const int8_t* weights) {
 }
 
 const WinogradS8* pick_winograd_s8(const ConvShape& s, IsaMask allowed) {
-  const Isa direct = pick(gemm_s8_table(), allowed).isa;
+  const Isa direct = pick_gemm_s8(s, allowed).isa;
   for (const WinogradS8* variant : winograd_s8_table()) {
     if (variant->isa != direct) continue;
     const int64_t tiles = int64_t{s.batch} * ((s.out_h + 3) / 4) * ((s.out_w + 3) / 4);

@@ -19,10 +19,9 @@ void add_run_options(CLI::App& command, RunOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command
-      .add_option(
-          "--isa", options.isa,
-          "instruction set: scalar, avx2, avxvnni, avx512vnni, neon, neondot, neoni8mm (default: "
-          "the best that the machine has)")
+      .add_option("--isa", options.isa,
+                  "instruction set: scalar, avx2, avxvnni, avx512vnni, amxint8, neon, neondot, "
+                  "neoni8mm (default: the best that the machine has)")
       ->type_name("NAME");
   add_choice(command, "--weight-use", options.weight_use,
              "weights of few bits: make floats of them once, or multiply in integers (default: "

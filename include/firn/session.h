@@ -34,9 +34,9 @@ enum class WeightUse : uint8_t {
 
 struct SessionOptions {
   int threads = 1;  // at most; they block when idle
-  // The kernels' instruction set: "scalar"; "avx2", "avxvnni", "avx512vnni"; "neon", "neondot",
-  // "neoni8mm"; "" is the best this machine has. invalid_argument where the machine lacks it. The
-  // answers are the same bits.
+  // The kernels' instruction set: "scalar"; "avx2", "avxvnni", "avx512vnni", "amxint8"; "neon",
+  // "neondot", "neoni8mm"; "" is the best this machine has. invalid_argument where the machine
+  // lacks it. The answers are the same bits.
   std::string isa{};
   // Shapes for inputs whose model leaves dimensions open; others start with 1 there.
   std::vector<std::pair<std::string, Shape>> input_shapes{};

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
+#include "kernels/gemm_s8_zmm.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 // g++ 12 warns about its own _mm512_undefined_*().
@@ -41,89 +42,6 @@ FIRN_INLINE __m512i load(const int8_t* w) {
   __m512i x;
   asm("vmovdqa64 %1, %0" : "=v"(x) : "m"(*reinterpret_cast<const int8_t(*)[64]>(w)));
   return x;
-}
-
-// Bits of the first n columns.
-FIRN_INLINE __mmask64 columns_mask(int n) {
-  return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1;
-}
-
-// Writes int8 where every scale is below one, so that no product leaves int32, which conversion
-// would turn into INT_MIN. Then both clamps can come last: what saturation changes before is beyond
-// lo or hi anyway.
-struct Store {
-  const float* scale;
-  ptrdiff_t stride;
-  __mmask64 mask;
-  bool narrow;  // the clamp: packs already saturate to int8
-  __m512i zero, lo, hi, order;
-
-  FIRN_INLINE explicit Store(const GemmS8Block& b)
-      : scale(b.scale),
-        stride(b.out_stride),
-        mask(columns_mask(b.columns)),
-        narrow(b.clamp.lo > -128 || b.clamp.hi < 127),
-        zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
-        lo(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.lo))),
-        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi))),
-        // packs work within 128-bit lanes: lane i holds columns 4i.. of each of four sources.
-        order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
-
-  FIRN_INLINE __m512i scaled(__m512i acc, int p) const {
-    return _mm512_cvtps_epi32(
-        _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale + p * kPanel)));
-  }
-
-  // As many rows from r on as one vector of bytes holds.
-  template <int R, int P>
-  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, int8_t* out) const {
-    constexpr int kRows = P == 3 ? 1 : 4 / P;
-    __m512i v[4];
-    FIRN_UNROLL for (int i = 0; i < 4; ++i) {
-      const int row = r + i / P;
-      v[i] = i / P < kRows && row < R ? scaled(acc[row < R ? row : 0][i % P], i % P) : v[0];
-    }
-    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
-    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-    __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
-    if (narrow) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
-    out += r * stride;
-    if constexpr (P >= 3) {
-      _mm512_mask_storeu_epi8(out, mask, y);
-    } else if constexpr (P == 2) {
-      const __mmask32 m = static_cast<__mmask32>(mask);
-      _mm256_mask_storeu_epi8(out, m, _mm512_castsi512_si256(y));
-      if (r + 1 < R) _mm256_mask_storeu_epi8(out + stride, m, _mm512_extracti64x4_epi64(y, 1));
-    } else {
-      const __mmask16 m = static_cast<__mmask16>(mask);
-      _mm_mask_storeu_epi8(out, m, _mm512_castsi512_si128(y));
-      if (r + 1 < R) _mm_mask_storeu_epi8(out + stride, m, _mm512_extracti32x4_epi32(y, 1));
-      if (r + 2 < R) _mm_mask_storeu_epi8(out + 2 * stride, m, _mm512_extracti32x4_epi32(y, 2));
-      if (r + 3 < R) _mm_mask_storeu_epi8(out + 3 * stride, m, _mm512_extracti32x4_epi32(y, 3));
-    }
-  }
-};
-
-// The rarer outputs, float and any scale, from accumulators in memory: rows of 16 * panels.
-void store_any(const GemmS8Block& b, int first_row, int rows, const int32_t* acc) {
-  const Clamp8& c = b.clamp;
-  const __m512 lo = _mm512_set1_ps(b.to_float ? b.float_lo : static_cast<float>(c.lo - c.zero));
-  const __m512 hi = _mm512_set1_ps(b.to_float ? b.float_hi : static_cast<float>(c.hi - c.zero));
-  for (int r = 0; r < rows; ++r) {
-    ptrdiff_t at = (first_row + r) * b.out_stride;
-    for (int p = 0; p < b.panels; ++p, acc += kPanel, at += kPanel) {
-      const __mmask16 mask = static_cast<__mmask16>(columns_mask(b.columns - p * kPanel));
-      const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)),
-                                     _mm512_loadu_ps(b.scale + p * kPanel));
-      const __m512 y = _mm512_min_ps(_mm512_max_ps(x, lo), hi);
-      if (b.to_float) {
-        _mm512_mask_storeu_ps(static_cast<float*>(b.output) + at, mask, y);
-      } else {
-        const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y), _mm512_set1_epi32(c.zero));
-        _mm512_mask_cvtepi32_storeu_epi8(static_cast<int8_t*>(b.output) + at, mask, q);
-      }
-    }
-  }
 }
 
 // R rows by P panels.
@@ -246,7 +164,7 @@ void tiles(const GemmS8Block& b) {
 }  // namespace
 
 // From int8 to uint8, which the left side of vpdpbusd is.
-void gemm_s8_copy_avx512vnni(const GemmS8Pixels& p, int8_t* to) {
+void gemm_s8_copy_avx512vnni(const GemmS8Runs& p, int8_t* to) {
   gemm_s8_copy(p, to, 64, [](const int8_t* a, int8_t* b) {
     _mm512_storeu_si512(b, _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_set1_epi8(-128)));
   });

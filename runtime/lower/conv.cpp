@@ -144,6 +144,8 @@ double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
       return 160 * depthwise;
     case kernels::Isa::avx512vnni:
       return 300 * depthwise;
+    case kernels::Isa::amxint8:
+      return depthwise < 1 ? 60 : 1200;
     case kernels::Isa::neon:
       return 15 * depthwise;
     case kernels::Isa::neondot:
@@ -214,8 +216,7 @@ Status lower_int8(const LowerContext& context, const Node& node, ConvShape s, co
                                : context.packed.find(key_of(context, *winograd, s, o)) != nullptr))
       return lower_int8(context, node, *winograd, s, clamp, parts, steps);
   }
-  return lower_int8(context, node, kernels::pick(kernels::gemm_s8_table(), context.isa), s, clamp,
-                    parts, steps);
+  return lower_int8(context, node, kernels::pick_gemm_s8(s, context.isa), s, clamp, parts, steps);
 }
 
 Lowered lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,

@@ -170,7 +170,7 @@ struct Workspace {
 
 Status lower_halves(const LowerContext& context, const Node& node, const ConvShape& s,
                     const Clamp& clamp, std::vector<LoweredStep>& steps) {
-  const kernels::GemmS8& gemm = kernels::pick(kernels::gemm_s8_table(), context.isa);
+  const kernels::GemmS8& gemm = kernels::pick_gemm_s8(s, context.isa);
   const kernels::VecS8& vec = context.vec();
   const Value& w = context.value(node.in[1]);
   Wide wide = describe(context, node, clamp, 128);

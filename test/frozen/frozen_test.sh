@@ -28,7 +28,7 @@ for picture in "$pictures"/n021*0_*.JPEG; do
   }
   isa=scalar
   answer want "$host"
-  for isa in scalar avx2 avxvnni avx512vnni neon neondot neoni8mm; do
+  for isa in scalar avx2 avxvnni avx512vnni amxint8 neon neondot neoni8mm; do
     if ! answer got "$@"; then
       grep -q 'is not one this machine has' "$folder/got.txt" && continue
       cat "$folder/got.txt"
