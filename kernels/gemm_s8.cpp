@@ -13,9 +13,11 @@ namespace firn::kernels {
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 #if defined(__x86_64__)
-void gemm_s8_copy_avxvnni(const GemmS8Runs&, int8_t*);
-void gemm_s8_copy_avx512vnni(const GemmS8Runs&, int8_t*);
-void gemm_s8_copy_amxint8(const GemmS8Runs&, int8_t*);
+void gemm_s8_copy_avxvnni(const GemmS8Pixels&, int8_t*);
+void gemm_s8_copy_avx512vnni(const GemmS8Pixels&, int8_t*);
+void gemm_s8_copy_amxint8(const GemmS8Pixels&, int8_t*);
+void gemm_s8_begin_amxint8(int32_t steps);
+void gemm_s8_end_amxint8();
 #endif
 
 void gemm_s8_tiles_scalar(const GemmS8Block& b) {
@@ -55,10 +57,11 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
              size_t end) { gemm_s8_run(kKernel, s, args, workspace, begin, end); }};
 }
 
-#define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, max_panels, even_panels, ...)        \
-  constexpr GemmS8Kernel kernel_##isa = {k_step,        most_steps,         GemmS8Input::input, \
-                                         copy,          max_panels,         even_panels,        \
-                                         {__VA_ARGS__}, gemm_s8_tiles_##isa};
+#define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, max_panels, even_panels, \
+                     ...)                                                                       \
+  constexpr GemmS8Kernel kernel_##isa = {                                                       \
+      k_step, most_steps, GemmS8Input::input, copy,          begin,                             \
+      end,    max_panels, even_panels,        {__VA_ARGS__}, gemm_s8_tiles_##isa};
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 
@@ -75,9 +78,8 @@ std::span<const GemmS8> gemm_s8_table() {
 }
 
 const GemmS8& pick_gemm_s8(const ConvShape& s, IsaMask allowed) {
-  constexpr int64_t kLeastChannels = 16, kLeastProducts = 32;
   const int64_t products = int64_t{s.kernel_h} * s.kernel_w * s.in_c;
-  if (s.in_c < kLeastChannels || products < kLeastProducts) allowed &= ~bit(Isa::amxint8);
+  if (products < (s.in_c < 16 ? 100 : 24)) allowed &= ~bit(Isa::amxint8);
   return pick(gemm_s8_table(), allowed);
 }
 

@@ -140,6 +140,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.out_stride = s.out_pixel_stride;
 
   GemmS8Rows input_rows(kernel, s, plan, workspace);
+  if (kernel.begin != nullptr) kernel.begin(plan.steps);
   // Parts are the inner units: a block's rows stay in cache, and its pointers are made once for all
   // parts with tiles of the same height.
   int64_t loaded_block = -1;
@@ -175,6 +176,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
     }
     kernel.tiles(block);
   }
+  if (kernel.end != nullptr) kernel.end();
 }
 
 }  // namespace firn::kernels

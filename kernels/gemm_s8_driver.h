@@ -26,9 +26,13 @@ struct GemmS8Kernel {
   // Steps are taken in groups of one size, of at most so many.
   int32_t most_steps = 1;
   GemmS8Input input = GemmS8Input::in_place;
-  // Makes the copies, reading up to kReadSlack past their ends. Those that lie side by side may be
-  // written as far past the last.
-  void (*copy)(const GemmS8Runs&, int8_t* to) = nullptr;
+  // Makes the copies, one after the other, reading and writing up to kReadSlack past the end of
+  // each piece.
+  void (*copy)(const GemmS8Pixels&, int8_t* to) = nullptr;
+  // Around all calls of tiles() for a layer. The input of unfolded variants has whole tiles of
+  // rows, whatever their count.
+  void (*begin)(int32_t steps) = nullptr;
+  void (*end)() = nullptr;
   int32_t max_panels = 1;  // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;

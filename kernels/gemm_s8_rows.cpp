@@ -37,7 +37,10 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   tap_k = unfolded ? window * s.in_c : fused ? s.kernel_w * s.in_c : s.in_c;
   const int64_t least_steps = divide_up(tap_k, kernel.k_step);
   const int64_t step_groups = divide_up(least_steps, kernel.most_steps);
-  steps = static_cast<int32_t>(divide_up(least_steps, step_groups) * step_groups);
+  // Of copied rows all groups but the last are whole lines of the cache.
+  const int64_t group =
+      window > 1 && step_groups > 1 ? kernel.most_steps : divide_up(least_steps, step_groups);
+  steps = static_cast<int32_t>(group * step_groups);
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
   bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
@@ -47,9 +50,11 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
   if (unfolded) {
-    constexpr int64_t kCache = 512 << 10;  // what copies may take of the second-level cache
-    const int64_t height = kernel.rows[part_panels - 1];
-    const int64_t fit = kCache / (int64_t{steps} * kernel.k_step) / height * height;
+    // What copies may take of the nearest cache or, beside weights that are read again for each
+    // block from far away, of the next.
+    const int64_t cache = panels * panel_bytes > 1 << 20 ? 512 << 10 : 20 << 10;
+    const int64_t height = kernel.rows[0];
+    const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
     block_rows = std::clamp<int64_t>(fit, height, kMaxRows);
   } else {
     const int most = std::min(
@@ -66,7 +71,7 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       s_(s),
       plan_(plan),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.unfolded                              ? plan.steps * kernel.k_step
+      stride_(plan.unfolded                              ? copied_row()
               : kernel.input == GemmS8Input::as_unsigned ? s.in_c
                                                          : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
@@ -92,7 +97,12 @@ size_t GemmS8Rows::zero_row_bytes() const {
 }
 
 size_t GemmS8Rows::workspace_bytes() const {
-  if (plan_.unfolded) return round_up(static_cast<size_t>(plan_.block_rows * stride_) + kReadSlack);
+  if (kernel_.input == GemmS8Input::unfolded) {
+    const int64_t rows = plan_.unfolded                     ? plan_.block_rows
+                         : plan_.rows % kernel_.rows[0] > 0 ? kernel_.rows[0]
+                                                            : 0;
+    return round_up(static_cast<size_t>(rows * copied_row()) + kReadSlack);
+  }
   if (kernel_.input != GemmS8Input::as_unsigned || plan_.huge()) return 0;
   int64_t pixels = 0;
   for (int64_t begin = 0; begin < plan_.rows; begin += plan_.block_rows) {
@@ -125,6 +135,12 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t begin
   if (kernel_.input == GemmS8Input::as_unsigned) return copy_unsigned(input, zero_row);
   first_ = input;
   zero_row_ = zero_row;
+  if (kernel_.input == GemmS8Input::unfolded && rest() > 0) {
+    // The last rows, which no other follow, as part of a whole tile.
+    const ptrdiff_t from = s_.in_pixel_stride;
+    kernel_.copy({input + (begin + rows - rest()) * from, rest(), from, copied_row(), s_.in_c},
+                 workspace_);
+  }
 }
 
 void GemmS8Rows::copy_unsigned(const int8_t* input, const int8_t* zero_row) {
@@ -133,7 +149,7 @@ void GemmS8Rows::copy_unsigned(const int8_t* input, const int8_t* zero_row) {
   first_ = to;
   if (plan_.dense) {
     origin_ = begin_;
-    return kernel_.copy({input + begin_ * from, from, rows_, s_.in_c, s_.in_c}, to);
+    return kernel_.copy({input + begin_ * from, rows_, from, s_.in_c, s_.in_c}, to);
   }
   if (plan_.apart) {
     origin_ = begin_;  // of output pixels
@@ -141,7 +157,7 @@ void GemmS8Rows::copy_unsigned(const int8_t* input, const int8_t* zero_row) {
     for (int32_t r = 0; r < rows_;) {
       const int64_t run = std::min<int64_t>(rows_ - r, s_.out_w - pixel.x);
       const int64_t at = input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_));
-      kernel_.copy({input + at * from, from * s_.stride_w, run, s_.in_c, s_.in_c}, to);
+      kernel_.copy({input + at * from, run, from * s_.stride_w, s_.in_c, s_.in_c}, to);
       to += run * s_.in_c;
       r += static_cast<int32_t>(run);
       pixel.advance(s_, run);
@@ -151,14 +167,14 @@ void GemmS8Rows::copy_unsigned(const int8_t* input, const int8_t* zero_row) {
   const Region r = region(begin_, rows_);
   origin_ = r.y.begin * s_.in_w;
   zero_row_ = workspace_;
-  kernel_.copy({zero_row, 1, plan_.fused ? kSlotBytes : s_.in_c, 1, 1}, workspace_);
+  kernel_.copy({zero_row, 1, 0, 0, plan_.fused ? kSlotBytes : s_.in_c}, workspace_);
   if (r.x.size() == s_.in_w) {
-    kernel_.copy({input + origin_ * from, from, r.y.size() * s_.in_w, s_.in_c, s_.in_c}, to);
+    kernel_.copy({input + origin_ * from, r.y.size() * s_.in_w, from, s_.in_c, s_.in_c}, to);
     return;
   }
   for (int64_t y = r.y.begin; y < r.y.end; ++y) {
     const int64_t at = y * s_.in_w + r.x.begin;
-    kernel_.copy({input + at * from, from, r.x.size(), s_.in_c, s_.in_c},
+    kernel_.copy({input + at * from, r.x.size(), from, s_.in_c, s_.in_c},
                  to + (at - origin_) * s_.in_c);
   }
 }
@@ -167,42 +183,49 @@ void GemmS8Rows::unfold(const int8_t* input, const int8_t* zero_row) {
   first_ = workspace_;
   origin_ = begin_;  // of output pixels
   const ptrdiff_t from = s_.in_pixel_stride;
-  // The pixels of a filter's row lie side by side, or go one by one.
-  const bool together = s_.dilation_w == 1 && from == s_.in_c;
-  const int32_t pieces = together ? 1 : s_.kernel_w;
-  const int64_t bytes = together ? int64_t{s_.kernel_w} * s_.in_c : s_.in_c;
+  const bool together = side_by_side();
   OutputPixel pixel(s_, begin_);
   int8_t* to = workspace_;
   for (int32_t r = 0; r < rows_;) {
-    const int32_t inside = inside_run(pixel, rows_ - r);
-    const int32_t run = std::max(inside, 1);
-    if (inside == 0) unfold_pixel(pixel, input, zero_row, to);
-    int8_t* piece = to;
-    for (int32_t i = 0; inside > 0 && i < s_.kernel_h * pieces; ++i, piece += bytes) {
-      const int64_t y = pixel.top(s_) + int64_t{i / pieces} * s_.dilation_h;
-      const int64_t x = pixel.left(s_) + int64_t{i % pieces} * s_.dilation_w;
-      kernel_.copy({input + input_pixel(s_, pixel.image, y, x) * from, from * s_.stride_w, run,
-                    bytes, stride_},
-                   piece);
+    const int32_t run = together ? inside_run(pixel, rows_ - r) : 0;
+    if (run > 0) {
+      const int64_t at = input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_));
+      kernel_.copy({input + at * from, run, from * s_.stride_w, stride_,
+                    int64_t{s_.kernel_w} * s_.in_c, s_.kernel_h, s_.dilation_h * from * s_.in_w},
+                   to);
+    } else {
+      unfold_pixel(pixel, input, zero_row, to);
     }
-    to += run * stride_;
-    r += run;
-    pixel.advance(s_, run);
+    const int32_t done = std::max(run, 1);
+    to += done * stride_;
+    r += done;
+    pixel.advance(s_, done);
   }
 }
 
-// The same of one pixel whose window crosses the image's edge.
+// The same of one pixel, whose window may cross the image's edge.
 void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, const int8_t* zero_row,
                               int8_t* to) {
-  for (int32_t ky = 0; ky < s_.kernel_h; ++ky)
-    for (int32_t kx = 0; kx < s_.kernel_w; ++kx, to += s_.in_c) {
-      const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
-      const int64_t x = pixel.left(s_) + int64_t{kx} * s_.dilation_w;
-      const bool inside = y >= 0 && y < s_.in_h && x >= 0 && x < s_.in_w;
-      const int8_t* from =
-          inside ? input + input_pixel(s_, pixel.image, y, x) * s_.in_pixel_stride : zero_row;
-      std::memcpy(to, from, static_cast<size_t>(s_.in_c));
+  const ptrdiff_t row_bytes = ptrdiff_t{s_.kernel_w} * s_.in_c;
+  std::memset(to, *zero_row, static_cast<size_t>(row_bytes * s_.kernel_h));
+  const int64_t left = pixel.left(s_);
+  for (int32_t ky = 0; ky < s_.kernel_h; ++ky, to += row_bytes) {
+    const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
+    if (y < 0 || y >= s_.in_h) continue;
+    // Taps that lie side by side are copied at once.
+    for (int64_t kx = 0; kx < s_.kernel_w;) {
+      const int64_t x = left + kx * s_.dilation_w;
+      const int64_t run = !side_by_side() ? 1
+                          : x < 0         ? -x
+                                          : std::min(s_.in_w - x, s_.kernel_w - kx);
+      if (x >= s_.in_w) break;
+      if (x >= 0)
+        std::memcpy(to + kx * s_.in_c,
+                    input + input_pixel(s_, pixel.image, y, x) * s_.in_pixel_stride,
+                    static_cast<size_t>(run * s_.in_c));
+      kx += run;
     }
+  }
 }
 
 std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
@@ -218,8 +241,10 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n};
     if (dense) {
-      t.first = pixel_at(begin_ + row);
-      t.row_stride = stride_;
+      const bool copied =
+          kernel_.input == GemmS8Input::unfolded && !plan_.unfolded && n < tile_rows;
+      t.first = copied ? workspace_ : pixel_at(begin_ + row);
+      t.row_stride = copied ? copied_row() : stride_;
     } else if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) &&
                pixel.x + n <= s_.out_w) {
       t.first = window(pixel);

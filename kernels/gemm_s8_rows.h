@@ -98,6 +98,12 @@ class GemmS8Rows {
   void copy_unsigned(const int8_t* input, const int8_t* zero_row);
   void unfold(const int8_t* input, const int8_t* zero_row);
   void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
+  // Whether a row of the filter covers memory without gaps.
+  bool side_by_side() const { return s_.dilation_w == 1 && s_.in_pixel_stride == s_.in_c; }
+  // Rows of the last tile, where it is not whole.
+  int32_t rest() const { return rows_ % kernel_.rows[0]; }
+  // Bytes from one unfolded row to the next.
+  ptrdiff_t copied_row() const { return ptrdiff_t{plan_.steps} * kernel_.k_step; }
 
   const int8_t* pixel_at(int64_t pixel) const { return first_ + (pixel - origin_) * stride_; }
   const int8_t* window(const OutputPixel& pixel) const {

@@ -44,23 +44,29 @@ FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrd
   return row + t.tap_offset[tap];
 }
 
-// Runs of bytes that a kernel wants copied.
-struct GemmS8Runs {
+// Pixels that a kernel wants copied: of each, `pieces` runs of bytes, which lie side by side then.
+struct GemmS8Pixels {
   const int8_t* from;
-  ptrdiff_t stride;  // of the runs there
   int64_t count;
-  int64_t bytes;        // of a run
-  ptrdiff_t to_stride;  // of the copies
+  ptrdiff_t stride;     // of pixels
+  ptrdiff_t to_stride;  // of their copies
+  int64_t bytes;        // of a piece
+  int32_t pieces = 1;
+  ptrdiff_t piece_stride = 0;
 };
 
-// Copies runs side by side by move(from, to), which takes `step` bytes.
+// Copies them in order by move(from, to), which takes `step` bytes.
 template <typename Move>
-FIRN_INLINE void gemm_s8_copy(const GemmS8Runs& p, int8_t* to, int step, Move move) {
-  const bool together = p.stride == p.bytes;
+FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& p, int8_t* to, int step, Move move) {
+  const bool together = p.pieces == 1 && p.stride == p.bytes && p.to_stride == p.bytes;
   const int64_t bytes = together ? p.count * p.bytes : p.bytes;
   const int8_t* from = p.from;
-  for (int64_t runs = together ? 1 : p.count; runs > 0; --runs, from += p.stride, to += bytes)
-    for (int64_t i = 0; i < bytes; i += step) move(from + i, to + i);
+  for (int64_t n = together ? 1 : p.count; n > 0; --n, from += p.stride, to += p.to_stride) {
+    const int8_t* piece = from;
+    int8_t* out = to;
+    for (int32_t i = 0; i < p.pieces; ++i, piece += p.piece_stride, out += bytes)
+      for (int64_t k = 0; k < bytes; k += step) move(piece + k, out + k);
+  }
 }
 
 // Some tiles by some panels, with what turns accumulators into output.

@@ -20,17 +20,17 @@ struct alignas(64) TileConfig {
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
 
-  TileConfig(int count, int steps) {
-    const int first = count < kHalf ? count : kHalf;
+  explicit TileConfig(int steps) {
     for (int t = 0; t < 8; ++t) {
-      const bool second = t == 2 || t == 3 || t == 5;
-      const int n = t >= 6 ? steps : second ? count - first : first;
-      rows[t] = static_cast<uint8_t>(n > 0 ? n : 1);
+      rows[t] = static_cast<uint8_t>(t >= 6 ? steps : kHalf);
       row_bytes[t] = static_cast<uint16_t>(t == 4 || t == 5 ? 4 * steps : 64);
     }
   }
-  void load() const { asm volatile("ldtilecfg %0" ::"m"(*this)); }
 };
+
+int steps_at_once(int steps) {
+  return steps / ((steps + kMostSteps - 1) / kMostSteps);
+}
 
 // As assembly, because g++ 12's intrinsics do not say that they read memory.
 #define FIRN_TILE_LOAD(tile, from, step) \
@@ -40,120 +40,145 @@ struct alignas(64) TileConfig {
 #define FIRN_TILE_DOT(sum, rows, weights) \
   asm volatile("tdpbssd %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
 
-// The sums of a tile's rows by one or two panels from p on, to rows of `stride` bytes.
-template <bool kBothHalves, bool kTwoPanels>
-void multiply(const GemmS8Block& b, const GemmS8Tile& t, int p, int steps, int32_t* sums,
-              ptrdiff_t stride) {
-  const int32_t* bias = b.bias + p * kPanel;
+// A tile's sums, rows of P panels, on their way to output.
+template <int P>
+struct Output {
+  const Store* store = nullptr;
+  const int32_t* from = nullptr;
+  int8_t* to = nullptr;
+  int left = 0;  // rows
+
+  static constexpr int kTogether = 4 / P;  // rows
+
+  template <int R>
+  FIRN_INLINE void take() {
+    __m512i acc[R][P];
+    FIRN_UNROLL for (int i = 0; i < R * P; ++i) acc[i / P][i % P] =
+        _mm512_load_si512(from + i * kPanel);
+    store->rows(acc, 0, to);
+    from += R * P * kPanel;
+    to += R * store->stride;
+    left -= R;
+  }
+  FIRN_INLINE void some() {
+    if (left >= kTogether) take<kTogether>();
+  }
+  void all() {
+    while (left >= kTogether) take<kTogether>();
+    while (left > 0) take<1>();
+  }
+};
+
+// A tile's sums, of 16 rows or both halves of more, by P panels. The last tile's go to output
+// meanwhile, a few rows after each instruction: those on tile registers are started in order, and
+// only what lies between them is done while they wait for one another.
+template <bool kBothHalves, int P>
+FIRN_INLINE void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w,
+                          const int32_t* bias, int steps, int groups, int32_t* sums,
+                          Output<P>& last) {
+  constexpr ptrdiff_t kStride = P * kPanel * 4;
+  constexpr bool kTwoPanels = P == 2;
   FIRN_TILE_LOAD(0, bias, 0);
   if (kTwoPanels) FIRN_TILE_LOAD(1, bias + kPanel, 0);
   if (kBothHalves) FIRN_TILE_LOAD(2, bias, 0);
   if (kBothHalves && kTwoPanels) FIRN_TILE_LOAD(3, bias + kPanel, 0);
-  const int8_t* w = b.weights + p * b.panel_bytes;
-  const int groups = b.steps / steps;
   for (int tap = 0; tap < b.taps; ++tap) {
     const int8_t* a = t.first + t.tap_offset[tap];
     for (int i = 0; i < groups; ++i, a += 4 * steps, w += 64 * steps) {
       FIRN_TILE_LOAD(6, w, 64);
+      last.some();
       FIRN_TILE_LOAD(4, a, t.row_stride);
       FIRN_TILE_DOT(0, 4, 6);
+      last.some();
       if (kTwoPanels) {
         FIRN_TILE_LOAD(7, w + b.panel_bytes, 64);
         FIRN_TILE_DOT(1, 4, 7);
+        last.some();
       }
       if (kBothHalves) {
         FIRN_TILE_LOAD(5, a + kHalf * t.row_stride, t.row_stride);
         FIRN_TILE_DOT(2, 5, 6);
-        if (kTwoPanels) FIRN_TILE_DOT(3, 5, 7);
+        last.some();
+        if (kTwoPanels) {
+          FIRN_TILE_DOT(3, 5, 7);
+          last.some();
+        }
       }
     }
   }
-  FIRN_TILE_STORE(0, sums, stride);
-  if (kTwoPanels) FIRN_TILE_STORE(1, sums + kPanel, stride);
-  int32_t* const second = sums + kHalf * stride / 4;
-  if (kBothHalves) FIRN_TILE_STORE(2, second, stride);
-  if (kBothHalves && kTwoPanels) FIRN_TILE_STORE(3, second + kPanel, stride);
+  int32_t* const second = sums + kHalf * P * kPanel;
+  FIRN_TILE_STORE(0, sums, kStride);
+  last.some();
+  if (kTwoPanels) FIRN_TILE_STORE(1, sums + kPanel, kStride);
+  last.some();
+  if (kBothHalves) FIRN_TILE_STORE(2, second, kStride);
+  last.some();
+  if (kBothHalves && kTwoPanels) FIRN_TILE_STORE(3, second + kPanel, kStride);
+  last.all();
 }
 
-template <bool kBothHalves, int P>
-FIRN_INLINE void multiply_panels(const GemmS8Block& b, const GemmS8Tile& t, int steps,
-                                 int32_t* sums) {
-  constexpr ptrdiff_t kStride = P * kPanel * 4;
-  constexpr int kPairs = P / 2;
-  for (int p = 0; p < 2 * kPairs; p += 2)
-    multiply<kBothHalves, true>(b, t, p, steps, sums + p * kPanel, kStride);
-  if constexpr (P % 2 != 0)
-    multiply<kBothHalves, false>(b, t, P - 1, steps, sums + (P - 1) * kPanel, kStride);
-}
-
-// R rows of sums, P panels each.
-template <int R, int P>
-FIRN_INLINE void store_rows(const Store& store, const int32_t* sums, int8_t* out) {
-  __m512i acc[R][P];
-  FIRN_UNROLL for (int i = 0; i < R * P; ++i) acc[i / P][i % P] =
-      _mm512_load_si512(sums + i * kPanel);
-  store.rows(acc, 0, out);
-}
-
+// All tiles by panels [begin, end), P at a time.
 template <int P>
-void finish(const GemmS8Block& b, const GemmS8Tile& t, const int32_t* sums) {
-  if (b.to_float || !b.scale_below_one) return store_any(b, t.first_row, t.count, sums);
-  const Store store(b);
-  int8_t* out = static_cast<int8_t*>(b.output) + t.first_row * b.out_stride;
-  constexpr int kTogether = P == 3 ? 1 : 4 / P;
-  int r = 0;
-  for (; r + kTogether <= t.count; r += kTogether)
-    store_rows<kTogether, P>(store, sums + r * P * kPanel, out + r * b.out_stride);
-  for (; r < t.count; ++r) store_rows<1, P>(store, sums + r * P * kPanel, out + r * b.out_stride);
-}
-
-template <int P>
-void tiles(const GemmS8Block& b) {
-  const int steps = b.steps / ((b.steps + kMostSteps - 1) / kMostSteps);
-  alignas(64) int32_t sums[kRows * P * kPanel];
-  int configured = 0;
-  for (int i = 0; i < b.tile_count; ++i) {
-    const GemmS8Tile& t = b.tiles[i];
-    if (t.count != configured) {
-      TileConfig(t.count, steps).load();
-      configured = t.count;
+void tiles(const GemmS8Block& b, int begin, int end) {
+  const int steps = steps_at_once(b.steps), groups = b.steps / steps;
+  // Not 4096 bytes apart, or loads from one would wait for stores to the other.
+  alignas(64) int32_t sums[2][kRows * P * kPanel + kPanel];
+  int turn = 0;
+  Output<P> last;
+  for (int p = begin; p < end; p += P) {
+    GemmS8Block part = b;
+    part.panels = P;
+    part.columns = b.columns - p * kPanel;
+    part.scale = b.scale + p * kPanel;
+    part.output = b.to_float ? static_cast<void*>(static_cast<float*>(b.output) + p * kPanel)
+                             : static_cast<int8_t*>(b.output) + p * kPanel;
+    const Store store(part);
+    for (int i = 0; i < b.tile_count; ++i, turn ^= 1) {
+      const GemmS8Tile& t = b.tiles[i];
+      const int8_t* w = b.weights + p * b.panel_bytes;
+      const int32_t* bias = b.bias + p * kPanel;
+      if (t.count > kHalf) {
+        multiply<true, P>(b, t, w, bias, steps, groups, sums[turn], last);
+      } else {
+        multiply<false, P>(b, t, w, bias, steps, groups, sums[turn], last);
+      }
+      if (b.to_float || !b.scale_below_one) {
+        store_any(part, t.first_row, t.count, sums[turn]);
+      } else {
+        last = {&store, sums[turn], static_cast<int8_t*>(part.output) + t.first_row * b.out_stride,
+                t.count};
+      }
     }
-    if (t.count > kHalf) {
-      multiply_panels<true, P>(b, t, steps, sums);
-    } else {
-      multiply_panels<false, P>(b, t, steps, sums);
-    }
-    finish<P>(b, t, sums);
+    last.all();
   }
-  asm volatile("tilerelease" ::);
 }
 
 }  // namespace
 
-// Nothing is written between the copies.
-void gemm_s8_copy_amxint8(const GemmS8Runs& runs, int8_t* to) {
-  const int8_t* from = runs.from;
-  const int64_t whole = runs.bytes / 64 * 64;
-  const __mmask64 rest = columns_mask(static_cast<int>(runs.bytes - whole));
-  for (int64_t i = 0; i < runs.count; ++i, from += runs.stride, to += runs.to_stride) {
-    for (int64_t k = 0; k < whole; k += 64)
-      _mm512_storeu_si512(to + k, _mm512_loadu_si512(from + k));
-    if (rest != 0)
-      _mm512_mask_storeu_epi8(to + whole, rest, _mm512_maskz_loadu_epi8(rest, from + whole));
-  }
+void gemm_s8_copy_amxint8(const GemmS8Pixels& p, int8_t* to) {
+  if (p.bytes <= 32)
+    return gemm_s8_copy(p, to, 32, [](const int8_t* a, int8_t* b) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(b),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
+    });
+  gemm_s8_copy(p, to, 64,
+               [](const int8_t* a, int8_t* b) { _mm512_storeu_si512(b, _mm512_loadu_si512(a)); });
+}
+
+// The registers' sizes depend on the layer only; to set them takes longer than a tile.
+void gemm_s8_begin_amxint8(int32_t steps) {
+  const TileConfig config(steps_at_once(steps));
+  asm volatile("ldtilecfg %0" ::"m"(config));
+}
+
+void gemm_s8_end_amxint8() {
+  asm volatile("tilerelease" ::);
 }
 
 void gemm_s8_tiles_amxint8(const GemmS8Block& b) {
-  switch (b.panels) {
-    case 1:
-      return tiles<1>(b);
-    case 2:
-      return tiles<2>(b);
-    case 3:
-      return tiles<3>(b);
-    default:
-      return tiles<4>(b);
-  }
+  const int pairs = b.panels / 2 * 2;
+  tiles<2>(b, 0, pairs);
+  tiles<1>(b, pairs, b.panels);
 }
 
 }  // namespace firn::kernels

@@ -164,7 +164,7 @@ void tiles(const GemmS8Block& b) {
 }  // namespace
 
 // From int8 to uint8, which the left side of vpdpbusd is.
-void gemm_s8_copy_avx512vnni(const GemmS8Runs& p, int8_t* to) {
+void gemm_s8_copy_avx512vnni(const GemmS8Pixels& p, int8_t* to) {
   gemm_s8_copy(p, to, 64, [](const int8_t* a, int8_t* b) {
     _mm512_storeu_si512(b, _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_set1_epi8(-128)));
   });

@@ -61,7 +61,7 @@ void panels(const GemmS8Block& b, const GemmS8Tile& t) {
 }  // namespace
 
 // From int8 to uint8, which the left side of vpdpbusd is.
-void gemm_s8_copy_avxvnni(const GemmS8Runs& p, int8_t* to) {
+void gemm_s8_copy_avxvnni(const GemmS8Pixels& p, int8_t* to) {
   gemm_s8_copy(p, to, 32, [](const int8_t* a, int8_t* b) {
     const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), _mm256_xor_si256(x, _mm256_set1_epi8(-128)));
