@@ -12,9 +12,17 @@
 namespace firn::kernels {
 namespace {
 
-// The columns of one part: what a block's fields are beside its tiles.
+// Whether all are below one, so that no product overflows int32.
+bool below_one(std::span<const float> scale) {
+  float largest = 0;  // without early exit, so that it is vectorized
+  for (const float s : scale) largest = std::max(largest, std::abs(s));
+  return largest < 1;
+}
+
+// The columns of one part: what a block's fields are beside its tiles. Where the last panel is not
+// whole, its scales are copied to `padded`, so that kernels can load whole vectors.
 void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, const ConvS8Args& args,
-                 int32_t group, int32_t part, float* scale) {
+                 int32_t group, int32_t part, float* padded) {
   const int32_t first = plan.part_begin(part);
   const int32_t column = first * kPanel;
   const int64_t panel = int64_t{group} * plan.panels + first;
@@ -22,13 +30,11 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
   b.bias = static_cast<const int32_t*>(args.packed) + panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
-  // Padded, so that kernels can load whole vectors.
-  std::fill_n(std::copy_n(args.scale + group * s.out_c + column, b.columns, scale),
-              b.panels * kPanel - b.columns, 0.0f);
-  b.scale = scale;
-  float largest = 0;  // without early exit, so that it is vectorized
-  for (int32_t i = 0; i < b.panels * kPanel; ++i) largest = std::max(largest, std::abs(scale[i]));
-  b.scale_below_one = largest < 1;
+  b.scale = args.scale + group * s.out_c + column;
+  if (const int32_t missing = b.panels * kPanel - b.columns; missing > 0) {
+    std::fill_n(std::copy_n(b.scale, b.columns, padded), missing, 0.0f);
+    b.scale = padded;
+  }
 }
 
 void* output_at(const ConvS8Args& args, int64_t element) {
@@ -138,6 +144,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_lo = args.float_lo;
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
+  block.scale_below_one = below_one({args.scale, static_cast<size_t>(s.groups) * s.out_c});
 
   GemmS8Rows input_rows(kernel, s, plan, workspace);
   if (kernel.begin != nullptr) kernel.begin(plan.steps);
