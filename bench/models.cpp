@@ -76,7 +76,7 @@ Result<Model> frozen(const Model& model) {
   return loaded;
 }
 
-Status measure(const std::string& path, int threads) {
+Status measure(const std::string& path, int threads, kernels::Isa isa) {
   Result<Model> model = Model::load(path);
   if (!model.ok()) return model.status();
   std::vector<std::pair<std::string, Model>> models;
@@ -91,7 +91,8 @@ Status measure(const std::string& path, int threads) {
   std::vector<Way> ways;
   for (const auto& [name, each] : models)
     for (const int n : {1, threads}) {
-      Result<Session> session = Session::create(each, {.threads = n});
+      Result<Session> session =
+          Session::create(each, {.threads = n, .isa = kernels::isa_name(isa)});
       if (!session.ok()) return session.status();
       ways.push_back({name, *std::move(session), {}});
       if (threads == 1) break;
@@ -101,7 +102,7 @@ Status measure(const std::string& path, int threads) {
     for (Way& way : ways) FIRN_TRY(take_turn(way, noise));
 
   const auto macs = static_cast<double>(model->info().macs);
-  const double peak = bench::peak(kernels::best_isa());
+  const double peak = bench::peak(isa);
   const double slowest = ways[0].median();
   for (Way& way : ways) {
     const double median = way.median(), fastest = *std::ranges::min_element(way.ms);
@@ -120,24 +121,26 @@ Status measure(const std::string& path, int threads) {
 
 int main(int argc, char** argv) {
   int threads = 2;
+  std::optional<kernels::Isa> isa = kernels::best_isa();
   std::vector<std::string> models;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
       threads = std::atoi(argv[++i]);
+    else if (std::strcmp(argv[i], "--isa") == 0 && i + 1 < argc)
+      isa = kernels::isa_from_name(argv[++i]);
     else
       models.emplace_back(argv[i]);
   }
-  if (models.empty() || threads < 1) {
-    std::fprintf(stderr, "usage: bench_models [--threads N] MODEL...\n");
+  if (models.empty() || threads < 1 || !isa) {
+    std::fprintf(stderr, "usage: bench_models [--threads N] [--isa NAME] MODEL...\n");
     return 2;
   }
-  const double peak = bench::peak(kernels::best_isa());
-  std::printf("%s, dot instruction's peak %.0f GMAC/s on one thread\n",
-              kernels::isa_name(kernels::best_isa()), peak / 1e9);
+  std::printf("%s, dot instruction's peak %.0f GMAC/s on one thread\n", kernels::isa_name(*isa),
+              bench::peak(*isa) / 1e9);
   std::printf("%-28s      threads median ms   fastest    GMAC/s   of peak   x first\n", "");
   bool ok = true;
   for (const std::string& model : models)
-    if (const Status status = measure(model, threads); !status.ok()) {
+    if (const Status status = measure(model, threads, *isa); !status.ok()) {
       std::fprintf(stderr, "%s: %s\n", model.c_str(), status.message().c_str());
       ok = false;
     }

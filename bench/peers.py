@@ -91,15 +91,17 @@ def run(*command):
 class Firn:
     """firn's own tool in a process per measurement; loads and warms up before it takes the time."""
 
-    def __init__(self, tool, model, threads):
+    def __init__(self, tool, model, threads, isa):
         self.tool, self.model, self.threads = tool, model, threads
+        self.isa = ["--isa", isa] if isa else []
         self.version = run(tool, "--version").strip()
         self.estimate = self.bench(5)[0]["min"]
 
     def bench(self, runs):
         """Wall times of one inference, and the processor time of the whole process."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        out = run(self.tool, "bench", self.model, "--threads", self.threads, "--runs", runs, "--json")
+        out = run(self.tool, "bench", self.model, "--threads", self.threads, "--runs", runs, "--json",
+                  *self.isa)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         result = json.loads(out)
@@ -116,7 +118,7 @@ class Firn:
         out = folder / "firn_output"
         for old in out.glob("*.npy"):
             old.unlink()
-        run(self.tool, "run", self.model, "--input", data, "--output", out)
+        run(self.tool, "run", self.model, "--input", data, "--output", out, *self.isa)
         return np.load(next(out.glob("*.npy")))
 
     def close(self):
@@ -214,7 +216,7 @@ class Files:
 def start(contender, files, threads):
     model = files.of(contender)
     if contender.runtime == "firn":
-        return Firn(files.options.firn, model, threads)
+        return Firn(files.options.firn, model, threads, files.options.isa)
     return Worker(contender.runtime, model, threads, files.sample)
 
 
@@ -341,6 +343,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--firn", default="build/release/firn")
     parser.add_argument("--frozen", type=pathlib.Path, help="folder of <model>.firn files")
+    parser.add_argument("--isa", default="", help="firn's instruction set; peers have switches of their "
+                        "own, as ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI in the environment")
     parser.add_argument("--threads", default="1,2", help="numbers of threads, as in 1,2")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of a contender in a round")
