@@ -15,7 +15,7 @@ namespace {
 // wake it up.
 constexpr std::chrono::nanoseconds kLookOut(50'000);
 // Handing work over and waiting for it takes two threads some hundred nanoseconds.
-constexpr double kPieceNs = 2000;
+constexpr double kPieceNs = 8000;
 constexpr double kPiecesPerThread = 32;
 
 void pause() {
@@ -75,7 +75,8 @@ Pool::~Pool() {
 
 size_t Pool::grain_for(size_t n, double ns, int threads) {
   if (threads == 1 || ns < kWorthSharingNs) return std::max<size_t>(n, 1);
-  const double pieces = std::min(ns / kPieceNs, kPiecesPerThread * threads);
+  const double pieces =
+      std::clamp(ns / kPieceNs, std::min(ns / 2000, 2.0 * threads), kPiecesPerThread * threads);
   return std::max<size_t>(static_cast<size_t>(static_cast<double>(n) / pieces), 1);
 }
 

@@ -123,7 +123,9 @@ TEST_CASE("parallel: nobody is busy when idle") {
 TEST_CASE("parallel: small work is not shared, large work is in pieces that take a while") {
   CHECK(Pool::grain_for(1000, 1e3, 4) == 1000);
   CHECK(Pool::grain_for(1000, 1e9, 1) == 1000);
-  CHECK(Pool::grain_for(1000, 20e3, 2) == 100);  // 2 us each
+  CHECK(Pool::grain_for(1000, 80e3, 2) == 100);  // 8 us each
+  CHECK(Pool::grain_for(1000, 12e3, 2) == 250);  // two for each thread
+  CHECK(Pool::grain_for(1000, 5e3, 2) == 400);   // or as many as take 2 us
   CHECK(Pool::grain_for(3, 1e9, 2) == 1);
   // No more pieces than keep the threads even.
   CHECK(Pool::grain_for(100'000, 1e9, 2) >= 100'000 / 128);
