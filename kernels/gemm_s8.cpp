@@ -16,8 +16,8 @@ namespace firn::kernels {
 void gemm_s8_copy_avxvnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_avx512vnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_amxint8(const GemmS8Pixels&, int8_t*);
-void gemm_s8_begin_amxint8(int32_t steps);
-void gemm_s8_end_amxint8();
+void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state);
+void gemm_s8_end_amxint8(void* state);
 #endif
 
 void gemm_s8_tiles_scalar(const GemmS8Block& b) {
@@ -57,11 +57,11 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
              size_t end) { gemm_s8_run(kKernel, s, args, workspace, begin, end); }};
 }
 
-#define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, max_panels, even_panels, \
-                     ...)                                                                       \
-  constexpr GemmS8Kernel kernel_##isa = {                                                       \
-      k_step, most_steps, GemmS8Input::input, copy,          begin,                             \
-      end,    max_panels, even_panels,        {__VA_ARGS__}, gemm_s8_tiles_##isa};
+#define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, state_bytes, max_panels,  \
+                     even_panels, ...)                                                           \
+  constexpr GemmS8Kernel kernel_##isa = {                                                        \
+      k_step,      most_steps,    GemmS8Input::input, copy, begin, end, state_bytes, max_panels, \
+      even_panels, {__VA_ARGS__}, gemm_s8_tiles_##isa};
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 

@@ -41,6 +41,8 @@ struct ConvS8Args {
   void* output = nullptr;        // int8_t, or float where to_float
   bool to_float = false;         // y = clamp(float(acc) * scale[c], float_lo, float_hi)
   float float_lo = 0, float_hi = 0;
+  // What will be read soon after: variants that can bring it into a cache meanwhile.
+  std::span<const std::byte> ahead = {};
 };
 
 // One entry of the family's table.

@@ -14,9 +14,9 @@ namespace {
 
 // Whether all are below one, so that no product overflows int32.
 bool below_one(std::span<const float> scale) {
-  float largest = 0;  // without early exit, so that it is vectorized
-  for (const float s : scale) largest = std::max(largest, std::abs(s));
-  return largest < 1;
+  bool all = true;  // without early exit, so that it is vectorized
+  for (const float s : scale) all &= std::abs(s) < 1;
+  return all;
 }
 
 // The columns of one part: what a block's fields are beside its tiles. Where the last panel is not
@@ -35,6 +35,16 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
     std::fill_n(std::copy_n(b.scale, b.columns, padded), missing, 0.0f);
     b.scale = padded;
   }
+}
+
+// Of what is to be brought near, what falls to units [begin, end).
+GemmS8Ahead share_of(const ConvS8Args& args, size_t begin, size_t end, size_t units) {
+  // Half of a second cache that is not large, the other half being this layer's.
+  const size_t most = std::min(args.ahead.size(), size_t{512} << 10);
+  // Where there is nothing, something that is near: an address of no page is looked up each time.
+  const auto* first = static_cast<const char*>(most > 0 ? args.ahead.data() : args.packed);
+  const size_t each = most / std::max<size_t>(units, 1);
+  return {first + each * begin, first + (end == units ? most : each * end)};
 }
 
 void* output_at(const ConvS8Args& args, int64_t element) {
@@ -128,7 +138,7 @@ size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {
 
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
   const GemmS8Plan plan(s, kernel);
-  return GemmS8Rows(kernel, s, plan, nullptr).workspace_bytes();
+  return kernel.state_bytes + GemmS8Rows(kernel, s, plan, nullptr).workspace_bytes();
 }
 
 void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Args& args,
@@ -146,32 +156,33 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.out_stride = s.out_pixel_stride;
   block.scale_below_one = below_one({args.scale, static_cast<size_t>(s.groups) * s.out_c});
 
-  GemmS8Rows input_rows(kernel, s, plan, workspace);
-  if (kernel.begin != nullptr) kernel.begin(plan.steps);
+  GemmS8Rows input_rows(kernel, s, plan, static_cast<int8_t*>(workspace) + kernel.state_bytes);
+  block.state = workspace;
+  GemmS8Ahead ahead = share_of(args, begin, end, gemm_s8_units(kernel, s));
+  block.ahead = &ahead;
+  if (kernel.begin != nullptr) kernel.begin(plan.steps, plan.taps, workspace);
   // Parts are the inner units: a block's rows stay in cache, and its pointers are made once for all
   // parts with tiles of the same height.
   int64_t loaded_block = -1;
   int32_t built_rows = 0;
   int64_t set_panels = -1;
   for (int64_t unit = static_cast<int64_t>(begin); unit < static_cast<int64_t>(end); ++unit) {
-    const int64_t index = unit / plan.parts;
-    const auto part = static_cast<int32_t>(unit % plan.parts);
-    const auto group = static_cast<int32_t>(index / plan.blocks);
-    const int64_t row = index % plan.blocks * plan.block_rows;
-    const auto rows = static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row));
+    const auto [group, number, part] = plan.unit(unit);
     if (const int64_t panels = int64_t{group} * plan.parts + part; panels != set_panels) {
       set_columns(block, s, plan, args, group, part, scale.data());
       set_panels = panels;
     }
-    block.output = output_at(
-        args, row * s.out_pixel_stride + int64_t{group} * s.out_c + plan.part_begin(part) * kPanel);
+    block.output = output_at(args, plan.output_row(s, number) * s.out_pixel_stride +
+                                       int64_t{group} * s.out_c + plan.part_begin(part) * kPanel);
     const int8_t* input = args.input + int64_t{group} * s.in_c;
     if (plan.huge()) {
-      run_huge(kernel, s, block, input, args.zero_row, row, rows);
+      const int64_t row = number * plan.block_rows;
+      run_huge(kernel, s, block, input, args.zero_row, row,
+               static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row)));
       continue;
     }
-    if (index != loaded_block) {
-      input_rows.load(input, args.zero_row, row, rows);
+    if (const int64_t index = group * plan.blocks + number; index != loaded_block) {
+      input_rows.load(input, args.zero_row, number);
       loaded_block = index;
       built_rows = 0;
     }
@@ -183,7 +194,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
     }
     kernel.tiles(block);
   }
-  if (kernel.end != nullptr) kernel.end();
+  if (kernel.end != nullptr) kernel.end(workspace);
 }
 
 }  // namespace firn::kernels

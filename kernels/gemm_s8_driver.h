@@ -29,10 +29,11 @@ struct GemmS8Kernel {
   // Makes the copies, one after the other, reading and writing up to kReadSlack past the end of
   // each piece.
   void (*copy)(const GemmS8Pixels&, int8_t* to) = nullptr;
-  // Around all calls of tiles() for a layer. The input of unfolded variants has whole tiles of
-  // rows, whatever their count.
-  void (*begin)(int32_t steps) = nullptr;
-  void (*end)() = nullptr;
+  // Around all calls of tiles() for a layer, which may leave output to be written by later ones or
+  // by end(). The input of unfolded variants has whole tiles of rows, whatever their count.
+  void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;
+  void (*end)(void* state) = nullptr;
+  size_t state_bytes = 0;
   int32_t max_panels = 1;  // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;

@@ -10,6 +10,21 @@ namespace {
 
 constexpr std::array<ptrdiff_t, kMaxTaps> kNoOffsets{};
 
+// Bytes of a layer's weights of which two threads had better read half each, and beyond which the
+// second cache does not hold them beside the input.
+constexpr int64_t kLargeWeights = 512 << 10;
+constexpr int64_t kFarWeights = 1 << 20;
+// Places between the first and the last tap up to which copied lines are worth it.
+constexpr int64_t kMaxReach = 4 * kMaxStripRows;
+
+// Planes of copied pixels, one for each way of a window's taps to be away from its stride.
+int32_t planes_y(const ConvShape& s) {
+  return std::min(s.stride_h, s.kernel_h);
+}
+int32_t planes_x(const ConvShape& s) {
+  return std::min(s.stride_w, s.kernel_w);
+}
+
 constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
@@ -25,8 +40,15 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
           s.pad_top == 0 && s.pad_left == 0 && s.out_h == s.in_h && s.out_w == s.in_w;
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
-  unfolded = kernel.input == GemmS8Input::unfolded && !dense;
-  fused = !unfolded && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
+  const bool copied = kernel.input == GemmS8Input::unfolded && !dense;
+  const int64_t reach_w = int64_t{s.kernel_w - 1} * s.dilation_w / s.stride_w;
+  pitch = s.out_w + reach_w;
+  reach = int64_t{s.kernel_h - 1} * s.dilation_h / s.stride_h * pitch + reach_w;
+  strips = copied && s.in_c % 64 == 0 && s.kernel_h * s.kernel_w * s.repeat <= kMaxTaps &&
+           (s.dilation_h == 1 || s.stride_h == 1) && (s.dilation_w == 1 || s.stride_w == 1) &&
+           2 * pitch <= 3 * int64_t{s.out_w} && reach <= kMaxReach;
+  unfolded = copied && !strips;
+  fused = !copied && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
           s.in_pixel_stride == s.in_c && int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
           int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
@@ -49,20 +71,33 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
-  if (unfolded) {
-    // What copies may take of the nearest cache or, beside weights that are read again for each
-    // block from far away, of the next.
-    const int64_t cache = panels * panel_bytes > 1 << 20 ? 512 << 10 : 20 << 10;
-    const int64_t height = kernel.rows[0];
+  const bool by_tiles = kernel.input == GemmS8Input::unfolded;
+  const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
+  first_parts = by_tiles && weights > kLargeWeights ? (parts + 1) / 2 : parts;
+  // Where all weights are read again for each block, from a cache that does not hold them.
+  const bool far = weights > kFarWeights;
+  const int most = std::min(
+      {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
+  if (strips) {
+    rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
+    // What copies may take of the nearest cache, but at least half of what is copied is new.
+    const int64_t fit = (32 << 10) / (int64_t{planes_y(s)} * planes_x(s) * s.in_c) - reach;
+    const int64_t least = far ? kMaxStripRows : reach / height * height;
+    block_rows = std::clamp<int64_t>(
+        fit / height * height, std::clamp<int64_t>(least, height, kMaxStripRows), kMaxStripRows);
+  } else if (unfolded) {
+    const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
     block_rows = std::clamp<int64_t>(fit, height, kMaxRows);
+  } else if (by_tiles && tap_k > 256 && !far) {
+    // One tile's input stays in the nearest cache while weights pass by it, one after the other:
+    // there is no faster way to read what lies in the next one.
+    block_rows = height;
   } else {
-    const int most = std::min(
-        {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
     // 24 is a multiple of most tile heights.
     block_rows = most >= 24 ? most / 24 * 24 : most;
   }
-  blocks = divide_up(rows, block_rows);
+  blocks = divide_up(rows, block_rows) * (strips ? s.batch : 1);
 }
 
 GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Plan& plan,
@@ -71,13 +106,20 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       s_(s),
       plan_(plan),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.unfolded                              ? copied_row()
+      stride_(plan.unfolded || plan.strips               ? copied_row()
               : kernel.input == GemmS8Input::as_unsigned ? s.in_c
                                                          : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
-  for (int32_t tap = 0; tap < plan.taps; ++tap) {
+  for (int32_t tap = 0; plan.strips && tap < plan.taps; ++tap) {
+    const int64_t y = int64_t{tap / s.kernel_w % s.kernel_h} * s.dilation_h;
+    const int64_t x = int64_t{tap % s.kernel_w} * s.dilation_w;
+    const int64_t plane = y % s.stride_h * planes_x(s) + x % s.stride_w;
+    tap_offset_[static_cast<size_t>(tap)] =
+        (plane * plan.strip_places() + y / s.stride_h * plan.pitch + x / s.stride_w) * stride_;
+  }
+  for (int32_t tap = 0; !plan.strips && tap < plan.taps; ++tap) {
     const int32_t ky = plan.unfolded ? 0 : (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
     const int32_t kx = plan.unfolded || plan.fused ? 0 : tap % s.kernel_w;
     tap_offset_[static_cast<size_t>(tap)] =
@@ -97,6 +139,10 @@ size_t GemmS8Rows::zero_row_bytes() const {
 }
 
 size_t GemmS8Rows::workspace_bytes() const {
+  if (plan_.strips) {
+    const int64_t places = int64_t{planes_y(s_)} * planes_x(s_) * plan_.strip_places();
+    return round_up(static_cast<size_t>(places * stride_) + kReadSlack);
+  }
   if (kernel_.input == GemmS8Input::unfolded) {
     const int64_t rows = plan_.unfolded                     ? plan_.block_rows
                          : plan_.rows % kernel_.rows[0] > 0 ? kernel_.rows[0]
@@ -128,9 +174,15 @@ GemmS8Rows::Region GemmS8Rows::region(int64_t begin, int64_t rows) const {
   return r;
 }
 
-void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t begin, int32_t rows) {
-  begin_ = begin;
-  rows_ = rows;
+void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t block) {
+  if (plan_.strips) {
+    const int64_t image_blocks = plan_.blocks / s_.batch;
+    input += block / image_blocks * s_.in_h * s_.in_w * s_.in_pixel_stride;
+    block %= image_blocks;
+  }
+  begin_ = block * plan_.block_rows;
+  rows_ = static_cast<int32_t>(std::min(plan_.block_rows, plan_.rows - begin_));
+  if (plan_.strips) return copy_strips(input, zero_row);
   if (plan_.unfolded) return unfold(input, zero_row);
   if (kernel_.input == GemmS8Input::as_unsigned) return copy_unsigned(input, zero_row);
   first_ = input;
@@ -138,7 +190,7 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t begin
   if (kernel_.input == GemmS8Input::unfolded && rest() > 0) {
     // The last rows, which no other follow, as part of a whole tile.
     const ptrdiff_t from = s_.in_pixel_stride;
-    kernel_.copy({input + (begin + rows - rest()) * from, rest(), from, copied_row(), s_.in_c},
+    kernel_.copy({input + (begin_ + rows_ - rest()) * from, rest(), from, copied_row(), s_.in_c},
                  workspace_);
   }
 }
@@ -228,23 +280,78 @@ void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, con
   }
 }
 
+// The input is that of an image.
+void GemmS8Rows::copy_strips(const int8_t* input, const int8_t* zero_row) {
+  first_ = workspace_;
+  origin_ = begin_;
+  int8_t* plane = workspace_;
+  for (int32_t py = 0; py < planes_y(s_); ++py) {
+    for (int32_t px = 0; px < planes_x(s_); ++px, plane += plan_.strip_places() * stride_) {
+      int8_t* to = plane;
+      const int64_t end = begin_ + rows_ + plan_.reach;
+      for (int64_t place = begin_; place < end;) {
+        const int64_t y = place / plan_.pitch * s_.stride_h + py - s_.pad_top;
+        const int64_t x = place % plan_.pitch;
+        const int64_t n = std::min(plan_.pitch - x, end - place);
+        const bool inside = y >= 0 && y < s_.in_h;
+        copy_line(inside ? input + y * s_.in_w * s_.in_pixel_stride : nullptr, zero_row,
+                  x * s_.stride_w + px - s_.pad_left, n, to);
+        place += n;
+        to += n * stride_;
+      }
+    }
+  }
+  set_out_rows();
+}
+
+// n pixels of a line from `left` on, stride_w apart; zero points outside of it or without one.
+void GemmS8Rows::copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n,
+                           int8_t* to) {
+  const auto before = [&](int64_t x) {  // pixels to the left of x
+    return line == nullptr || x <= left ? 0 : std::min(n, divide_up(x - left, s_.stride_w));
+  };
+  const int64_t begin = before(0), end = before(s_.in_w);
+  const ptrdiff_t from = s_.in_pixel_stride;
+  kernel_.copy({zero_row, begin, 0, stride_, s_.in_c}, to);
+  if (end > begin)
+    kernel_.copy({line + (left + begin * s_.stride_w) * from, end - begin, from * s_.stride_w,
+                  stride_, s_.in_c},
+                 to + begin * stride_);
+  kernel_.copy({zero_row, n - end, 0, stride_, s_.in_c}, to + end * stride_);
+}
+
+// A place beyond the end of a line writes what the next one's first does, which does so later; at
+// the end of the block, where no other does, there is none.
+void GemmS8Rows::set_out_rows() {
+  const int64_t beyond = (begin_ + rows_ - 1) % plan_.pitch + 1 - s_.out_w;
+  rows_ = static_cast<int32_t>(rows_ - std::max<int64_t>(beyond, 0));
+  int64_t line = begin_ / plan_.pitch * s_.out_w, x = begin_ % plan_.pitch;
+  for (int32_t row = 0; row < rows_; ++row) {
+    out_rows_[static_cast<size_t>(row)] =
+        static_cast<int32_t>(line + std::min<int64_t>(x, s_.out_w));
+    if (++x < plan_.pitch) continue;
+    x = 0;
+    line += s_.out_w;
+  }
+}
+
 std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   slots_used_ = 0;
   size_t count = 0;
   OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
   // Copied pixels lie side by side.
-  const bool dense =
-      plan_.dense || plan_.unfolded || (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
+  const bool dense = plan_.dense || plan_.unfolded || plan_.strips ||
+                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
   for (int32_t row = 0; row < rows_; row += tile_rows) {
     const int32_t n = std::min(tile_rows, rows_ - row);
     GemmS8Tile& t = tiles_[count++];
-    t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n};
+    t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n, nullptr};
     if (dense) {
-      const bool copied =
-          kernel_.input == GemmS8Input::unfolded && !plan_.unfolded && n < tile_rows;
+      const bool copied = kernel_.input == GemmS8Input::unfolded && plan_.dense && n < tile_rows;
       t.first = copied ? workspace_ : pixel_at(begin_ + row);
       t.row_stride = copied ? copied_row() : stride_;
+      if (plan_.strips) t.out_rows = out_rows_.data() + row;
     } else if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) &&
                pixel.x + n <= s_.out_w) {
       t.first = window(pixel);

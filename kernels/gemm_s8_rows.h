@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a convolution is cut into blocks of rows and panels, and where each tile of a block reads its
-// input: through pointers, in place or from a copy of the pixels that the block needs, never from a
-// padded or unfolded image.
+// input: through pointers, in place or from a copy of the pixels that the block needs.
 #ifndef FIRN_KERNELS_GEMM_S8_ROWS_H_
 #define FIRN_KERNELS_GEMM_S8_ROWS_H_
 
@@ -15,6 +14,7 @@ namespace firn::kernels {
 
 // Of a block. They bound the stack that run() takes (about 45 KiB).
 inline constexpr int kMaxRows = 96;
+inline constexpr int kMaxStripRows = 192;
 inline constexpr int kMaxPointers = 2048;
 inline constexpr int kMaxTaps = 512;
 // A fused row that crosses the image's edge is copied to a slot of this size.
@@ -23,16 +23,44 @@ inline constexpr int kMaxSlots = 256;
 
 // What packing and running agree on, all of it from the shape.
 struct GemmS8Plan {
-  bool dense;     // rows of the product lie one pixel stride apart: no windows
-  bool apart;     // one tap, not dense, without padding: each row is a pixel somewhere
-  bool unfolded;  // rows are copied: a window's taps are one, as long as all of them
-  bool fused;     // one tap is a row of the filter: kernel_w * in_c consecutive bytes
+  bool dense;  // rows of the product lie one pixel stride apart: no windows
+  bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
+  // Rows are copied: a window's taps are one, as long as all of them.
+  bool unfolded;
+  // Pixels are copied with their padding, so that the rows of every tap are evenly spaced. Rows are
+  // the places of an image whose lines are `pitch` long: those beyond the output's width are
+  // multiplied for nothing. Packed weights are the same as unfolded.
+  bool strips;
+  bool fused;  // one tap is a row of the filter: kernel_w * in_c consecutive bytes
   int32_t taps, tap_k, steps, panels, part_panels, parts;
+  int64_t pitch, reach;  // how far the last tap is from the first, in places
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
 
   GemmS8Plan(const ConvShape&, const GemmS8Kernel&);
 
   bool huge() const { return taps > kMaxTaps; }
+  // Row 0 of a block's output.
+  int64_t output_row(const ConvShape& s, int64_t block) const {
+    return strips ? block / (blocks / s.batch) * s.out_h * s.out_w : block * block_rows;
+  }
+  // Units are the parts of a block, block after block, or of so many parts first: where weights are
+  // large, threads that share a layer had better read different ones.
+  int32_t first_parts;
+  struct Unit {
+    int32_t group;
+    int64_t block;
+    int32_t part;
+  };
+  Unit unit(int64_t n) const {
+    const auto group = static_cast<int32_t>(n / (blocks * parts));
+    n %= blocks * parts;
+    if (n < blocks * first_parts)
+      return {group, n / first_parts, static_cast<int32_t>(n % first_parts)};
+    n -= blocks * first_parts;
+    const int32_t rest = parts - first_parts;
+    return {group, n / rest, static_cast<int32_t>(first_parts + n % rest)};
+  }
+  int64_t strip_places() const { return block_rows + reach; }
   // Parts are as wide as they can be, but a panel left alone takes another from the part before or,
   // where that would leave one too, is of that part: 9 are 4 + 3 + 2, or 2 + 2 + 2 + 3.
   int32_t part_begin(int32_t part) const {
@@ -73,8 +101,8 @@ class GemmS8Rows {
   GemmS8Rows(const GemmS8Kernel&, const ConvShape&, const GemmS8Plan&, void* workspace);
 
   size_t workspace_bytes() const;
-  // Output rows [begin, begin + rows). The input is that of the convolution's group.
-  void load(const int8_t* input, const int8_t* zero_row, int64_t begin, int32_t rows);
+  // The input is that of the convolution's group.
+  void load(const int8_t* input, const int8_t* zero_row, int64_t block);
   // What was loaded, in tiles of tile_rows, valid until the next call.
   std::span<const GemmS8Tile> tiles(int32_t tile_rows);
 
@@ -97,12 +125,15 @@ class GemmS8Rows {
   size_t zero_row_bytes() const;
   void copy_unsigned(const int8_t* input, const int8_t* zero_row);
   void unfold(const int8_t* input, const int8_t* zero_row);
+  void copy_strips(const int8_t* input, const int8_t* zero_row);
+  void copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n, int8_t* to);
+  void set_out_rows();
   void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
   // Whether a row of the filter covers memory without gaps.
   bool side_by_side() const { return s_.dilation_w == 1 && s_.in_pixel_stride == s_.in_c; }
   // Rows of the last tile, where it is not whole.
   int32_t rest() const { return rows_ % kernel_.rows[0]; }
-  // Bytes from one unfolded row to the next.
+  // Bytes from one copied row to the next.
   ptrdiff_t copied_row() const { return ptrdiff_t{plan_.steps} * kernel_.k_step; }
 
   const int8_t* pixel_at(int64_t pixel) const { return first_ + (pixel - origin_) * stride_; }
@@ -129,6 +160,7 @@ class GemmS8Rows {
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
   std::array<GemmS8Tile, kMaxRows> tiles_;
+  std::array<int32_t, kMaxStripRows> out_rows_;
   std::array<const int8_t*, kMaxPointers> pointers_;
   std::array<int8_t, kMaxSlots * kSlotBytes + kReadSlack> slots_;
 };

@@ -36,6 +36,9 @@ struct GemmS8Tile {
   const ptrdiff_t* tap_offset;  // of each tap, from a row's pointer
   int32_t first_row;            // of the block's output
   int32_t count;                // at most the variant's rows for the block's panels
+  // Each row's output row; null where they are those from first_row on. Of rows with the same one
+  // the last counts.
+  const int32_t* out_rows;
 };
 
 // Where row r reads at a tap.
@@ -69,6 +72,11 @@ FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& p, int8_t* to, int step, Move 
   }
 }
 
+// Memory to be brought into the second cache while a kernel multiplies.
+struct GemmS8Ahead {
+  const char *next, *end;
+};
+
 // Some tiles by some panels, with what turns accumulators into output.
 struct GemmS8Block {
   const GemmS8Tile* tiles;
@@ -85,6 +93,8 @@ struct GemmS8Block {
   float float_lo, float_hi;
   void* output;  // int8_t or float: row 0, column 0
   ptrdiff_t out_stride;
+  GemmS8Ahead* ahead;
+  void* state;  // what the kernel keeps from block to block
 };
 
 }  // namespace firn::kernels

@@ -26,6 +26,7 @@ struct Store {
   bool narrow;  // the clamp: packs already saturate to int8
   __m512i zero, lo, hi, order;
 
+  Store() = default;
   FIRN_INLINE explicit Store(const GemmS8Block& b)
       : scale(b.scale),
         stride(b.out_stride),
@@ -42,43 +43,60 @@ struct Store {
         _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale + p * kPanel)));
   }
 
-  // As many rows from r on as one vector of bytes holds.
+  // Rows of P panels that one vector of bytes holds.
+  template <int P>
+  static constexpr int kTogether = P == 3 ? 1 : 4 / P;
+
+  // So many rows from r on, one after the other.
   template <int R, int P>
-  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, int8_t* out) const {
-    constexpr int kRows = P == 3 ? 1 : 4 / P;
+  FIRN_INLINE __m512i bytes(const __m512i (&acc)[R][P], int r) const {
     __m512i v[4];
     FIRN_UNROLL for (int i = 0; i < 4; ++i) {
       const int row = r + i / P;
-      v[i] = i / P < kRows && row < R ? scaled(acc[row < R ? row : 0][i % P], i % P) : v[0];
+      v[i] = i / P < kTogether<P> && row < R ? scaled(acc[row < R ? row : 0][i % P], i % P) : v[0];
     }
     const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
     const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-    __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
-    if (narrow) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
-    out += r * stride;
+    const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+    return narrow ? _mm512_min_epi8(_mm512_max_epi8(y, lo), hi) : y;
+  }
+
+  // Writes row i of them.
+  template <int P, int i>
+  FIRN_INLINE void row(__m512i y, int8_t* out) const {
     if constexpr (P >= 3) {
       _mm512_mask_storeu_epi8(out, mask, y);
     } else if constexpr (P == 2) {
-      const __mmask32 m = static_cast<__mmask32>(mask);
-      _mm256_mask_storeu_epi8(out, m, _mm512_castsi512_si256(y));
-      if (r + 1 < R) _mm256_mask_storeu_epi8(out + stride, m, _mm512_extracti64x4_epi64(y, 1));
+      _mm256_mask_storeu_epi8(out, static_cast<__mmask32>(mask), _mm512_extracti64x4_epi64(y, i));
     } else {
-      const __mmask16 m = static_cast<__mmask16>(mask);
-      _mm_mask_storeu_epi8(out, m, _mm512_castsi512_si128(y));
-      if (r + 1 < R) _mm_mask_storeu_epi8(out + stride, m, _mm512_extracti32x4_epi32(y, 1));
-      if (r + 2 < R) _mm_mask_storeu_epi8(out + 2 * stride, m, _mm512_extracti32x4_epi32(y, 2));
-      if (r + 3 < R) _mm_mask_storeu_epi8(out + 3 * stride, m, _mm512_extracti32x4_epi32(y, 3));
+      _mm_mask_storeu_epi8(out, static_cast<__mmask16>(mask), _mm512_extracti32x4_epi32(y, i));
+    }
+  }
+
+  // As many rows from r on as one vector of bytes holds.
+  template <int R, int P>
+  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, int8_t* out) const {
+    const __m512i y = bytes(acc, r);
+    out += r * stride;
+    row<P, 0>(y, out);
+    if constexpr (P <= 2) {
+      if (r + 1 < R) row<P, 1>(y, out + stride);
+    }
+    if constexpr (P == 1) {
+      if (r + 2 < R) row<P, 2>(y, out + 2 * stride);
+      if (r + 3 < R) row<P, 3>(y, out + 3 * stride);
     }
   }
 };
 
-// The rarer outputs, float and any scale, from accumulators in memory: rows of 16 * panels.
-void store_any(const GemmS8Block& b, int first_row, int rows, const int32_t* acc) {
+// The rarer outputs, float and any scale, from accumulators in memory: rows of 16 * panels, from
+// element `first` on.
+void store_any(const GemmS8Block& b, ptrdiff_t first, int rows, const int32_t* acc) {
   const Clamp8& c = b.clamp;
   const __m512 lo = _mm512_set1_ps(b.to_float ? b.float_lo : static_cast<float>(c.lo - c.zero));
   const __m512 hi = _mm512_set1_ps(b.to_float ? b.float_hi : static_cast<float>(c.hi - c.zero));
   for (int r = 0; r < rows; ++r) {
-    ptrdiff_t at = (first_row + r) * b.out_stride;
+    ptrdiff_t at = first + r * b.out_stride;
     for (int p = 0; p < b.panels; ++p, acc += kPanel, at += kPanel) {
       const __mmask16 mask = static_cast<__mmask16>(columns_mask(b.columns - p * kPanel));
       const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)),

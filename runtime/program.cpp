@@ -50,6 +50,7 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   program->alone_ = kernels::Pool::create(1);
   if (program->alone_ == nullptr) return Status(Code::out_of_memory, "a program's pool");
   program->find_stretches();
+  program->find_weights_ahead();
   return program;
 }
 
@@ -72,6 +73,12 @@ void Program::find_stretches() {
     stretch.shared = !stretch.xnn_threads && shared_ns >= kWorthWakingNs;
     stretches_.push_back(stretch);
   }
+}
+
+void Program::find_weights_ahead() {
+  ahead_.assign(steps_.size(), {});
+  for (size_t i = steps_.size(); i-- > 1;)
+    ahead_[i - 1] = steps_[i].packed != nullptr ? steps_[i].packed->bytes() : ahead_[i];
 }
 
 // Puts what a step writes where one of its inputs is that nobody reads later.
@@ -209,7 +216,7 @@ void Program::bind_input(size_t i, const void* data) {
 
 Status Program::run(const Stretch& stretch, kernels::Pool& pool, const Hook* hook) {
   for (size_t i = stretch.begin; i < stretch.end; ++i) {
-    FIRN_TRY(steps_[i].step->run({slots_.data(), pool, scratch_[i]}));
+    FIRN_TRY(steps_[i].step->run({slots_.data(), pool, scratch_[i], ahead_[i]}));
     if (hook != nullptr) (*hook)(*this, i);
   }
   return {};

@@ -24,6 +24,8 @@ struct Frame {
   void* const* slot;
   kernels::Pool& pool;
   std::byte* scratch = nullptr;  // LoweredStep::scratch_bytes, aligned as the arena is
+  // Packed weights of a step to come: to be brought into a cache meanwhile, if there is time.
+  std::span<const std::byte> ahead;
 
   template <typename T>
   T* at(ValueId id) const {
@@ -120,6 +122,7 @@ class Program {
     bool shared;  // there is enough work to wake the pool's workers up for
   };
   void find_stretches();
+  void find_weights_ahead();
   Status run(const Stretch& stretch, kernels::Pool& pool, const Hook* hook);
   // What a value lies in, in the end.
   ValueId root(ValueId id) const;
@@ -135,7 +138,8 @@ class Program {
   std::vector<std::shared_ptr<const Buffer>> owned_;
   std::span<std::byte> arena_;
   std::vector<void*> slots_;
-  std::vector<std::byte*> scratch_;  // per step
+  std::vector<std::byte*> scratch_;                // per step
+  std::vector<std::span<const std::byte>> ahead_;  // per step, as in Frame
 };
 
 }  // namespace firn

@@ -13,6 +13,9 @@ namespace {
 constexpr int kHalf = 16;  // rows of a tile register
 constexpr int kRows = 2 * kHalf;
 constexpr int kMostSteps = 16;
+// Of a tile's sums, rows of two panels.
+constexpr ptrdiff_t kSumsStride = 2 * kPanel * 4;
+constexpr int kSecond = kHalf * 2 * kPanel;
 
 // Sums are in 0 to 3, rows by columns; rows of input in 4 and 5; weights in 6 and 7.
 struct alignas(64) TileConfig {
@@ -40,117 +43,210 @@ int steps_at_once(int steps) {
 #define FIRN_TILE_DOT(sum, rows, weights) \
   asm volatile("tdpbssd %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
 
-// A tile's sums, rows of P panels, on their way to output.
-template <int P>
+// One or two panels of a block: how their sums become output.
+struct Part {
+  GemmS8Block block;
+  Store store;
+  alignas(64) float scale[2 * kPanel];
+  alignas(64) int64_t rows_at[kRows];  // of a tile's output, consecutive ones
+
+  void set(const GemmS8Block& b, int first, int panels) {
+    block = b;
+    block.panels = panels;
+    block.columns = b.columns - first * kPanel;
+    block.output = b.to_float ? static_cast<void*>(static_cast<float*>(b.output) + first * kPanel)
+                              : static_cast<int8_t*>(b.output) + first * kPanel;
+    for (int i = 0; i < panels * kPanel; i += kPanel)
+      _mm512_store_ps(scale + i, _mm512_loadu_ps(b.scale + first * kPanel + i));
+    block.scale = scale;
+    store = Store(block);
+    __m512i at = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    at = _mm512_mullo_epi64(at, _mm512_set1_epi64(block.out_stride));
+    for (int r = 0; r < kRows; r += 8) {
+      _mm512_store_si512(rows_at + r, at);
+      at = _mm512_add_epi64(at, _mm512_set1_epi64(8 * block.out_stride));
+    }
+  }
+  // Of output row n.
+  ptrdiff_t at(int n) const { return n * block.out_stride; }
+};
+
+// A tile's sums, on their way to output, and what is known of the layer.
 struct Output {
-  const Store* store = nullptr;
-  const int32_t* from = nullptr;
-  int8_t* to = nullptr;
-  int left = 0;  // rows
+  alignas(64) int32_t sums[kRows * 2 * kPanel];  // rows of two panels
+  alignas(64) int8_t* row[kRows];  // of int8 output; behind the tile's last, elsewhere
+  Part parts[2];                   // of this tile and of the next
+  alignas(64) int8_t elsewhere[64];
+  const Part* part;
+  bool two;   // panels
+  int units;  // of what a vector of output takes: 2 rows of two panels, 4 of one
+  // Of the layer: a step's k_step values, and how many steps of them a tile takes.
+  int step_values, groups;
+  // Units between two instructions, of two panels or one, and whether between all of them.
+  int at_once[2];
+  bool often;
 
-  static constexpr int kTogether = 4 / P;  // rows
-
-  template <int R>
-  FIRN_INLINE void take() {
-    __m512i acc[R][P];
-    FIRN_UNROLL for (int i = 0; i < R * P; ++i) acc[i / P][i % P] =
-        _mm512_load_si512(from + i * kPanel);
-    store->rows(acc, 0, to);
-    from += R * P * kPanel;
-    to += R * store->stride;
-    left -= R;
+  void begin(int steps, int taps) {
+    units = 0;
+    two = false;
+    parts[0].store = {};
+    part = parts;
+    step_values = steps_at_once(steps);
+    groups = steps / step_values;
+    const int total = taps * groups;
+    often = total < 8;
+    for (int i = 0; i < 2; ++i) {
+      const int most = kRows / 4 * (i + 1);
+      // Half of a tile's sums are there after half of its first step.
+      at_once[i] = often ? (most + 4 * total - 2) / (4 * total - 1) : (most + total - 1) / total;
+      if (often && at_once[i] > most / 4) at_once[i] = most / 4;
+    }
   }
-  FIRN_INLINE void some() {
-    if (left >= kTogether) take<kTogether>();
+  void set(const GemmS8Tile& t, const Part* of) {
+    part = of;
+    two = part->block.panels == 2;
+    units = two ? (t.count + 1) / 2 : (t.count + 3) / 4;
+    auto* to = static_cast<int8_t*>(part->block.output);
+    if (t.out_rows != nullptr) {
+      for (int r = 0; r < t.count; ++r) row[r] = to + part->at(t.out_rows[r]);
+    } else {
+      const __m512i first =
+          _mm512_set1_epi64(reinterpret_cast<intptr_t>(to + part->at(t.first_row)));
+      for (int r = 0; r < kRows; r += 8)
+        _mm512_store_si512(row + r, _mm512_add_epi64(first, _mm512_load_si512(part->rows_at + r)));
+    }
+    for (int r = t.count; r < kRows; ++r) row[r] = elsewhere;
   }
-  void all() {
-    while (left >= kTogether) take<kTogether>();
-    while (left > 0) take<1>();
+  FIRN_INLINE void store_sums() {
+    FIRN_TILE_STORE(0, sums, kSumsStride);
+    FIRN_TILE_STORE(1, sums + kPanel, kSumsStride);
+    FIRN_TILE_STORE(2, sums + kSecond, kSumsStride);
+    FIRN_TILE_STORE(3, sums + kSecond + kPanel, kSumsStride);
   }
 };
 
-// A tile's sums, of 16 rows or both halves of more, by P panels. The last tile's go to output
-// meanwhile, a few rows after each instruction: those on tile registers are started in order, and
-// only what lies between them is done while they wait for one another.
-template <bool kBothHalves, int P>
-FIRN_INLINE void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w,
-                          const int32_t* bias, int steps, int groups, int32_t* sums,
-                          Output<P>& last) {
-  constexpr ptrdiff_t kStride = P * kPanel * 4;
-  constexpr bool kTwoPanels = P == 2;
-  FIRN_TILE_LOAD(0, bias, 0);
-  if (kTwoPanels) FIRN_TILE_LOAD(1, bias + kPanel, 0);
-  if (kBothHalves) FIRN_TILE_LOAD(2, bias, 0);
-  if (kBothHalves && kTwoPanels) FIRN_TILE_LOAD(3, bias + kPanel, 0);
-  for (int tap = 0; tap < b.taps; ++tap) {
-    const int8_t* a = t.first + t.tap_offset[tap];
-    for (int i = 0; i < groups; ++i, a += 4 * steps, w += 64 * steps) {
-      FIRN_TILE_LOAD(6, w, 64);
-      last.some();
-      FIRN_TILE_LOAD(4, a, t.row_stride);
-      FIRN_TILE_DOT(0, 4, 6);
-      last.some();
-      if (kTwoPanels) {
-        FIRN_TILE_LOAD(7, w + b.panel_bytes, 64);
-        FIRN_TILE_DOT(1, 4, 7);
-        last.some();
-      }
-      if (kBothHalves) {
-        FIRN_TILE_LOAD(5, a + kHalf * t.row_stride, t.row_stride);
-        FIRN_TILE_DOT(2, 5, 6);
-        last.some();
-        if (kTwoPanels) {
-          FIRN_TILE_DOT(3, 5, 7);
-          last.some();
-        }
-      }
+// What is done while a tile is multiplied. Copies, so that it is kept in registers.
+struct Meanwhile {
+  const Store store;
+  int32_t* const sums;
+  int8_t* const* const row;
+  const bool two;
+  const int units, at_once;
+  int unit = 0;  // the next
+  GemmS8Ahead ahead;
+
+  FIRN_INLINE Meanwhile(Output& out, const GemmS8Ahead& near)
+      : store(out.part->store),
+        sums(out.sums),
+        row(out.row),
+        two(out.two),
+        units(out.units),
+        at_once(out.at_once[out.two]),
+        ahead(near) {}
+
+  template <int P>
+  FIRN_INLINE void take() {
+    constexpr int kTogether = Store::kTogether<P>;
+    const int32_t* from = sums + unit * (kTogether * 2 * kPanel);
+    int8_t* to[kTogether];
+    FIRN_UNROLL for (int i = 0; i < kTogether; ++i) to[i] = row[unit * kTogether + i];
+    __m512i acc[kTogether][P];
+    FIRN_UNROLL for (int i = 0; i < 4; ++i) acc[i / P][i % P] =
+        _mm512_load_si512(from + (i / P * 2 + i % P) * kPanel);
+    const __m512i y = store.bytes(acc, 0);
+    store.row<P, 0>(y, to[0]);
+    store.row<P, 1>(y, to[1]);
+    if constexpr (P == 1) {
+      store.row<P, 2>(y, to[2]);
+      store.row<P, 3>(y, to[3]);
+    }
+    ++unit;
+  }
+  FIRN_INLINE void until(int end) {
+    if (two) {
+      while (unit < end) take<2>();
+    } else {
+      while (unit < end) take<1>();
     }
   }
-  int32_t* const second = sums + kHalf * P * kPanel;
-  FIRN_TILE_STORE(0, sums, kStride);
-  last.some();
-  if (kTwoPanels) FIRN_TILE_STORE(1, sums + kPanel, kStride);
-  last.some();
-  if (kBothHalves) FIRN_TILE_STORE(2, second, kStride);
-  last.some();
-  if (kBothHalves && kTwoPanels) FIRN_TILE_STORE(3, second + kPanel, kStride);
-  last.all();
+  FIRN_INLINE void some() { until(unit + at_once < units ? unit + at_once : units); }
+  FIRN_INLINE void bring_near() {
+    _mm_prefetch(ahead.next, _MM_HINT_T1);
+    ahead.next += ahead.next < ahead.end ? 64 : 0;
+  }
+};
+
+// One step of a tile, of 16 rows or both halves of more, and of one or two panels. A tile's first
+// step stores the sums in registers, which are those of the output, just before each is wanted.
+// kOften: there are few steps, so that output is made after each instruction.
+template <bool kBothHalves, bool kTwoPanels, bool kFirst, bool kOften>
+FIRN_INLINE void step(const int8_t* a, ptrdiff_t stride, const int8_t* w, ptrdiff_t panel_bytes,
+                      const int32_t* bias, Meanwhile& m) {
+  int32_t* const sums = m.sums;
+  FIRN_TILE_LOAD(6, w, 64);
+  FIRN_TILE_LOAD(4, a, stride);
+  if (kFirst) FIRN_TILE_STORE(0, sums, kSumsStride);
+  if (kFirst) FIRN_TILE_LOAD(0, bias, 0);
+  FIRN_TILE_DOT(0, 4, 6);
+  m.bring_near();
+  if (kOften && !kFirst) m.some();
+  if (kTwoPanels) FIRN_TILE_LOAD(7, w + panel_bytes, 64);
+  if (kFirst && (kTwoPanels || m.two)) FIRN_TILE_STORE(1, sums + kPanel, kSumsStride);
+  if (kTwoPanels) {
+    if (kFirst) FIRN_TILE_LOAD(1, bias + kPanel, 0);
+    FIRN_TILE_DOT(1, 4, 7);
+    m.bring_near();
+  }
+  if (kOften) m.some();
+  if (kBothHalves) FIRN_TILE_LOAD(5, a + kHalf * stride, stride);
+  if (kFirst) FIRN_TILE_STORE(2, sums + kSecond, kSumsStride);
+  if (kBothHalves) {
+    if (kFirst) FIRN_TILE_LOAD(2, bias, 0);
+    FIRN_TILE_DOT(2, 5, 6);
+    m.bring_near();
+  }
+  if (kOften) m.some();
+  if (kFirst && (kTwoPanels || m.two)) FIRN_TILE_STORE(3, sums + kSecond + kPanel, kSumsStride);
+  if (kBothHalves && kTwoPanels) {
+    if (kFirst) FIRN_TILE_LOAD(3, bias + kPanel, 0);
+    FIRN_TILE_DOT(3, 5, 7);
+    m.bring_near();
+  }
+  m.some();
 }
 
-// All tiles by panels [begin, end), P at a time.
-template <int P>
-void tiles(const GemmS8Block& b, int begin, int end) {
-  const int steps = steps_at_once(b.steps), groups = b.steps / steps;
-  // Not 4096 bytes apart, or loads from one would wait for stores to the other.
-  alignas(64) int32_t sums[2][kRows * P * kPanel + kPanel];
-  int turn = 0;
-  Output<P> last;
-  for (int p = begin; p < end; p += P) {
-    GemmS8Block part = b;
-    part.panels = P;
-    part.columns = b.columns - p * kPanel;
-    part.scale = b.scale + p * kPanel;
-    part.output = b.to_float ? static_cast<void*>(static_cast<float*>(b.output) + p * kPanel)
-                             : static_cast<int8_t*>(b.output) + p * kPanel;
-    const Store store(part);
-    for (int i = 0; i < b.tile_count; ++i, turn ^= 1) {
-      const GemmS8Tile& t = b.tiles[i];
-      const int8_t* w = b.weights + p * b.panel_bytes;
-      const int32_t* bias = b.bias + p * kPanel;
-      if (t.count > kHalf) {
-        multiply<true, P>(b, t, w, bias, steps, groups, sums[turn], last);
-      } else {
-        multiply<false, P>(b, t, w, bias, steps, groups, sums[turn], last);
-      }
-      if (b.to_float || !b.scale_below_one) {
-        store_any(part, t.first_row, t.count, sums[turn]);
-      } else {
-        last = {&store, sums[turn], static_cast<int8_t*>(part.output) + t.first_row * b.out_stride,
-                t.count};
-      }
+// A tile's sums, into registers. Instructions on tile registers are started in order, and only what
+// lies between them is done while they wait for one another: the sums of the tile before become
+// output.
+template <bool kBothHalves, bool kTwoPanels, bool kOften>
+FIRN_INLINE void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w,
+                          const int32_t* bias, int steps, int groups, Meanwhile& m) {
+  const ptrdiff_t stride = t.row_stride, panel_bytes = b.panel_bytes;
+  const int8_t* a = t.first + t.tap_offset[0];
+  step<kBothHalves, kTwoPanels, true, kOften>(a, stride, w, panel_bytes, bias, m);
+  for (int tap = 0, i = 1;;) {
+    for (; i < groups; ++i) {
+      a += 4 * steps;
+      w += 64 * steps;
+      step<kBothHalves, kTwoPanels, false, kOften>(a, stride, w, panel_bytes, bias, m);
     }
-    last.all();
+    if (++tap == b.taps) return;
+    a = t.first + t.tap_offset[tap] - 4 * steps;
+    i = 0;
   }
+}
+
+template <bool kBothHalves, bool kTwoPanels>
+void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w, const int32_t* bias,
+              Output& out) {
+  Meanwhile m(out, *b.ahead);
+  if (out.often) {
+    multiply<kBothHalves, kTwoPanels, true>(b, t, w, bias, out.step_values, out.groups, m);
+  } else {
+    multiply<kBothHalves, kTwoPanels, false>(b, t, w, bias, out.step_values, out.groups, m);
+  }
+  m.until(m.units);
+  *b.ahead = m.ahead;
 }
 
 }  // namespace
@@ -166,19 +262,45 @@ void gemm_s8_copy_amxint8(const GemmS8Pixels& p, int8_t* to) {
 }
 
 // The registers' sizes depend on the layer only; to set them takes longer than a tile.
-void gemm_s8_begin_amxint8(int32_t steps) {
+void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state) {
+  static_assert(sizeof(Output) <= 12288, "as gemm_s8.inc says");
   const TileConfig config(steps_at_once(steps));
   asm volatile("ldtilecfg %0" ::"m"(config));
+  static_cast<Output*>(state)->begin(steps, taps);
 }
 
-void gemm_s8_end_amxint8() {
+void gemm_s8_end_amxint8(void* state) {
+  Output& last = *static_cast<Output*>(state);
+  last.store_sums();
+  Meanwhile(last, {}).until(last.units);
   asm volatile("tilerelease" ::);
 }
 
 void gemm_s8_tiles_amxint8(const GemmS8Block& b) {
-  const int pairs = b.panels / 2 * 2;
-  tiles<2>(b, 0, pairs);
-  tiles<1>(b, pairs, b.panels);
+  Output& out = *static_cast<Output*>(b.state);
+  const bool fast = !b.to_float && b.scale_below_one;
+  for (int p = 0; p < b.panels; p += 2) {
+    const bool two = b.panels - p > 1;
+    Part& part = out.parts[out.part == out.parts];
+    part.set(b, p, two ? 2 : 1);
+    const int8_t* w = b.weights + p * b.panel_bytes;
+    const int32_t* bias = b.bias + p * kPanel;
+    const auto whole = two ? multiply<true, true> : multiply<true, false>;
+    const auto half = two ? multiply<false, true> : multiply<false, false>;
+    for (int i = 0; i < b.tile_count; ++i) {
+      const GemmS8Tile& t = b.tiles[i];
+      (t.count > kHalf ? whole : half)(b, t, w, bias, out);
+      if (fast) {
+        out.set(t, &part);
+        continue;
+      }
+      out.store_sums();
+      for (int r = 0; r < t.count; ++r) {
+        const int row = t.out_rows != nullptr ? t.out_rows[r] : t.first_row + r;
+        store_any(part.block, part.at(row), 1, out.sums + r * 2 * kPanel);
+      }
+    }
+  }
 }
 
 }  // namespace firn::kernels

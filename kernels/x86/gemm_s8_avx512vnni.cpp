@@ -93,8 +93,7 @@ struct Tile {
     if (!b.to_float && b.scale_below_one) {
       const Store store(b);
       int8_t* out = static_cast<int8_t*>(b.output) + first_row * b.out_stride;
-      constexpr int kRows = P == 3 ? 1 : 4 / P;
-      FIRN_UNROLL for (int r = 0; r < R; r += kRows) store.rows(acc, r, out);
+      FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>) store.rows(acc, r, out);
       return;
     }
     alignas(64) int32_t raw[R * P * kPanel];
@@ -102,7 +101,7 @@ struct Tile {
       FIRN_UNROLL for (int p = 0; p < P; ++p)
           _mm512_store_si512(raw + (r * P + p) * kPanel, acc[r][p]);
     }
-    store_any(b, first_row, R, raw);
+    store_any(b, first_row * b.out_stride, R, raw);
   }
 };
 

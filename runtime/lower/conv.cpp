@@ -89,6 +89,9 @@ PackedKey key_of(const LowerContext& context, const Kernel& kernel, const ConvSh
           context.value(o.x).quant->zero[0]};
 }
 
+// From a cache that all cores share.
+constexpr double kWeightBytesPerNs = 25;
+
 // The packed weights and what else an int8 step reads besides its input.
 struct Packed {
   std::shared_ptr<const Buffer> weights, zero_row;
@@ -144,8 +147,12 @@ double macs_per_ns(kernels::Isa isa, const ConvShape& s) {
       return 160 * depthwise;
     case kernels::Isa::avx512vnni:
       return 300 * depthwise;
-    case kernels::Isa::amxint8:
-      return depthwise < 1 ? 60 : 1200;
+    case kernels::Isa::amxint8: {
+      if (depthwise < 1) return 60;
+      // A tile's output takes as long as 160 products of each of its sums.
+      const double products = double{1} * s.kernel_h * s.kernel_w * s.in_c;
+      return 1800 * products / (products + 160);
+    }
     case kernels::Isa::neon:
       return 15 * depthwise;
     case kernels::Isa::neondot:
@@ -171,7 +178,10 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   args.float_hi = clamp.hi;
   if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
   const size_t units = kernel.units(s);
-  const double ns = static_cast<double>(macs(context.graph, node)) / macs_per_ns(kernel.isa, s);
+  // At the least what it takes to read the weights, which few threads are limited by together.
+  const double ns =
+      std::max(static_cast<double>(macs(context.graph, node)) / macs_per_ns(kernel.isa, s),
+               static_cast<double>(packed.weights->bytes().size()) / kWeightBytesPerNs);
   const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
   const size_t scratch = kernel.workspace_bytes(s);
 
@@ -184,6 +194,7 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
     now.packed = weights;
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
+    now.ahead = frame.ahead;
     frame.pool.parallel_work(units, ns, [&](size_t begin, size_t end, size_t thread) {
       kernel.run(s, now, frame.scratch + thread * scratch, begin, end);
     });

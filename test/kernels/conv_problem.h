@@ -148,6 +148,7 @@ struct Problem {
     a.to_float = c.to_float;
     a.float_lo = -20;
     a.float_hi = 90;
+    a.ahead = std::as_bytes(weights.span());
     return a;
   }
 

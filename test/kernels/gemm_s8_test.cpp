@@ -106,6 +106,45 @@ TEST_CASE("gemm_s8: windows") {
   check({.shape = convolution(3, 6, 8, 7, 1, 3), .input_zero = 4});
 }
 
+// Where a variant may copy lines of pixels together with their padding.
+TEST_CASE("gemm_s8: windows of many channels") {
+  uint64_t seed = 300;
+  for (const int kernel : {1, 2, 3, 5})
+    for (const int stride : {1, 2, 3})
+      for (const int pad : {0, 1, 2})
+        for (const int size : {7, 21})
+          check({.shape = convolution(size, 64, size == 7 ? 130 : 18, kernel, stride, pad),
+                 .seed = seed++,
+                 .input_zero = 7});
+  for (const int dilation : {2, 3})
+    check({.shape = convolution(23, 64, 40, 3, 1, dilation, 1, dilation), .input_zero = -128});
+  check({.shape = convolution(23, 64, 8, 3, 2, 2, 1, 2)});
+  // Lines next to nothing but padding; one pixel a line; long lines, too long ones.
+  check({.shape = convolution(2, 64, 8, 3, 1, 5), .input_zero = 4});
+  for (const int width : {1, 120, 400}) {
+    ConvShape s = convolution(5, 64, 20, 3, 1, 1);
+    s.in_w = s.out_w = width;
+    check({.shape = s, .input_zero = 4});
+  }
+  ConvShape s = convolution(9, 128, 40, 3, 2, 1, 2);
+  s.batch = 3;
+  s.in_w = 30;
+  s.out_w = 15;
+  check({.shape = s, .input_zero = 5});
+  s.in_pixel_stride += 5;
+  s.out_pixel_stride += 7;
+  check({.shape = s, .input_zero = 5});
+  check({.shape = s, .input_zero = 5, .to_float = true});
+  check({.shape = s, .input_zero = 5, .huge_scale = true});
+}
+
+// Work may be cut another way where they do not fit a cache.
+TEST_CASE("gemm_s8: many weights") {
+  for (const int n : {600, 1090}) check({.shape = product(70, 1024, n), .input_zero = 3});
+  check({.shape = convolution(7, 320, 400, 3, 1, 1), .input_zero = 3});
+  check({.shape = convolution(9, 128, 70, 3, 1, 1, 8), .input_zero = 3});
+}
+
 TEST_CASE("gemm_s8: sides that differ, several images, groups, slices of wider pixels") {
   ConvShape s = convolution(9, 3, 40, 3, 2, 1);
   s.batch = 3;
