@@ -120,7 +120,7 @@ struct DwPacking {
   static constexpr int32_t kGroup = V::kMaxVecs / V::kVecs;
   // Channels are divided where rows alone make fewer units.
   static constexpr int32_t kMinUnits = 16;
-  // Groups of output rows that a unit does all of.
+  // So few groups of output rows are divided in two at most.
   static constexpr int32_t kSmallRows = 8;
 
   static DwPlan plan(const ConvShape& s) {
@@ -179,14 +179,17 @@ struct DwPacking {
     }
   }
 
-  // Parts that the rows and the channels are divided into: small pictures by channels alone, so
-  // that weights are loaded once.
+  // Parts that the rows and the channels are divided into: small pictures rather by channels, so
+  // that weights are loaded once or twice. Two threads get a half of the rows each, as of the
+  // layers before and behind: to read the other's output takes as long as to make one's own.
   struct Parts {
     int32_t rows, channels;
+    int32_t height;  // of a part
     explicit Parts(const ConvShape& s, const DwPlan& p) {
       const int32_t row_groups = ceil_div(s.out_h, p.rows);
       const int32_t channel_groups = ceil_div(s.groups, kChannels * kGroup);
-      rows = row_groups <= kSmallRows ? 1 : row_groups;
+      rows = row_groups > kSmallRows ? row_groups : row_groups > 2 ? 2 : 1;
+      height = ceil_div(row_groups, rows) * p.rows;
       channels = min_of(channel_groups, ceil_div(kMinUnits, rows));
     }
   };
@@ -204,8 +207,8 @@ struct DwPacking {
       const auto part = static_cast<int32_t>(index % static_cast<size_t>(parts.channels));
       const int32_t blocks = ceil_div(s.groups, kChannels), groups = ceil_div(blocks, kGroup);
       image = row / parts.rows;
-      y = parts.rows == 1 ? 0 : row % parts.rows * p.rows;
-      y_end = parts.rows == 1 ? s.out_h : min_of(y + p.rows, s.out_h);
+      y = row % parts.rows * parts.height;
+      y_end = min_of(y + parts.height, s.out_h);
       first = groups * part / parts.channels * kGroup;
       last = min_of(groups * (part + 1) / parts.channels * kGroup, blocks);
     }

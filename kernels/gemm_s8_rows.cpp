@@ -94,8 +94,10 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
     // there is no faster way to read what lies in the next one.
     block_rows = height;
   } else {
-    // 24 is a multiple of most tile heights.
-    block_rows = most >= 24 ? most / 24 * 24 : most;
+    // 24 is a multiple of most tile heights. Blocks are about as large as each other, or threads
+    // that share them would not get equal parts.
+    const int64_t even = divide_up(rows, std::max<int64_t>(divide_up(rows, most), 1));
+    block_rows = most >= 24 ? std::min<int64_t>(divide_up(even, 24), most / 24) * 24 : most;
   }
   blocks = divide_up(rows, block_rows) * (strips ? s.batch : 1);
 }
