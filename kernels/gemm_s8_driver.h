@@ -15,9 +15,9 @@ enum class GemmS8Input : uint8_t {
   // In a copy of the pixels that a block needs, to which 128 is added so that they are unsigned:
   // packing makes up for that in the bias.
   as_unsigned,
-  // In place where rows of the product are evenly spaced, otherwise in copies of them: what the
-  // window of an output pixel covers, side by side.
-  unfolded
+  // At even distances: in place where rows of the product are, otherwise in copies, of lines of
+  // pixels with their padding or of what the window of each output pixel covers, side by side.
+  evenly_spaced
 };
 
 // A variant's inner kernel and how it wants its data: a line of gemm_s8.inc.
@@ -30,7 +30,7 @@ struct GemmS8Kernel {
   // each piece.
   void (*copy)(const GemmS8Pixels&, int8_t* to) = nullptr;
   // Around all calls of tiles() for a layer, which may leave output to be written by later ones or
-  // by end(). The input of unfolded variants has whole tiles of rows, whatever their count.
+  // by end(). Evenly spaced input has whole tiles of rows, whatever their count.
   void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;
   void (*end)(void* state) = nullptr;
   size_t state_bytes = 0;

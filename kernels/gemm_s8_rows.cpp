@@ -38,9 +38,7 @@ constexpr size_t round_up(size_t bytes) {
 GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   dense = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
           s.pad_top == 0 && s.pad_left == 0 && s.out_h == s.in_h && s.out_w == s.in_w;
-  // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
-  // filter row can share steps.
-  const bool copied = kernel.input == GemmS8Input::unfolded && !dense;
+  const bool spaced = kernel.input == GemmS8Input::evenly_spaced, copied = spaced && !dense;
   const int64_t reach_w = int64_t{s.kernel_w - 1} * s.dilation_w / s.stride_w;
   pitch = s.out_w + reach_w;
   reach = int64_t{s.kernel_h - 1} * s.dilation_h / s.stride_h * pitch + reach_w;
@@ -48,6 +46,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
            (s.dilation_h == 1 || s.stride_h == 1) && (s.dilation_w == 1 || s.stride_w == 1) &&
            2 * pitch <= 3 * int64_t{s.out_w} && reach <= kMaxReach;
   unfolded = copied && !strips;
+  // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
+  // filter row can share steps.
   fused = !copied && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
           s.in_pixel_stride == s.in_c && int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
           int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
@@ -71,9 +71,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
-  const bool by_tiles = kernel.input == GemmS8Input::unfolded;
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
-  first_parts = by_tiles && weights > kLargeWeights ? (parts + 1) / 2 : parts;
+  first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
   // Where all weights are read again for each block, from a cache that does not hold them.
   const bool far = weights > kFarWeights;
   const int most = std::min(
@@ -89,15 +88,15 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
     block_rows = std::clamp<int64_t>(fit, height, kMaxRows);
-  } else if (by_tiles && tap_k > 256 && !far) {
+  } else if (spaced && tap_k > 256 && !far) {
     // One tile's input stays in the nearest cache while weights pass by it, one after the other:
     // there is no faster way to read what lies in the next one.
     block_rows = height;
   } else {
     // 24 is a multiple of most tile heights. Blocks are about as large as each other, or threads
     // that share them would not get equal parts.
-    const int64_t even = divide_up(rows, std::max<int64_t>(divide_up(rows, most), 1));
-    block_rows = most >= 24 ? std::min<int64_t>(divide_up(even, 24), most / 24) * 24 : most;
+    const int64_t share = divide_up(rows, std::max<int64_t>(divide_up(rows, most), 1));
+    block_rows = most >= 24 ? std::min<int64_t>(divide_up(share, 24), most / 24) * 24 : most;
   }
   blocks = divide_up(rows, block_rows) * (strips ? s.batch : 1);
 }
@@ -145,7 +144,7 @@ size_t GemmS8Rows::workspace_bytes() const {
     const int64_t places = int64_t{planes_y(s_)} * planes_x(s_) * plan_.strip_places();
     return round_up(static_cast<size_t>(places * stride_) + kReadSlack);
   }
-  if (kernel_.input == GemmS8Input::unfolded) {
+  if (kernel_.input == GemmS8Input::evenly_spaced) {
     const int64_t rows = plan_.unfolded                     ? plan_.block_rows
                          : plan_.rows % kernel_.rows[0] > 0 ? kernel_.rows[0]
                                                             : 0;
@@ -189,7 +188,7 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t block
   if (kernel_.input == GemmS8Input::as_unsigned) return copy_unsigned(input, zero_row);
   first_ = input;
   zero_row_ = zero_row;
-  if (kernel_.input == GemmS8Input::unfolded && rest() > 0) {
+  if (kernel_.input == GemmS8Input::evenly_spaced && rest() > 0) {
     // The last rows, which no other follow, as part of a whole tile.
     const ptrdiff_t from = s_.in_pixel_stride;
     kernel_.copy({input + (begin_ + rows_ - rest()) * from, rest(), from, copied_row(), s_.in_c},
@@ -350,7 +349,8 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n, nullptr};
     if (dense) {
-      const bool copied = kernel_.input == GemmS8Input::unfolded && plan_.dense && n < tile_rows;
+      const bool copied =
+          kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tile_rows;
       t.first = copied ? workspace_ : pixel_at(begin_ + row);
       t.row_stride = copied ? copied_row() : stride_;
       if (plan_.strips) t.out_rows = out_rows_.data() + row;

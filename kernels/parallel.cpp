@@ -14,9 +14,11 @@ namespace {
 // How long a thread looks out for another one before it blocks. The system takes about as long to
 // wake it up.
 constexpr std::chrono::nanoseconds kLookOut(50'000);
-// Handing work over and waiting for it takes two threads some hundred nanoseconds.
-constexpr double kPieceNs = 8000;
-constexpr double kPiecesPerThread = 32;
+// Handing work over and waiting for it takes two threads some hundred nanoseconds, and a kernel that
+// is called for a piece sets up for it. Of less work there are smaller pieces, so that a thread that
+// comes late leaves some to others.
+constexpr double kPieceNs = 8000, kLeastPieceNs = 2000;
+constexpr double kPiecesPerThread = 32, kLeastPiecesPerThread = 2;
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -75,8 +77,8 @@ Pool::~Pool() {
 
 size_t Pool::grain_for(size_t n, double ns, int threads) {
   if (threads == 1 || ns < kWorthSharingNs) return std::max<size_t>(n, 1);
-  const double pieces =
-      std::clamp(ns / kPieceNs, std::min(ns / 2000, 2.0 * threads), kPiecesPerThread * threads);
+  const double least = std::min(ns / kLeastPieceNs, kLeastPiecesPerThread * threads);
+  const double pieces = std::clamp(ns / kPieceNs, least, kPiecesPerThread * threads);
   return std::max<size_t>(static_cast<size_t>(static_cast<double>(n) / pieces), 1);
 }
 
