@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <bit>
 #include <cstring>
 
 #include "kernels/gemm_s8_rows.h"
@@ -12,11 +12,14 @@
 namespace firn::kernels {
 namespace {
 
-// Whether all are below one, so that no product overflows int32.
+// Whether the size of all is below one, so that no product overflows int32. Bits of floats that are
+// not negative are ordered as they are, and integers are vectorized.
 bool below_one(std::span<const float> scale) {
-  bool all = true;  // without early exit, so that it is vectorized
-  for (const float s : scale) all &= std::abs(s) < 1;
-  return all;
+  constexpr int32_t kLargest = 0x3f7f'ffff;  // below one
+  int32_t left = 0;
+  for (const float s : scale)
+    left |= kLargest - static_cast<int32_t>(std::bit_cast<uint32_t>(s) & 0x7fff'ffff);
+  return left >= 0;
 }
 
 // The columns of one part: what a block's fields are beside its tiles. Where the last panel is not

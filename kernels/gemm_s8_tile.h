@@ -60,15 +60,21 @@ struct GemmS8Pixels {
 
 // Copies them in order by move(from, to), which takes `step` bytes.
 template <typename Move>
-FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& p, int8_t* to, int step, Move move) {
+FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& pixels, int8_t* to, int step, Move move) {
+  const GemmS8Pixels p = pixels;  // which no store of bytes can change
   const bool together = p.pieces == 1 && p.stride == p.bytes && p.to_stride == p.bytes;
-  const int64_t bytes = together ? p.count * p.bytes : p.bytes;
+  if (together) {
+    for (int64_t k = 0; k < p.count * p.bytes; k += step) move(p.from + k, to + k);
+    return;
+  }
   const int8_t* from = p.from;
-  for (int64_t n = together ? 1 : p.count; n > 0; --n, from += p.stride, to += p.to_stride) {
+  for (int64_t n = p.count; n > 0; --n, from += p.stride, to += p.to_stride) {
     const int8_t* piece = from;
     int8_t* out = to;
-    for (int32_t i = 0; i < p.pieces; ++i, piece += p.piece_stride, out += bytes)
-      for (int64_t k = 0; k < bytes; k += step) move(piece + k, out + k);
+    for (int32_t i = 0; i < p.pieces; ++i, piece += p.piece_stride, out += p.bytes) {
+      move(piece, out);
+      for (int64_t k = step; k < p.bytes; k += step) move(piece + k, out + k);
+    }
   }
 }
 
