@@ -40,6 +40,10 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   }
 }
 
+size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
+  return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
+}
+
 // Of what is to be brought near, what falls to units [begin, end).
 GemmS8Ahead share_of(const ConvS8Args& args, size_t begin, size_t end, size_t units) {
   // Half of a second cache that is not large, the other half being this layer's.
@@ -135,8 +139,7 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
 }
 
 size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {
-  const GemmS8Plan plan(s, kernel);
-  return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
+  return units_of(s, GemmS8Plan(s, kernel));
 }
 
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
@@ -161,7 +164,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
 
   GemmS8Rows input_rows(kernel, s, plan, static_cast<int8_t*>(workspace) + kernel.state_bytes);
   block.state = workspace;
-  GemmS8Ahead ahead = share_of(args, begin, end, gemm_s8_units(kernel, s));
+  GemmS8Ahead ahead = share_of(args, begin, end, units_of(s, plan));
   block.ahead = &ahead;
   if (kernel.begin != nullptr) kernel.begin(plan.steps, plan.taps, workspace);
   // Parts are the inner units: a block's rows stay in cache, and its pointers are made once for all
