@@ -3,8 +3,10 @@
 // same model: medians, warm file cache. And the memory that takes: what the kernels read, that is
 // packed weights and the arena, beside what the process grows by, in a process of its own, from
 // before it loads the model until the session has run three times: private pages (RssAnon of
-// /proc/self/status; a mapped file's are not counted, as the system takes them back at will).
-// bench_load MODEL...
+// /proc/self/status; a mapped file's are not counted, as the system takes them back at will). For a
+// float model that is to be frozen, what the process has grown by once the session was calibrated
+// on noise, frozen in place without keeping its float weights, and has run again.
+// bench_load [--freeze] MODEL...
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,8 +14,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
+#include <span>
 #include <vector>
 
+#include "bench/noise.h"
 #include "bench/private_memory.h"
 #include "firn/model.h"
 #include "firn/session.h"
@@ -44,18 +49,33 @@ void* zeros(size_t bytes) {
   return mmap(nullptr, bytes + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-Memory measure_memory_here(const char* path) {
+// Calibrates and freezes in place, then runs.
+bool freeze(firn::Session& session) {
+  if (!session.calibrate().ok()) return false;
+  constexpr uint32_t kFrames = 20;
+  firn::Outputs outputs;
+  for (uint32_t i = 0; i < kFrames; ++i)
+    if (!session.run(firn::bench::Noise(session.inputs(), i).tensors, outputs).ok()) return false;
+  return session.freeze({.timed = false, .keep_float_weights = false}).ok();
+}
+
+Memory measure_memory_here(const char* path, bool frozen) {
   Memory memory;
   const size_t before = private_bytes();
   const auto see = [&] {
     memory.grown = std::max(memory.grown, std::max(private_bytes(), before) - before);
   };
-  const firn::Result<firn::Model> model = firn::Model::load(path);
+  firn::Result<firn::Model> model = firn::Model::load(path);
   if (!model.ok()) return memory;
   see();
   firn::Result<firn::Session> session = firn::Session::create(*model);
   if (!session.ok()) return memory;
   see();
+  if (frozen) {
+    if (!freeze(*session)) return memory;
+    model = firn::Status(firn::Code::failed_precondition, "not needed any more");
+    memory.grown = 0;
+  }
   std::vector<firn::NamedTensor> inputs;
   for (const firn::TensorInfo& info : session->inputs()) {
     firn::Tensor tensor{info.type, info.shape, nullptr};
@@ -72,13 +92,13 @@ Memory measure_memory_here(const char* path) {
 }
 
 // In a process of its own, so that no memory is left over from what was measured before.
-Memory measure_memory(const char* path) {
+Memory measure_memory(const char* path, bool frozen) {
   Memory memory;
   int ends[2];
   if (pipe(ends) != 0) return memory;
   const pid_t child = fork();
   if (child == 0) {
-    memory = measure_memory_here(path);
+    memory = measure_memory_here(path, frozen);
     const bool told = write(ends[1], &memory, sizeof memory) == ssize_t{sizeof memory};
     _exit(told ? 0 : 1);
   }
@@ -133,17 +153,20 @@ bool measure(const char* path, const Memory& needed) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: bench_load MODEL...\n");
+  const bool frozen = argc > 1 && std::strcmp(argv[1], "--freeze") == 0;
+  const std::span<char*> models =
+      std::span(argv, static_cast<size_t>(argc)).subspan(frozen ? 2 : 1);
+  if (models.empty()) {
+    std::fprintf(stderr, "usage: bench_load [--freeze] MODEL...\n");
     return 2;
   }
   // Before anything is loaded here, whose memory the other processes would have as well.
   std::vector<Memory> needed;
-  for (int i = 1; i < argc; ++i) needed.push_back(measure_memory(argv[i]));
+  for (const char* model : models) needed.push_back(measure_memory(model, frozen));
   std::printf("ms (medians of 21)                  MB of weights     MB in all\n");
   std::printf("    load   create    ready   second     each unshared  weights  process    ratio\n");
   std::printf("                                                       + arena    grows\n");
   bool ok = true;
-  for (int i = 1; i < argc; ++i) ok = measure(argv[i], needed[static_cast<size_t>(i - 1)]) && ok;
+  for (size_t i = 0; i < models.size(); ++i) ok = measure(models[i], needed[i]) && ok;
   return ok ? 0 : 1;
 }

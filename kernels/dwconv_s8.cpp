@@ -42,6 +42,15 @@ void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias, int32_
   }
 }
 
+void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
+  const auto channels = static_cast<size_t>(s.groups);
+  const size_t taps = taps_of(s);
+  const auto* from =
+      reinterpret_cast<const int8_t*>(static_cast<const int32_t*>(packed) + channels);
+  for (size_t c = 0; c < channels; ++c)
+    for (size_t t = 0; t < taps; ++t) weights[c * taps + t] = from[t * channels + c];
+}
+
 size_t units(const ConvShape& s) {
   return static_cast<size_t>(s.batch) * static_cast<size_t>(s.out_h);
 }
@@ -96,6 +105,7 @@ const DwConvS8 dwconv_s8_scalar = {"dwconv_s8_scalar",
                                    Isa::scalar,
                                    packed_bytes,
                                    pack,
+                                   unpack,
                                    units,
                                    [](const ConvShape&) { return size_t{0}; },
                                    run};

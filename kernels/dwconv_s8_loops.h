@@ -306,8 +306,13 @@ struct DwConv : DwPacking<V> {
   }
 
   static constexpr DwConvS8 entry(const char* name, Isa isa) {
-    return {name,         isa,           DwConv::packed_bytes,
-            DwConv::pack, DwConv::units, [](const ConvShape&) { return size_t{0}; },
+    return {name,
+            isa,
+            DwConv::packed_bytes,
+            DwConv::pack,
+            DwConv::unpack,
+            DwConv::units,
+            [](const ConvShape&) { return size_t{0}; },
             run};
   }
 };

@@ -143,6 +143,13 @@ struct DwPacking {
     return ky >= 0 && ky < s.kernel_h ? ky * s.kernel_w + kx : -1;
   }
 
+  // The place that a channel of a block has among its accumulators.
+  static int32_t place_of(int32_t channel) {
+    int32_t place = 0;
+    while (V::channel(place / V::kLanes, place % V::kLanes) != channel) ++place;
+    return place;
+  }
+
   static size_t block_bytes(const DwPlan& p) {
     return sizeof(int32_t) * kChannels + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
   }
@@ -176,6 +183,26 @@ struct DwPacking {
             if (t >= 0) out_taps[quad * kQuadTaps + vec * kVecTaps + V::tap(lane, i)] = w[t];
           }
       }
+    }
+  }
+
+  static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
+    const DwPlan p = plan(s);
+    const int32_t taps = taps_of(s);
+    for (int32_t c = 0; c < s.groups; ++c) {
+      // Neighbours are apart in a block.
+      const int32_t place = place_of(c % kChannels);
+      const auto* block =
+          static_cast<const uint8_t*>(packed) + static_cast<size_t>(c / kChannels) * block_bytes(p);
+      const auto* from = reinterpret_cast<const Tap*>(block + sizeof(int32_t) * kChannels) +
+                         place / V::kLanes * kVecTaps;
+      for (int32_t quad = 0; quad < p.quads; ++quad)
+        for (int32_t i = 0; i < 4; ++i) {
+          const int32_t t = tap_of(s, p, quad, i);
+          if (t >= 0)
+            weights[static_cast<ptrdiff_t>(c) * taps + t] =
+                static_cast<int8_t>(from[quad * kQuadTaps + V::tap(place % V::kLanes, i)]);
+        }
     }
   }
 

@@ -51,6 +51,9 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
           [](const ConvShape& s) { return gemm_s8_packed_bytes(kKernel, s); },
           [](const ConvShape& s, const int8_t* weights, const int32_t* bias, int32_t input_zero,
              void* packed) { gemm_s8_pack(kKernel, s, weights, bias, input_zero, packed); },
+          [](const ConvShape& s, const void* packed, int8_t* weights) {
+            gemm_s8_unpack(kKernel, s, packed, weights);
+          },
           [](const ConvShape& s) { return gemm_s8_units(kKernel, s); },
           [](const ConvShape& s) { return gemm_s8_workspace_bytes(kKernel, s); },
           [](const ConvShape& s, const ConvS8Args& args, void* workspace, size_t begin,

@@ -56,6 +56,8 @@ struct GemmS8 {
   // Folds -input_zero * sum(weights) into the bias, so that run() multiplies raw int8 values.
   void (*pack)(const ConvShape&, const int8_t* weights, const int32_t* bias, int32_t input_zero,
                void* packed);
+  // The weights that were packed, as pack() takes them.
+  void (*unpack)(const ConvShape&, const void* packed, int8_t* weights);
   // The work is this many independent units; run() does [begin, end). Reentrant.
   size_t (*units)(const ConvShape&);
   // Of one call of run(), 64-byte aligned; 0 where input is read in place.

@@ -100,6 +100,29 @@ void spread(const int8_t* w, int32_t tap_k, int32_t k_step, int8_t* out) {
   if (tap_k > 0) std::memcpy(out, w, static_cast<size_t>(tap_k));
 }
 
+// Where a column of the product is packed.
+struct PackedColumn {
+  int64_t channel;  // of all groups
+  int64_t bias;     // its place among the biases
+  ptrdiff_t first;  // its first weight, in bytes from the first panel
+};
+
+template <typename F>
+void for_each_column(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Plan& plan, F fn) {
+  for (int32_t group = 0; group < s.groups; ++group)
+    for (int32_t column = 0; column < s.out_c; ++column) {
+      const int64_t panel = int64_t{group} * plan.panels + column / kPanel;
+      const int32_t place = column % kPanel;
+      fn(PackedColumn{int64_t{group} * s.out_c + column, panel * kPanel + place,
+                      panel * plan.panel_bytes + ptrdiff_t{place} * kernel.k_step});
+    }
+}
+
+// From a tap's weights to the next one's.
+ptrdiff_t tap_bytes(const GemmS8Kernel& kernel, const GemmS8Plan& plan) {
+  return ptrdiff_t{plan.steps} * kPanel * kernel.k_step;
+}
+
 }  // namespace
 
 size_t gemm_s8_packed_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
@@ -114,28 +137,42 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k;
-  const ptrdiff_t tap_bytes = ptrdiff_t{plan.steps} * kPanel * kernel.k_step;
-  for (int32_t group = 0; group < s.groups; ++group) {
-    for (int32_t column = 0; column < s.out_c; ++column) {
-      const int64_t panel = int64_t{group} * plan.panels + column / kPanel;
-      const int64_t channel = int64_t{group} * s.out_c + column;
-      int8_t* out = panels + panel * plan.panel_bytes + column % kPanel * kernel.k_step;
-      const int8_t* w = weights + channel * row;
-      int64_t sum = 0;
-      for (int64_t i = 0; i < row; ++i) sum += w[i];
-      for (int32_t tap = 0; tap < plan.taps; ++tap, w += plan.tap_k, out += tap_bytes) {
-        if (kernel.k_step == 4)
-          spread<4>(w, plan.tap_k, 4, out);
-        else
-          spread<0>(w, plan.tap_k, kernel.k_step, out);
-      }
-      const int64_t folded = (bias != nullptr ? bias[channel] : 0) -
-                             sum * (int64_t{input_zero} + added_to_input(kernel));
-      // Modulo 2^32, as the kernels add.
-      packed_bias[panel * kPanel + column % kPanel] =
-          static_cast<int32_t>(static_cast<uint32_t>(folded));
+  for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
+    const int8_t* w = weights + column.channel * row;
+    int8_t* out = panels + column.first;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < row; ++i) sum += w[i];
+    for (int32_t tap = 0; tap < plan.taps; ++tap) {
+      if (kernel.k_step == 4)
+        spread<4>(w, plan.tap_k, 4, out);
+      else
+        spread<0>(w, plan.tap_k, kernel.k_step, out);
+      w += plan.tap_k;
+      out += tap_bytes(kernel, plan);
     }
-  }
+    const int64_t folded = (bias != nullptr ? bias[column.channel] : 0) -
+                           sum * (int64_t{input_zero} + added_to_input(kernel));
+    // Modulo 2^32, as the kernels add.
+    packed_bias[column.bias] = static_cast<int32_t>(static_cast<uint32_t>(folded));
+  });
+}
+
+void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
+                    int8_t* weights) {
+  const GemmS8Plan plan(s, kernel);
+  const int8_t* panels = static_cast<const int8_t*>(packed) + plan.bias_bytes;
+  const int64_t row = int64_t{plan.taps} * plan.tap_k;
+  for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
+    int8_t* w = weights + column.channel * row;
+    const int8_t* from = panels + column.first;
+    for (int32_t tap = 0; tap < plan.taps; ++tap, from += tap_bytes(kernel, plan)) {
+      const int8_t* step = from;
+      for (int32_t k = 0; k < plan.tap_k; k += kernel.k_step, step += kPanel * kernel.k_step) {
+        const int32_t count = std::min(kernel.k_step, plan.tap_k - k);
+        w = std::copy_n(step, count, w);
+      }
+    }
+  });
 }
 
 size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {

@@ -44,6 +44,7 @@ struct GemmS8Kernel {
 size_t gemm_s8_packed_bytes(const GemmS8Kernel&, const ConvShape&);
 void gemm_s8_pack(const GemmS8Kernel&, const ConvShape&, const int8_t* weights, const int32_t* bias,
                   int32_t input_zero, void* packed);
+void gemm_s8_unpack(const GemmS8Kernel&, const ConvShape&, const void* packed, int8_t* weights);
 size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel&, const ConvShape&);
 void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, void* workspace,

@@ -31,6 +31,7 @@ struct WinogradS8 {
   // As GemmS8::pack. `packed` is 64-byte aligned.
   void (*pack)(const ConvShape&, const int8_t* weights, const int32_t* bias, int32_t input_zero,
                void* packed);
+  void (*unpack)(const ConvShape&, const void* packed, int8_t* weights);
   size_t (*units)(const ConvShape&);
   // Of one call of run(), 64-byte aligned.
   size_t (*workspace_bytes)(const ConvShape&);

@@ -87,8 +87,8 @@ struct Winograd {
 
   static constexpr WinogradS8 entry(const char* name, Isa isa, int32_t least_tiles,
                                     int32_t least_channels) {
-    return {name, isa, least_tiles, least_channels, packed_bytes, pack, units, workspace_bytes,
-            run};
+    return {name, isa,    least_tiles, least_channels,  packed_bytes,
+            pack, unpack, units,       workspace_bytes, run};
   }
 
  private:
@@ -102,6 +102,22 @@ struct Winograd {
     return static_cast<size_t>(p.pixels_bytes() + p.sum_values * 4 * kWinoPoints);
   }
 
+  // Where the panels have an output channel's weights.
+  struct PackedColumn {
+    ptrdiff_t first, point_bytes;
+    int32_t place;
+    PackedColumn(const Plan& p, int32_t n)
+        : first(ptrdiff_t{n / kPanel / V::kPanels} * V::kPanels * kWinoPoints * p.panel_bytes +
+                n / kPanel % V::kPanels * p.panel_bytes),
+          point_bytes(p.group_panels(n / kPanel / V::kPanels) * p.panel_bytes),
+          place(n % kPanel) {}
+    // In bytes: that of a point and an input channel.
+    ptrdiff_t at(int point, int32_t c) const {
+      const ptrdiff_t value = (ptrdiff_t{c / V::kStep} * kPanel + place) * V::kStep + c % V::kStep;
+      return first + point * point_bytes + value * ptrdiff_t{sizeof(int16_t)};
+    }
+  };
+
   static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
                    int32_t input_zero, void* packed) {
     // 24 times the matrix of the weights; half of that in the last row, see wino_output().
@@ -113,10 +129,7 @@ struct Winograd {
     uint8_t* panels = static_cast<uint8_t*>(packed) + p.bias_bytes;
     for (int32_t n = 0; n < s.out_c; ++n) {
       const int8_t* w = weights + ptrdiff_t{n} * 9 * s.in_c;
-      const int32_t group = n / kPanel / V::kPanels;
-      const int32_t wide = p.group_panels(group);
-      uint8_t* first = panels + ptrdiff_t{group} * V::kPanels * kWinoPoints * p.panel_bytes +
-                       n / kPanel % V::kPanels * p.panel_bytes;
+      const PackedColumn column(p, n);
       uint32_t sum = 0;
       for (int32_t c = 0; c < s.in_c; ++c) {
         int32_t half[6][3];
@@ -126,18 +139,43 @@ struct Winograd {
             for (int y = 0; y < 3; ++y) half[i][x] += kWeights[i][y] * w[(y * 3 + x) * s.in_c + c];
           }
         for (int i = 0; i < 9; ++i) sum += static_cast<uint32_t>(int32_t{w[i * s.in_c + c]});
-        const ptrdiff_t at =
-            (ptrdiff_t{c / V::kStep} * kPanel + n % kPanel) * V::kStep + c % V::kStep;
         for (int i = 0; i < 6; ++i)
           for (int j = 0; j < 6; ++j) {
             int32_t value = 0;
             for (int x = 0; x < 3; ++x) value += half[i][x] * kWeights[j][x];
-            reinterpret_cast<int16_t*>(first + ptrdiff_t{i * 6 + j} * wide * p.panel_bytes)[at] =
-                static_cast<int16_t>(value);
+            const auto packed_value = static_cast<int16_t>(value);
+            memcpy(panels + column.at(i * 6 + j, c), &packed_value, sizeof packed_value);
           }
       }
       packed_bias[n] = static_cast<int32_t>((bias != nullptr ? static_cast<uint32_t>(bias[n]) : 0) -
                                             static_cast<uint32_t>(input_zero) * sum);
+    }
+  }
+
+  static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
+    // A filter's row from its six points: one of them, or the difference of two, over `times`.
+    static constexpr struct {
+      int plus, minus, times;
+    } kTaps[3] = {{0, -1, 6}, {2, 1, 8}, {5, -1, 12}};
+    const Plan p(s);
+    const uint8_t* panels = static_cast<const uint8_t*>(packed) + p.bias_bytes;
+    for (int32_t n = 0; n < s.out_c; ++n) {
+      int8_t* w = weights + ptrdiff_t{n} * 9 * s.in_c;
+      const PackedColumn column(p, n);
+      for (int32_t c = 0; c < s.in_c; ++c) {
+        const auto point = [&](int i, int j) {
+          int16_t value = 0;
+          if (i >= 0 && j >= 0) memcpy(&value, panels + column.at(i * 6 + j, c), sizeof value);
+          return int32_t{value};
+        };
+        for (int y = 0; y < 3; ++y)
+          for (int x = 0; x < 3; ++x) {
+            const auto down = kTaps[y], across = kTaps[x];
+            const int32_t all = point(down.plus, across.plus) - point(down.plus, across.minus) -
+                                point(down.minus, across.plus) + point(down.minus, across.minus);
+            w[(y * 3 + x) * s.in_c + c] = static_cast<int8_t>(all / (down.times * across.times));
+          }
+      }
     }
   }
 

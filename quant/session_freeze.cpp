@@ -5,6 +5,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "quant/back_off.h"
 #include "quant/calibration_file.h"
@@ -242,7 +245,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   frozen.report.tensors = tensor_reports(quantized.tensors, data, basis.scaled, chosen.methods);
   FIRN_TRY(verify(impl, graph, answers, frozen.graph, data.held, frozen.report));
   FIRN_TRY(check_limit(options, frozen.report));
-  FIRN_ASSIGN(frozen.program, impl.compile(frozen.graph, *impl.pool));
+  FIRN_ASSIGN(frozen.program, impl.compile(Graph(*frozen.graph), *impl.pool));
 
   FreezeReport& report = frozen.report;
   for (const LayerReport& layer : report.layers) {
@@ -343,10 +346,24 @@ Result<std::shared_ptr<Tap>> arm_watch(SessionImpl& impl, const std::shared_ptr<
   return make_watch_tap(impl, *watch);
 }
 
+// At its end the system gets what was freed before: a freeze takes a multiple of what is left, and
+// glibc would keep it. Other C libraries return it themselves.
+struct ReturnFreed {
+  ReturnFreed() = default;
+  ReturnFreed(const ReturnFreed&) = delete;
+  ReturnFreed& operator=(const ReturnFreed&) = delete;
+  ~ReturnFreed() {
+#if defined(__GLIBC__)
+    ::malloc_trim(0);
+#endif
+  }
+};
+
 }  // namespace
 
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
                                     const Calibration* expected) {
+  const ReturnFreed after_all;
   std::shared_ptr<Watch> watch;  // dropped after the locks
   const std::lock_guard control(impl.control_mutex);
   const Paused calibration(impl, expected);
@@ -371,7 +388,8 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
     impl.state = before;
     return tap.status();
   }
-  impl.adopt(std::move(frozen->program), std::move(frozen->graph), State::frozen, *std::move(tap));
+  auto kept = std::make_shared<const FrozenGraph>(*frozen->graph, *frozen->program);
+  impl.adopt(std::move(frozen->program), std::move(kept), State::frozen, *std::move(tap));
   if (!options.keep_float_weights) {
     const std::lock_guard lock(impl.run_mutex);
     impl.model = nullptr;

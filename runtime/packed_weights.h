@@ -17,6 +17,13 @@
 
 namespace firn {
 
+// What a step's kernel reads of a constant.
+struct PackedLayer {
+  std::shared_ptr<const Buffer> bytes;
+  uint64_t constant = 0;                // its id
+  std::function<void(int8_t*)> unpack;  // the int8 weights it was; empty where it was others
+};
+
 // What packed bytes follow from. Image sizes are not part of it: see GemmS8::packed_bytes.
 struct PackedKey {
   uint64_t weights = 0, bias = 0;  // ids of the constants; no bias: 0

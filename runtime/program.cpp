@@ -78,7 +78,7 @@ void Program::find_stretches() {
 void Program::find_weights_ahead() {
   ahead_.assign(steps_.size(), {});
   for (size_t i = steps_.size(); i-- > 1;)
-    ahead_[i - 1] = steps_[i].packed != nullptr ? steps_[i].packed->bytes() : ahead_[i];
+    ahead_[i - 1] = steps_[i].packed != nullptr ? steps_[i].packed->bytes->bytes() : ahead_[i];
 }
 
 // Puts what a step writes where one of its inputs is that nobody reads later.
@@ -288,9 +288,17 @@ MemoryUse Program::memory() const {
   use.arena_bytes = arena_.size();
   for (const LoweredStep& step : steps_) {
     use.weight_bytes += step.weight_bytes;
-    if (step.packed.use_count() > 1) use.shared_weight_bytes += step.packed->bytes().size();
+    if (step.packed != nullptr && step.packed->bytes.use_count() > 1)
+      use.shared_weight_bytes += step.packed->bytes->size();
   }
   return use;
+}
+
+std::vector<std::shared_ptr<const Buffer>> Program::output_memory() const {
+  std::vector<std::shared_ptr<const Buffer>> memory = owned_;
+  for (const ValueId id : graph_->outputs)
+    if (const auto& constant = graph_->value(root(id)).constant) memory.push_back(constant);
+  return memory;
 }
 
 }  // namespace firn

@@ -50,7 +50,7 @@ struct LoweredStep {
   // It reads no byte behind its inputs' ends, so that they may be the caller's own memory.
   bool exact_reads = false;
   size_t weight_bytes = 0;
-  std::shared_ptr<const Buffer> packed;  // the part of them that other programs may read, too
+  std::shared_ptr<const PackedLayer> packed;  // the part of them that other programs may read, too
   // Computes each element from those at the same place, so that it may write where it reads.
   bool in_place = false;
   size_t scratch_bytes = 0;  // what it needs while it runs, beside its inputs and outputs
@@ -106,6 +106,8 @@ class Program {
   // The same as plain floats, dequantized and dense. The span has the value's element count.
   void read_float(ValueId id, std::span<float> out) const;
   MemoryUse memory() const;
+  // What outputs lie in, but for the caller's own memory: they can be read while it is held.
+  std::vector<std::shared_ptr<const Buffer>> output_memory() const;
 
  private:
   Program() = default;

@@ -24,17 +24,11 @@ Status check_shape(const TensorInfo& info, const Shape& given) {
   return checked_elements(given).status();
 }
 
-// The frozen graph for other input shapes.
+// A frozen graph for other input shapes.
 Result<Graph> reshaped(Graph graph, std::span<const Shape> shapes) {
   for (size_t i = 0; i < shapes.size(); ++i) graph.value(graph.inputs[i]).shape = shapes[i];
   FIRN_TRY(infer_shapes(graph));
   return graph;
-}
-
-// What is to run for these input shapes: the frozen graph where there is one, or else the model's.
-Result<Graph> graph_for(const Graph* frozen, const ModelImpl* model,
-                        std::span<const Shape> shapes) {
-  return frozen != nullptr ? reshaped(*frozen, shapes) : model->optimised_for(shapes);
 }
 
 bool plain_numbers(DType type) {
@@ -169,8 +163,33 @@ SessionImpl::Running SessionImpl::running() const {
 Result<std::shared_ptr<const Graph>> SessionImpl::running_graph() const {
   const Running now = running();
   if (!now.graph->any_released()) return now.graph;
-  FIRN_ASSIGN(Graph whole, graph_for(now.frozen.get(), now.model.get(), input_shapes(*now.graph)));
+  const std::vector<Shape> shapes = input_shapes(*now.graph);
+  Graph whole;
+  if (now.frozen == nullptr) {
+    FIRN_ASSIGN(whole, now.model->optimised_for(shapes));
+  } else {
+    FIRN_ASSIGN(whole, now.frozen->whole());
+    FIRN_ASSIGN(whole, reshaped(std::move(whole), shapes));
+  }
   return std::make_shared<const Graph>(std::move(whole));
+}
+
+Result<std::shared_ptr<Program>> SessionImpl::compile_for(std::span<const Shape> shapes) {
+  if (frozen == nullptr) {
+    FIRN_TRY(model->keep_imported());
+    FIRN_ASSIGN(Graph graph, model->optimised_for(shapes));
+    return compile(std::move(graph), *pool);
+  }
+  FIRN_ASSIGN(Graph graph, reshaped(frozen->graph(), shapes));
+  auto made = compile(std::move(graph), *pool);
+  // A layer of another size may have another kernel, which packs its weights anew.
+  if (made.status().code() == Code::failed_precondition) {
+    FIRN_ASSIGN(graph, frozen->whole());
+    FIRN_ASSIGN(graph, reshaped(std::move(graph), shapes));
+    made = compile(std::move(graph), *pool);
+  }
+  if (made.ok()) frozen = std::make_shared<const FrozenGraph>(frozen->repacked(**made));
+  return made;
 }
 
 std::vector<Shape> SessionImpl::shapes() const {
@@ -178,12 +197,13 @@ std::vector<Shape> SessionImpl::shapes() const {
   return input_shapes(program->graph());
 }
 
-void SessionImpl::adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph,
-                        State now, std::shared_ptr<Tap> next_tap) {
+void SessionImpl::adopt(std::shared_ptr<Program> next,
+                        std::shared_ptr<const FrozenGraph> frozen_graph, State now,
+                        std::shared_ptr<Tap> next_tap) {
   std::shared_ptr<Program> dropped;  // freed after the lock
   const std::lock_guard lock(run_mutex);
   dropped = std::exchange(program, std::move(next));
-  if (retired == nullptr) std::swap(retired, dropped);  // else nothing ran on `dropped`
+  if (retired.empty()) retired = dropped->output_memory();  // else nothing ran on `dropped`
   frozen = std::move(frozen_graph);
   tap = std::move(next_tap);
   state = now;
@@ -196,7 +216,7 @@ Result<Graph> SessionImpl::current_graph() const {
     return join_tail(graph, *cut);
   }
   // Dimensions that the model leaves open stay open.
-  Graph graph = *now.frozen;
+  FIRN_ASSIGN(Graph graph, now.frozen->whole());
   for (size_t i = 0; i < inputs.size(); ++i) graph.value(graph.inputs[i]).shape = inputs[i].shape;
   return join_tail(graph, *cut);
 }
@@ -228,9 +248,7 @@ Status SessionImpl::bind_inputs(std::span<const NamedTensor> given_inputs,
     bound.push_back({states[i].type, states[i].shape, carried[i].data()});
   }
   if (shapes != input_shapes(program->graph())) {
-    if (frozen == nullptr) FIRN_TRY(model->keep_imported());
-    FIRN_ASSIGN(Graph graph, graph_for(frozen.get(), model.get(), shapes));
-    FIRN_ASSIGN(program, compile(std::move(graph), *pool));
+    FIRN_ASSIGN(program, compile_for(shapes));
   }
   for (size_t i = 0; i < states.size(); ++i)
     program->bind_input(infos.size() + i, carried[i].data());
@@ -322,7 +340,7 @@ Status SessionImpl::hand_out(Outputs& given) const {
 
 Status SessionImpl::run(std::span<const NamedTensor> given, Outputs& results) {
   const std::lock_guard lock(run_mutex);
-  retired = nullptr;
+  retired.clear();
   std::vector<Tensor> bound;
   FIRN_TRY(bind_inputs(given, bound));
   if (tap == nullptr) {

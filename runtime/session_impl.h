@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "firn/session.h"
+#include "runtime/frozen_graph.h"
 #include "runtime/model_impl.h"
 #include "runtime/program.h"
 
@@ -47,8 +48,10 @@ struct SessionImpl {
   std::unique_ptr<kernels::Pool> pool;
   std::shared_ptr<const ModelImpl> model;  // null once a freeze gave the float weights up
   std::shared_ptr<Program> program;
-  std::shared_ptr<Program> retired;     // the last run's outputs may still be read there
-  std::shared_ptr<const Graph> frozen;  // what freeze() made; null while the model's own graph runs
+  // What the last run's outputs lie in, where a program that is gone has made them.
+  std::vector<std::shared_ptr<const Buffer>> retired;
+  // What freeze() made; null while the model's own graph runs.
+  std::shared_ptr<const FrozenGraph> frozen;
   std::shared_ptr<Tap> tap;
   std::vector<std::vector<std::byte>> staging;  // inputs converted to the model's type
   std::unique_ptr<TailRun> tail;                // null where the model has none
@@ -72,8 +75,8 @@ struct SessionImpl {
   std::vector<Shape> shapes() const;
   // Switches between two runs; `next_tap` observes the new program. Takes the run mutex, for a
   // moment.
-  void adopt(std::shared_ptr<Program> next, std::shared_ptr<const Graph> frozen_graph, State now,
-             std::shared_ptr<Tap> next_tap = nullptr);
+  void adopt(std::shared_ptr<Program> next, std::shared_ptr<const FrozenGraph> frozen_graph,
+             State now, std::shared_ptr<Tap> next_tap = nullptr);
   // Back to the model's own graph. The control mutex is held.
   Status thaw();
   // What save() writes: the frozen graph, or the model's, with its tail. Takes the run mutex, for a
@@ -89,10 +92,13 @@ struct SessionImpl {
                                                     kernels::Pool& on);
   // As it is now; the model is null where there is none any more.
   struct Running {
-    std::shared_ptr<const Graph> graph, frozen;
+    std::shared_ptr<const Graph> graph;
+    std::shared_ptr<const FrozenGraph> frozen;
     std::shared_ptr<const ModelImpl> model;
   };
   Running running() const;
+  // The program for other input shapes. The run mutex is held.
+  Result<std::shared_ptr<Program>> compile_for(std::span<const Shape> shapes);
   Status bind_inputs(std::span<const NamedTensor> inputs, std::vector<Tensor>& bound);
   Status run_tail(std::span<const Tensor> bound);
   // An output of the model after a run, and how it is quantized.

@@ -203,7 +203,10 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
   lowered.reads = {o.x};
   lowered.weight_bytes = weight_bytes;
-  lowered.packed = shared;
+  PackedLayer layer{shared, context.value(o.w).constant->id(), nullptr};
+  if (parts.count == 1)
+    layer.unpack = [s, weights, unpack = kernel.unpack](int8_t* to) { unpack(s, weights, to); };
+  lowered.packed = std::make_shared<const PackedLayer>(std::move(layer));
   lowered.scratch_bytes = scratch * static_cast<size_t>(context.pool.threads());
   lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));

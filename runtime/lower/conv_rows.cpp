@@ -117,29 +117,30 @@ Lowered lower_conv_by_rows(const LowerContext& context, const Node& node, const 
   const size_t panels = (g.n + kernel.columns - 1) / kernel.columns;
   const double ns = static_cast<double>(macs(context.graph, node)) / 20;
   const GatherRow gather = gather_of(s.in_c);
-  auto step = make_step(
-      [=, run = kernel.run, has_bias = bias != ValueId::none](const Frame& frame) -> Status {
-        const auto* weights = reinterpret_cast<const float*>(packed->bytes().data());
-        GemmF32 now = g;
-        if (has_bias) now.bias = weights + g.k * g.n;
-        frame.pool.parallel_work(
-            size(s.batch) * size(s.out_h), ns, [&](size_t begin, size_t end, size_t thread) {
-              float* const seen = reinterpret_cast<float*>(frame.scratch) + thread * row.floats();
-              for (size_t r = begin; r < end; ++r) {
-                const float* image = frame.at<const float>(x) +
-                                     r / size(s.out_h) * size(s.in_h) * size(s.in_w) * size(s.in_c);
-                (row.*gather)(image, static_cast<int32_t>(r % size(s.out_h)), seen);
-                for (size_t p = 0; p < panels; ++p)
-                  run(now, seen, weights, frame.at<float>(y) + r * g.m * g.n, p, 0, g.m);
-              }
-            });
-        return {};
-      });
+  auto step = make_step([=, run = kernel.run, has_bias = bias != ValueId::none,
+                         weights = reinterpret_cast<const float*>(packed->bytes().data())](
+                            const Frame& frame) -> Status {
+    GemmF32 now = g;
+    if (has_bias) now.bias = weights + g.k * g.n;
+    frame.pool.parallel_work(
+        size(s.batch) * size(s.out_h), ns, [&](size_t begin, size_t end, size_t thread) {
+          float* const seen = reinterpret_cast<float*>(frame.scratch) + thread * row.floats();
+          for (size_t r = begin; r < end; ++r) {
+            const float* image = frame.at<const float>(x) +
+                                 r / size(s.out_h) * size(s.in_h) * size(s.in_w) * size(s.in_c);
+            (row.*gather)(image, static_cast<int32_t>(r % size(s.out_h)), seen);
+            for (size_t p = 0; p < panels; ++p)
+              run(now, seen, weights, frame.at<float>(y) + r * g.m * g.n, p, 0, g.m);
+          }
+        });
+    return {};
+  });
   LoweredStep lowered = describe_step(context, node, std::move(step), kernel.name);
   lowered.reads = {x};
   lowered.exact_reads = true;
   lowered.weight_bytes = packed->bytes().size();
-  lowered.packed = packed;
+  lowered.packed = std::make_shared<const PackedLayer>(
+      PackedLayer{packed, context.value(w).constant->id(), nullptr});
   lowered.scratch_bytes =
       row.floats() * sizeof(float) * static_cast<size_t>(context.pool.threads());
   lowered.shared_ns = ns;

@@ -252,7 +252,10 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
       describe_step(context, node, std::move(step), std::string(gemm.name) + " 16 bits");
   lowered.reads = {node.in[0]};
   lowered.weight_bytes = weight_bytes;
-  lowered.packed = std::move(packed);
+  const void* const weights = packed->bytes().data();
+  lowered.packed = std::make_shared<const PackedLayer>(
+      PackedLayer{std::move(packed), w.constant->id(),
+                  [s, weights, unpack = gemm.unpack](int8_t* to) { unpack(s, weights, to); }});
   lowered.scratch_bytes = workspace.bytes() * static_cast<size_t>(context.pool.threads());
   lowered.shared_ns = ns;
   steps.push_back(std::move(lowered));

@@ -159,6 +159,10 @@ struct Problem {
     Guarded<uint8_t> packed(variant.packed_bytes(s));
     variant.pack(s, weights.data(), c.bias ? bias.data() : nullptr, c.input_zero, packed.data());
     REQUIRE(packed.intact());
+    Guarded<int8_t> unpacked(weights.size());
+    variant.unpack(s, packed.data(), unpacked.data());
+    CHECK(unpacked.intact());
+    CHECK(difference<int8_t>(unpacked.span(), weights.span(), 16) == "");
     const size_t units = variant.units(s);
     REQUIRE(units > 0);
     // All at once, one by one backwards, and in uneven pieces.

@@ -133,6 +133,10 @@ void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain) {
   kernel.pack(s, data.weights.data(), p.with_bias ? data.bias.data() : nullptr, p.input_zero,
               packed.data());
   CHECK(packed.intact());
+  Guarded<int8_t> unpacked(data.weights.size());
+  kernel.unpack(s, packed.data(), unpacked.data());
+  CHECK(unpacked.intact());
+  CHECK(difference<int8_t>(unpacked.span(), data.weights.span(), 16) == "");
   Guarded<int8_t> output(data.want.size());
   const ConvS8Args args = {.input = data.input.data(),
                            .zero_row = data.zero_row.data(),
