@@ -21,8 +21,8 @@ constexpr int64_t kMaxReach = 4 * kMaxStripRows;
 int32_t planes_y(const ConvShape& s) {
   return std::min(s.stride_h, s.kernel_h);
 }
-int32_t planes_x(const ConvShape& s) {
-  return std::min(s.stride_w, s.kernel_w);
+int32_t planes_x(const ConvShape& s, const GemmS8Plan& plan) {
+  return plan.fused ? 1 : std::min(s.stride_w, s.kernel_w);
 }
 
 constexpr int64_t divide_up(int64_t a, int64_t b) {
@@ -42,15 +42,23 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const int64_t reach_w = int64_t{s.kernel_w - 1} * s.dilation_w / s.stride_w;
   pitch = s.out_w + reach_w;
   reach = int64_t{s.kernel_h - 1} * s.dilation_h / s.stride_h * pitch + reach_w;
-  strips = copied && s.in_c % 64 == 0 && s.kernel_h * s.kernel_w * s.repeat <= kMaxTaps &&
-           (s.dilation_h == 1 || s.stride_h == 1) && (s.dilation_w == 1 || s.stride_w == 1) &&
-           2 * pitch <= 3 * int64_t{s.out_w} && reach <= kMaxReach;
-  unfolded = copied && !strips;
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
   fused = !copied && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
           s.in_pixel_stride == s.in_c && int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
           int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+  const bool even_taps =
+      (s.dilation_h == 1 || s.stride_h == 1) && (s.dilation_w == 1 || s.stride_w == 1);
+  if (fused) {
+    // Input that is copied anyway; where lines are long, few places are beyond the output.
+    strips = kernel.input == GemmS8Input::as_unsigned && 32 * pitch <= 33 * int64_t{s.out_w};
+  } else {
+    strips = copied && s.in_c % 64 == 0 && s.kernel_h * s.kernel_w * s.repeat <= kMaxTaps &&
+             2 * pitch <= 3 * int64_t{s.out_w};
+  }
+  strips = strips && even_taps && reach <= kMaxReach;
+  place_pixels = fused ? s.stride_w : 1;
+  unfolded = copied && !strips;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
           s.pad_left == 0 && (s.out_h - 1) * int64_t{s.stride_h} < s.in_h &&
           (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
@@ -67,7 +75,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
-  const bool even = dense || (apart && kernel.input == GemmS8Input::as_unsigned);
+  const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
@@ -80,10 +88,12 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   if (strips) {
     rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
     // What copies may take of the nearest cache, but at least half of what is copied is new.
-    const int64_t fit = (32 << 10) / (int64_t{planes_y(s)} * planes_x(s) * s.in_c) - reach;
-    const int64_t least = far ? kMaxStripRows : reach / height * height;
-    block_rows = std::clamp<int64_t>(
-        fit / height * height, std::clamp<int64_t>(least, height, kMaxStripRows), kMaxStripRows);
+    const int64_t fit =
+        (32 << 10) / (int64_t{planes_y(s)} * planes_x(s, *this) * place_pixels * s.in_c) - reach;
+    const int64_t most_rows = fused ? kMaxFusedRows : kMaxStripRows;
+    const int64_t least = far ? most_rows : reach / height * height;
+    block_rows = std::clamp<int64_t>(fit / height * height,
+                                     std::clamp<int64_t>(least, height, most_rows), most_rows);
   } else if (unfolded) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
@@ -107,16 +117,17 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       s_(s),
       plan_(plan),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.unfolded || plan.strips               ? copied_row()
+      stride_(plan.strips && plan.fused                  ? ptrdiff_t{plan.place_pixels} * s.in_c
+              : plan.unfolded || plan.strips             ? copied_row()
               : kernel.input == GemmS8Input::as_unsigned ? s.in_c
                                                          : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
   for (int32_t tap = 0; plan.strips && tap < plan.taps; ++tap) {
-    const int64_t y = int64_t{tap / s.kernel_w % s.kernel_h} * s.dilation_h;
-    const int64_t x = int64_t{tap % s.kernel_w} * s.dilation_w;
-    const int64_t plane = y % s.stride_h * planes_x(s) + x % s.stride_w;
+    const int64_t y = int64_t{(plan.fused ? tap : tap / s.kernel_w) % s.kernel_h} * s.dilation_h;
+    const int64_t x = plan.fused ? 0 : int64_t{tap % s.kernel_w} * s.dilation_w;
+    const int64_t plane = y % s.stride_h * planes_x(s, plan) + x % s.stride_w;
     tap_offset_[static_cast<size_t>(tap)] =
         (plane * plan.strip_places() + y / s.stride_h * plan.pitch + x / s.stride_w) * stride_;
   }
@@ -141,7 +152,7 @@ size_t GemmS8Rows::zero_row_bytes() const {
 
 size_t GemmS8Rows::workspace_bytes() const {
   if (plan_.strips) {
-    const int64_t places = int64_t{planes_y(s_)} * planes_x(s_) * plan_.strip_places();
+    const int64_t places = int64_t{planes_y(s_)} * planes_x(s_, plan_) * plan_.strip_places();
     return round_up(static_cast<size_t>(places * stride_) + kReadSlack);
   }
   if (kernel_.input == GemmS8Input::evenly_spaced) {
@@ -287,75 +298,93 @@ void GemmS8Rows::copy_strips(const int8_t* input, const int8_t* zero_row) {
   origin_ = begin_;
   int8_t* plane = workspace_;
   for (int32_t py = 0; py < planes_y(s_); ++py) {
-    for (int32_t px = 0; px < planes_x(s_); ++px, plane += plan_.strip_places() * stride_) {
+    for (int32_t px = 0; px < planes_x(s_, plan_); ++px, plane += plan_.strip_places() * stride_) {
       int8_t* to = plane;
-      const int64_t end = begin_ + rows_ + plan_.reach;
-      for (int64_t place = begin_; place < end;) {
-        const int64_t y = place / plan_.pitch * s_.stride_h + py - s_.pad_top;
-        const int64_t x = place % plan_.pitch;
-        const int64_t n = std::min(plan_.pitch - x, end - place);
+      int64_t y = begin_ / plan_.pitch * s_.stride_h + py - s_.pad_top;
+      int64_t x = begin_ % plan_.pitch;
+      for (int64_t left = rows_ + plan_.reach; left > 0; x = 0, y += s_.stride_h) {
+        const int64_t n = std::min(plan_.pitch - x, left);
         const bool inside = y >= 0 && y < s_.in_h;
         copy_line(inside ? input + y * s_.in_w * s_.in_pixel_stride : nullptr, zero_row,
-                  x * s_.stride_w + px - s_.pad_left, n, to);
-        place += n;
+                  x * s_.stride_w + px - s_.pad_left, n * plan_.place_pixels, to);
+        left -= n;
         to += n * stride_;
       }
     }
   }
-  set_out_rows();
+  // Places beyond the end of a line have no output: none where no others follow.
+  const int64_t beyond = (begin_ + rows_ - 1) % plan_.pitch + 1 - s_.out_w;
+  rows_ = static_cast<int32_t>(rows_ - std::max<int64_t>(beyond, 0));
 }
 
-// n pixels of a line from `left` on, stride_w apart; zero points outside of it or without one.
+// n pixels of a line from `left` on, those of one plane; zero points outside of it or without one.
 void GemmS8Rows::copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n,
                            int8_t* to) {
-  const auto before = [&](int64_t x) {  // pixels to the left of x
-    return line == nullptr || x <= left ? 0 : std::min(n, divide_up(x - left, s_.stride_w));
+  const int64_t step = s_.stride_w / plan_.place_pixels;
+  const ptrdiff_t apart = stride_ / plan_.place_pixels;
+  const auto before = [&](int64_t x) -> int64_t {  // pixels to the left of x
+    if (line == nullptr || x <= left) return 0;
+    return std::min(n, step == 1 ? x - left : divide_up(x - left, step));
   };
   const int64_t begin = before(0), end = before(s_.in_w);
   const ptrdiff_t from = s_.in_pixel_stride;
-  kernel_.copy({zero_row, begin, 0, stride_, s_.in_c}, to);
+  if (begin > 0) kernel_.copy({zero_row, begin, 0, apart, s_.in_c}, to);
   if (end > begin)
-    kernel_.copy({line + (left + begin * s_.stride_w) * from, end - begin, from * s_.stride_w,
-                  stride_, s_.in_c},
-                 to + begin * stride_);
-  kernel_.copy({zero_row, n - end, 0, stride_, s_.in_c}, to + end * stride_);
-}
-
-// A place beyond the end of a line writes what the next one's first does, which does so later; at
-// the end of the block, where no other does, there is none.
-void GemmS8Rows::set_out_rows() {
-  const int64_t beyond = (begin_ + rows_ - 1) % plan_.pitch + 1 - s_.out_w;
-  rows_ = static_cast<int32_t>(rows_ - std::max<int64_t>(beyond, 0));
-  int64_t line = begin_ / plan_.pitch * s_.out_w, x = begin_ % plan_.pitch;
-  for (int32_t row = 0; row < rows_; ++row) {
-    out_rows_[static_cast<size_t>(row)] =
-        static_cast<int32_t>(line + std::min<int64_t>(x, s_.out_w));
-    if (++x < plan_.pitch) continue;
-    x = 0;
-    line += s_.out_w;
-  }
+    kernel_.copy({line + (left + begin * step) * from, end - begin, from * step, apart, s_.in_c},
+                 to + begin * apart);
+  if (n > end) kernel_.copy({zero_row, n - end, 0, apart, s_.in_c}, to + end * apart);
 }
 
 std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   slots_used_ = 0;
+  // Copied pixels lie side by side.
+  const bool even = plan_.dense || plan_.unfolded || plan_.strips ||
+                    (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
+  const size_t count = even ? even_tiles(tile_rows) : window_tiles(tile_rows);
+  return {tiles_.data(), count};
+}
+
+size_t GemmS8Rows::even_tiles(int32_t tile_rows) {
+  size_t count = 0;
+  const int8_t* first = pixel_at(begin_);
+  const auto pitch = static_cast<int32_t>(plan_.pitch);
+  int32_t x = plan_.strips ? static_cast<int32_t>(begin_ % pitch) : 0;
+  int32_t line = plan_.strips ? static_cast<int32_t>(begin_ / pitch) * s_.out_w : 0;
+  for (int32_t row = 0; row < rows_; row += tile_rows, first += tile_rows * stride_) {
+    const int32_t n = std::min(tile_rows, rows_ - row);
+    GemmS8Tile& t = tiles_[count++];
+    t = {nullptr, 0, first, stride_, tap_offset_.data(), row, n, nullptr};
+    if (kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tile_rows) {
+      t.first = workspace_;
+      t.row_stride = copied_row();
+    }
+    if (!plan_.strips) continue;
+    t.first_row = line + x;
+    if (x + n > s_.out_w) {
+      // A place beyond the end of a line writes what the next one's first does, which does so
+      // later.
+      t.out_rows = out_rows_.data() + row;
+      for (int32_t i = 0; i < n; ++i) {
+        out_rows_[static_cast<size_t>(row + i)] = line + std::min(x, s_.out_w);
+        if (++x == pitch) x = 0, line += s_.out_w;
+      }
+    } else if ((x += n) == pitch) {
+      x = 0;
+      line += s_.out_w;
+    }
+  }
+  return count;
+}
+
+size_t GemmS8Rows::window_tiles(int32_t tile_rows) {
   size_t count = 0;
   OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
-  // Copied pixels lie side by side.
-  const bool dense = plan_.dense || plan_.unfolded || plan_.strips ||
-                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
   for (int32_t row = 0; row < rows_; row += tile_rows) {
     const int32_t n = std::min(tile_rows, rows_ - row);
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n, nullptr};
-    if (dense) {
-      const bool copied =
-          kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tile_rows;
-      t.first = copied ? workspace_ : pixel_at(begin_ + row);
-      t.row_stride = copied ? copied_row() : stride_;
-      if (plan_.strips) t.out_rows = out_rows_.data() + row;
-    } else if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) &&
-               pixel.x + n <= s_.out_w) {
+    if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) && pixel.x + n <= s_.out_w) {
       t.first = window(pixel);
       t.row_stride = s_.stride_w * stride_;
       pixel.advance(s_, n);
@@ -379,7 +408,7 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
       p += n * plan_.taps;
     }
   }
-  return {tiles_.data(), count};
+  return count;
 }
 
 // How many pixels from this one on, up to `most` and in its row, have windows inside the image.

@@ -15,6 +15,7 @@ namespace firn::kernels {
 // Of a block. They bound the stack that run() takes (about 45 KiB).
 inline constexpr int kMaxRows = 96;
 inline constexpr int kMaxStripRows = 192;
+inline constexpr int kMaxFusedRows = 576;  // in tiles of 6
 inline constexpr int kMaxPointers = 2048;
 inline constexpr int kMaxTaps = 512;
 // A fused row that crosses the image's edge is copied to a slot of this size.
@@ -31,7 +32,8 @@ struct GemmS8Plan {
   // the places of an image whose lines are `pitch` long: those beyond the output's width are
   // multiplied for nothing. Packed weights are the same as unfolded.
   bool strips;
-  bool fused;  // one tap is a row of the filter: kernel_w * in_c consecutive bytes
+  bool fused;            // one tap is a row of the filter: kernel_w * in_c consecutive bytes
+  int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
   int32_t taps, tap_k, steps, panels, part_panels, parts;
   int64_t pitch, reach;  // how far the last tap is from the first, in places
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
@@ -127,7 +129,6 @@ class GemmS8Rows {
   void unfold(const int8_t* input, const int8_t* zero_row);
   void copy_strips(const int8_t* input, const int8_t* zero_row);
   void copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n, int8_t* to);
-  void set_out_rows();
   void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
   // Whether a row of the filter covers memory without gaps.
   bool side_by_side() const { return s_.dilation_w == 1 && s_.in_pixel_stride == s_.in_c; }
@@ -140,6 +141,8 @@ class GemmS8Rows {
   const int8_t* window(const OutputPixel& pixel) const {
     return pixel_at(input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_)));
   }
+  size_t even_tiles(int32_t tile_rows);
+  size_t window_tiles(int32_t tile_rows);
   int32_t inside_run(const OutputPixel&, int32_t most) const;
   void inside_pixels(const OutputPixel&, int32_t run, const int8_t** p, int32_t step) const;
   void border_pixel(const OutputPixel&, const int8_t** p, int32_t step);
@@ -160,7 +163,7 @@ class GemmS8Rows {
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
   std::array<GemmS8Tile, kMaxRows> tiles_;
-  std::array<int32_t, kMaxStripRows> out_rows_;
+  std::array<int32_t, kMaxFusedRows> out_rows_;
   std::array<const int8_t*, kMaxPointers> pointers_;
   std::array<int8_t, kMaxSlots * kSlotBytes + kReadSlack> slots_;
 };

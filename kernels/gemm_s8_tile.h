@@ -47,6 +47,11 @@ FIRN_INLINE const int8_t* gemm_s8_input(const GemmS8Tile& t, ptrdiff_t tap, ptrd
   return row + t.tap_offset[tap];
 }
 
+// Where row r writes.
+FIRN_INLINE ptrdiff_t gemm_s8_out_row(const GemmS8Tile& t, int r) {
+  return t.out_rows != nullptr ? t.out_rows[r] : t.first_row + r;
+}
+
 // Pixels that a kernel wants copied: of each, `pieces` runs of bytes, which lie side by side then.
 struct GemmS8Pixels {
   const int8_t* from;

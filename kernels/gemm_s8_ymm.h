@@ -25,11 +25,10 @@ FIRN_INLINE void store_columns(int8_t* out, __m128i bytes, int32_t columns) {
   memcpy(out, all, static_cast<size_t>(columns));
 }
 
-// Panel p of a tile. Saturation only moves values that are below lo anyway: the minimum in scaled()
-// holds the other side to hi - zero <= 255.
-template <int R>
-FIRN_INLINE void store_s8(const GemmS8Block& b, const GemmS8Tile& t, int p,
-                          const __m256i (&acc)[R][2]) {
+// Panel p of a tile, row r to where at(r) says. Saturation only moves values that are below lo
+// anyway: the minimum in scaled() holds the other side to hi - zero <= 255.
+template <int R, typename At>
+FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2], At at) {
   const Clamp8& c = b.clamp;
   const __m256 hi = _mm256_set1_ps(static_cast<float>(c.hi - c.zero));
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(c.zero));
@@ -39,7 +38,6 @@ FIRN_INLINE void store_s8(const GemmS8Block& b, const GemmS8Tile& t, int p,
   const __m256 scale0 = _mm256_loadu_ps(b.scale + p * kPanel);
   const __m256 scale1 = _mm256_loadu_ps(b.scale + p * kPanel + 8);
   const int32_t columns = b.columns - p * kPanel;
-  int8_t* out = static_cast<int8_t*>(b.output) + t.first_row * b.out_stride + p * kPanel;
   FIRN_UNROLL for (int r = 0; r < R; r += 2) {
     __m256i row[2];
     FIRN_UNROLL for (int i = 0; i < 2; ++i) {
@@ -50,9 +48,8 @@ FIRN_INLINE void store_s8(const GemmS8Block& b, const GemmS8Tile& t, int p,
     }
     const __m256i bytes =
         _mm256_max_epi8(_mm256_permutevar8x32_epi32(_mm256_packs_epi16(row[0], row[1]), order), lo);
-    store_columns(out + r * b.out_stride, _mm256_castsi256_si128(bytes), columns);
-    if (r + 1 < R)
-      store_columns(out + (r + 1) * b.out_stride, _mm256_extracti128_si256(bytes, 1), columns);
+    store_columns(at(r), _mm256_castsi256_si128(bytes), columns);
+    if (r + 1 < R) store_columns(at(r + 1), _mm256_extracti128_si256(bytes, 1), columns);
   }
 }
 
@@ -61,7 +58,7 @@ void store_float(const GemmS8Block& b, const GemmS8Tile& t, int p, const int32_t
   const __m256 lo = _mm256_set1_ps(b.float_lo), hi = _mm256_set1_ps(b.float_hi);
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   for (int r = 0; r < t.count; ++r) {
-    float* out = static_cast<float*>(b.output) + (t.first_row + r) * b.out_stride;
+    float* out = static_cast<float*>(b.output) + gemm_s8_out_row(t, r) * b.out_stride;
     for (int c = p * kPanel; c < (p + 1) * kPanel; c += 8, acc += 8) {
       const __m256 x = _mm256_mul_ps(
           _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(acc))),
@@ -87,7 +84,13 @@ FIRN_INLINE void store_acc(const __m256i (&acc)[R][2], int32_t* to) {
 template <int R>
 FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int p,
                         const __m256i (&acc)[R][2]) {
-  if (!b.to_float) return store_s8<R>(b, t, p, acc);
+  if (!b.to_float) {
+    int8_t* const out = static_cast<int8_t*>(b.output) + p * kPanel;
+    if (t.out_rows != nullptr)
+      return store_s8<R>(b, p, acc, [&](int r) { return out + t.out_rows[r] * b.out_stride; });
+    int8_t* const first = out + t.first_row * b.out_stride;
+    return store_s8<R>(b, p, acc, [&](int r) { return first + r * b.out_stride; });
+  }
   int32_t raw[R * kPanel];
   store_acc<R>(acc, raw);
   store_float(b, t, p, raw);

@@ -73,18 +73,17 @@ struct Store {
     }
   }
 
-  // As many rows from r on as one vector of bytes holds.
-  template <int R, int P>
-  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, int8_t* out) const {
+  // As many rows from r on as one vector of bytes holds, each to where at(row) says.
+  template <int R, int P, typename At>
+  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, At at) const {
     const __m512i y = bytes(acc, r);
-    out += r * stride;
-    row<P, 0>(y, out);
+    row<P, 0>(y, at(r));
     if constexpr (P <= 2) {
-      if (r + 1 < R) row<P, 1>(y, out + stride);
+      if (r + 1 < R) row<P, 1>(y, at(r + 1));
     }
     if constexpr (P == 1) {
-      if (r + 2 < R) row<P, 2>(y, out + 2 * stride);
-      if (r + 3 < R) row<P, 3>(y, out + 3 * stride);
+      if (r + 2 < R) row<P, 2>(y, at(r + 2));
+      if (r + 3 < R) row<P, 3>(y, at(r + 3));
     }
   }
 };

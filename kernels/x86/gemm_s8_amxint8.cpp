@@ -73,7 +73,7 @@ struct Part {
     }
   }
   // Of output row n.
-  ptrdiff_t at(int n) const { return n * block.out_stride; }
+  ptrdiff_t at(ptrdiff_t n) const { return n * block.out_stride; }
 };
 
 // A tile's sums, on their way to output, and what is known of the layer.
@@ -300,10 +300,8 @@ void gemm_s8_tiles_amxint8(const GemmS8Block& b) {
         continue;
       }
       out.store_sums();
-      for (int r = 0; r < t.count; ++r) {
-        const int row = t.out_rows != nullptr ? t.out_rows[r] : t.first_row + r;
-        store_any(part.block, part.at(row), 1, out.sums + r * 2 * kPanel);
-      }
+      for (int r = 0; r < t.count; ++r)
+        store_any(part.block, part.at(gemm_s8_out_row(t, r)), 1, out.sums + r * 2 * kPanel);
     }
   }
 }

@@ -89,11 +89,20 @@ struct Tile {
     return w;
   }
 
-  FIRN_INLINE void finish(const GemmS8Block& b, int first_row) {
+  // As the tile's rows from `begin` on.
+  FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
     if (!b.to_float && b.scale_below_one) {
       const Store store(b);
-      int8_t* out = static_cast<int8_t*>(b.output) + first_row * b.out_stride;
-      FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>) store.rows(acc, r, out);
+      auto* const out = static_cast<int8_t*>(b.output);
+      if (t.out_rows != nullptr) {
+        const int32_t* const to = t.out_rows + begin;
+        FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>)
+            store.rows(acc, r, [&](int row) { return out + to[row] * b.out_stride; });
+        return;
+      }
+      int8_t* const first = out + (t.first_row + begin) * b.out_stride;
+      FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>)
+          store.rows(acc, r, [&](int row) { return first + row * b.out_stride; });
       return;
     }
     alignas(64) int32_t raw[R * P * kPanel];
@@ -101,7 +110,8 @@ struct Tile {
       FIRN_UNROLL for (int p = 0; p < P; ++p)
           _mm512_store_si512(raw + (r * P + p) * kPanel, acc[r][p]);
     }
-    store_any(b, first_row * b.out_stride, R, raw);
+    for (int r = 0; r < R; ++r)
+      store_any(b, gemm_s8_out_row(t, begin + r) * b.out_stride, 1, raw + r * P * kPanel);
   }
 };
 
@@ -111,7 +121,7 @@ FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t) {
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap)
     w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w);
-  tile.finish(b, t.first_row);
+  tile.finish(b, t, 0);
 }
 
 // Rows [begin, begin + R) of a tile.
@@ -124,7 +134,7 @@ void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
     FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
     w = tile.uneven(b, a, w);
   }
-  tile.finish(b, t.first_row + begin);
+  tile.finish(b, t, begin);
 }
 
 // What is not a full tile of evenly spaced rows goes piece by piece.

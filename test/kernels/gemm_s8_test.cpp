@@ -106,6 +106,28 @@ TEST_CASE("gemm_s8: windows") {
   check({.shape = convolution(3, 6, 8, 7, 1, 3), .input_zero = 4});
 }
 
+// The same, of lines so long that a filter's rows are taps.
+TEST_CASE("gemm_s8: windows of few channels on long lines") {
+  uint64_t seed = 500;
+  for (const int kernel : {2, 3, 7})
+    for (const int stride : {1, 2, 3})
+      for (const int pad : {0, 1, 3})
+        for (const int in_c : {1, 3, 8}) {
+          ConvShape s = convolution(9, in_c, in_c == 3 ? 70 : 18, kernel, stride, pad);
+          s.in_w = 201 * stride + 1;
+          s.out_w = (s.in_w + 2 * pad - kernel) / stride + 1;
+          s.batch = kernel == 3 ? 2 : 1;
+          check({.shape = s, .seed = seed++, .input_zero = 7, .to_float = pad == 3});
+        }
+  ConvShape s = convolution(150, 3, 20, 3, 2, 1);
+  check({.shape = s, .seed = seed++, .input_zero = -128});
+  s = convolution(100, 2, 20, 3, 1, 1);
+  s.dilation_h = 2;
+  s.out_h -= 2;
+  s.repeat = 2;
+  check({.shape = s, .seed = seed++, .input_zero = 127});
+}
+
 // Where a variant may copy lines of pixels together with their padding.
 TEST_CASE("gemm_s8: windows of many channels") {
   uint64_t seed = 300;
