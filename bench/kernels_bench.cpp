@@ -2,6 +2,10 @@
 // The layers.
 #include "bench/kernels_bench.h"
 
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
 namespace firn::bench {
 namespace {
 
@@ -70,16 +74,36 @@ constexpr Layer kDepthwise[] = {
     {7, 1152, 0, 5, 1}, {28, 192, 0, 7, 1}, {14, 384, 0, 7, 1},
 };
 
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+double share_of_peak(double macs, Isa isa, const std::function<void()>& run) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kTurns = 51;
+  constexpr auto kLeast = std::chrono::microseconds(100);
+  std::vector<double> peaks, rates;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    peaks.push_back(peak_now(isa));
+    int runs = 0;
+    const Clock::time_point start = Clock::now();
+    std::chrono::duration<double> taken{0};
+    for (; taken < kLeast; ++runs, taken = Clock::now() - start) run();
+    rates.push_back(runs * macs / taken.count());
+  }
+  return median(rates) / median(peaks);
+}
+
 }  // namespace
 
 constinit const std::span<const Layer> kConvLayers = kConv;
 constinit const std::span<const Layer> kDepthwiseLayers = kDepthwise;
 
-void count_macs(benchmark::State& state, double macs, Isa isa) {
+void count_macs(benchmark::State& state, double macs, Isa isa, const std::function<void()>& run) {
   state.counters["MAC/s"] = benchmark::Counter(macs, benchmark::Counter::kIsIterationInvariantRate);
-  if (const double most = peak(isa); most > 0)
-    state.counters["of_peak"] =
-        benchmark::Counter(macs / most, benchmark::Counter::kIsIterationInvariantRate);
+  if (peak_now(isa) > 0) state.counters["of_peak"] = share_of_peak(macs, isa, run);
 }
 
 }  // namespace firn::bench

@@ -6,6 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <functional>
 #include <span>
 
 #include "bench/conv_layer.h"
@@ -20,8 +21,9 @@ inline bool runs_here(kernels::Isa isa) {
 // ResNet-50, MobileNetV1 to V3, EfficientNet-B0, SqueezeNet, YOLO stems, a transformer's product.
 extern const std::span<const Layer> kConvLayers, kDepthwiseLayers;
 
-// An iteration's MACs, and what share of peak(isa) that is.
-void count_macs(benchmark::State&, double macs, kernels::Isa);
+// An iteration's MACs, and what share of the peak that is: the median of both, measured in turn, as
+// the clocks of machines change from one moment to the next.
+void count_macs(benchmark::State&, double macs, kernels::Isa, const std::function<void()>& run);
 
 }  // namespace firn::bench
 

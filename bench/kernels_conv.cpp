@@ -13,7 +13,7 @@ void run(benchmark::State& state, const Variant& variant, const Layer& layer) {
     conv();
     benchmark::ClobberMemory();
   }
-  count_macs(state, layer.macs(), variant.isa);
+  count_macs(state, layer.macs(), variant.isa, [&] { conv(); });
 }
 
 void register_table(std::span<const kernels::GemmS8> table, std::span<const Layer> layers) {

@@ -66,12 +66,15 @@ void multiply(benchmark::State& state, const GemmWN& kernel, const Product& p) {
   args.rows = p.rows;
   args.y = data.y.get();
   args.y_stride = static_cast<ptrdiff_t>(p.shape.n);
-  for (auto _ : state) {
+  const auto run = [&] {
     data.quantize(kernel, p);
     kernel.run(p.shape, args, 0, kernels::wn_panels(p.shape));
+  };
+  for (auto _ : state) {
+    run();
     benchmark::ClobberMemory();
   }
-  count_macs(state, static_cast<double>(p.rows * p.shape.n * p.shape.k), kernel.isa);
+  count_macs(state, static_cast<double>(p.rows * p.shape.n * p.shape.k), kernel.isa, run);
 }
 
 void quantize(benchmark::State& state, const GemmWN& kernel) {

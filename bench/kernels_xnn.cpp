@@ -18,7 +18,8 @@ void loop(benchmark::State& state, Run&& run) {
 void conv(benchmark::State& state, const Layer& layer) {
   XnnConv run(layer);
   loop(state, run);
-  count_macs(state, layer.macs(), kernels::best_isa());
+  if (!run()) return;
+  count_macs(state, layer.macs(), kernels::best_isa(), [&] { run(); });
 }
 
 void add(benchmark::State& state, size_t n) {

@@ -14,11 +14,13 @@ namespace {
 
 using kernels::Isa;
 
+constexpr int kAttempts = 30;
+
 // How often per second `work` can be done; the best of some attempts.
 template <typename Work>
-double rate(int loops, Work work) {
+double rate(int attempts, int loops, Work work) {
   double best = 0;
-  for (int attempt = 0; attempt < 30; ++attempt) {
+  for (int attempt = 0; attempt < attempts; ++attempt) {
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < loops; ++i) work();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -29,14 +31,14 @@ double rate(int loops, Work work) {
 
 #if defined(__x86_64__)
 // Of tiles of 16 x 64 by 64 x 16.
-double amx_peak() {
+double amx_peak(int attempts, int loops) {
   struct alignas(64) {
     uint8_t palette = 1, reserved[15] = {};
     uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   } config;
   asm volatile("ldtilecfg %0" ::"m"(config));
-  const double best = rate(5000, [] {
+  const double best = rate(attempts, loops, [] {
     asm volatile(
         ".rept 4\n\ttdpbssd %%tmm6, %%tmm4, %%tmm0\n\ttdpbssd %%tmm7, %%tmm4, %%tmm1\n\t"
         "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\ttdpbssd %%tmm7, %%tmm5, %%tmm3\n.endr" ::);
@@ -46,8 +48,7 @@ double amx_peak() {
 }
 #endif
 
-double measure_peak(Isa isa) {
-  constexpr int kLoops = 5000;
+double measure_peak(Isa isa, int attempts, int loops) {
 #if defined(__x86_64__)
 // 4 x 12 times `dot`, with the accumulator's number as \r.
 #define FIRN_DOTS(dot)                                                                         \
@@ -58,21 +59,23 @@ double measure_peak(Isa isa) {
   }
   switch (isa) {
     case Isa::amxint8:
-      return amx_peak();
+      return amx_peak(attempts, loops);
     case Isa::avx512vnni:
-      return 48 * 64 * rate(kLoops, FIRN_DOTS("vpdpbusd %%zmm0, %%zmm1, %%zmm\\r"));
+      return 48 * 64 * rate(attempts, loops, FIRN_DOTS("vpdpbusd %%zmm0, %%zmm1, %%zmm\\r"));
     case Isa::avxvnni:
-      return 48 * 32 * rate(kLoops, FIRN_DOTS("%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm\\r"));
+      return 48 * 32 *
+             rate(attempts, loops, FIRN_DOTS("%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm\\r"));
     case Isa::avx2:
       return 48 * 16 *
-             rate(kLoops, FIRN_DOTS("vpmaddwd %%ymm0, %%ymm1, %%ymm15\n\t"
-                                    "vpaddd %%ymm15, %%ymm\\r, %%ymm\\r"));
+             rate(attempts, loops,
+                  FIRN_DOTS("vpmaddwd %%ymm0, %%ymm1, %%ymm15\n\t"
+                            "vpaddd %%ymm15, %%ymm\\r, %%ymm\\r"));
     default:
       break;
   }
 #undef FIRN_DOTS
 #endif
-  (void)isa;
+  (void)isa, (void)attempts, (void)loops;
   return 0;
 }
 
@@ -81,8 +84,12 @@ double measure_peak(Isa isa) {
 double peak(Isa isa) {
   static std::array<std::optional<double>, kernels::kIsaCount> known;
   auto& value = known[static_cast<size_t>(isa)];
-  if (!value) value = measure_peak(isa);
+  if (!value) value = measure_peak(isa, kAttempts, 5000);
   return *value;
+}
+
+double peak_now(Isa isa) {
+  return measure_peak(isa, 1, 2000);
 }
 
 double copy_peak(Isa isa, size_t n) {
@@ -92,7 +99,7 @@ double copy_peak(Isa isa, size_t n) {
   const int loops = static_cast<int>(std::max<size_t>(1, 200000 / n));
 // Copies from the end to the front, four vectors of `bytes` at once.
 #define FIRN_COPY(bytes, load, store)                                                  \
-  2 * static_cast<double>(n) * rate(loops, [&] {                                       \
+  2 * static_cast<double>(n) * rate(kAttempts, loops, [&] {                            \
     size_t left = n;                                                                   \
     asm volatile("1:\n.irp r,1,2,3,4\n\t" load " -\\r*" #bytes "(%1,%0), %%" store     \
                  "\\r\n.endr\n.irp r,1,2,3,4\n\t" load " %%" store "\\r, -\\r*" #bytes \
