@@ -13,6 +13,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   foreach(isa neon neondot neoni8mm)
     list(APPEND firn_flags_${isa} -fno-schedule-insns)
   endforeach()
+  # Accumulators stay where they are from one loop to the next inside it: with regions of their own
+  # loops of 24 of them get copies at their edges, and some in each step.
+  foreach(isa avx2 avxvnni avx512vnni amxint8)
+    list(APPEND firn_flags_${isa} -fira-region=all)
+  endforeach()
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

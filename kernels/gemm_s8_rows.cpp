@@ -25,6 +25,9 @@ int32_t planes_x(const ConvShape& s, const GemmS8Plan& plan) {
   return plan.fused ? 1 : std::min(s.stride_w, s.kernel_w);
 }
 
+// Rows of tiles up to which variants have one of each height.
+constexpr int32_t kMostAlike = 12;
+
 constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
@@ -344,14 +347,22 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   return {tiles_.data(), count};
 }
 
+GemmS8Rows::Heights::Heights(const GemmS8Kernel& kernel, int32_t rows, int32_t most)
+    : height_(most), left_(rows), higher_(0) {
+  if (kernel.input == GemmS8Input::evenly_spaced || most > kMostAlike || rows == 0) return;
+  const int32_t tiles = (rows + most - 1) / most;
+  height_ = rows / tiles;
+  higher_ = rows % tiles;
+}
+
 size_t GemmS8Rows::even_tiles(int32_t tile_rows) {
   size_t count = 0;
   const int8_t* first = pixel_at(begin_);
   const auto pitch = static_cast<int32_t>(plan_.pitch);
   int32_t x = plan_.strips ? static_cast<int32_t>(begin_ % pitch) : 0;
   int32_t line = plan_.strips ? static_cast<int32_t>(begin_ / pitch) * s_.out_w : 0;
-  for (int32_t row = 0; row < rows_; row += tile_rows, first += tile_rows * stride_) {
-    const int32_t n = std::min(tile_rows, rows_ - row);
+  Heights heights(kernel_, rows_, tile_rows);
+  for (int32_t row = 0, n; (n = heights.next()) > 0; row += n, first += n * stride_) {
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, first, stride_, tap_offset_.data(), row, n, nullptr};
     if (kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tile_rows) {
@@ -380,8 +391,8 @@ size_t GemmS8Rows::window_tiles(int32_t tile_rows) {
   size_t count = 0;
   OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
-  for (int32_t row = 0; row < rows_; row += tile_rows) {
-    const int32_t n = std::min(tile_rows, rows_ - row);
+  Heights heights(kernel_, rows_, tile_rows);
+  for (int32_t row = 0, n; (n = heights.next()) > 0; row += n) {
     GemmS8Tile& t = tiles_[count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n, nullptr};
     if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) && pixel.x + n <= s_.out_w) {

@@ -118,6 +118,23 @@ class GemmS8Rows {
   // Output positions whose windows lie inside the image.
   static Range inside(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad);
 
+  // Of a block's tiles, one after the other; 0 behind the last. A rest of few rows would take
+  // nearly as long as a whole tile: rather are all of them a little lower, where variants can do
+  // that.
+  class Heights {
+   public:
+    Heights(const GemmS8Kernel&, int32_t rows, int32_t most);
+    int32_t next() {
+      const int32_t n = std::min(left_, height_ + (higher_-- > 0 ? 1 : 0));
+      left_ -= n;
+      return n;
+    }
+
+   private:
+    int32_t height_, left_;
+    int32_t higher_;  // tiles that have a row more
+  };
+
   // A block's input pixels: lines, of all images one after the other, and places along a line.
   struct Region {
     Range y, x;

@@ -137,35 +137,36 @@ void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
   tile.finish(b, t, begin);
 }
 
-// What is not a full tile of evenly spaced rows goes piece by piece.
-template <int P>
-void pieces(const GemmS8Block& b, const GemmS8Tile& t) {
-  int r = 0;
-  for (; r + 6 <= t.count; r += 6) uneven<6, P>(b, t, r);
-  switch (t.count - r) {
-    case 5:
-      return uneven<5, P>(b, t, r);
-    case 4:
-      return uneven<4, P>(b, t, r);
-    case 3:
-      return uneven<3, P>(b, t, r);
-    case 2:
-      return uneven<2, P>(b, t, r);
-    case 1:
-      return uneven<1, P>(b, t, r);
-    default:
-      return;
+// `rows` from `begin` on, at most R.
+template <int R, int P>
+void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows) {
+  if (rows == R) return uneven<R, P>(b, t, begin);
+  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows);
+}
+
+// Any tile but the highest: evenly spaced rows at once, R or down to kLeast of them, others piece
+// by piece.
+template <int R, int kLeast, int P>
+__attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t) {
+  if constexpr (R >= kLeast) {
+    if (t.rows == nullptr && t.count <= R)
+      return t.count == R ? even<R, P>(b, t) : lower<R - 1, kLeast, P>(b, t);
+  }
+  for (int r = 0, n; r < t.count; r += n) {
+    const int left = t.count - r, pieces = (left + 5) / 6;
+    n = (left + pieces - 1) / pieces;
+    piece<6, P>(b, t, r, n);
   }
 }
 
-template <int R, int P>
+template <int R, int kLeast, int P>
 void tiles(const GemmS8Block& b) {
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {
       even<R, P>(b, t);
     } else {
-      pieces<P>(b, t);
+      lower<R - 1, kLeast, P>(b, t);
     }
   }
 }
@@ -182,13 +183,13 @@ void gemm_s8_copy_avx512vnni(const GemmS8Pixels& p, int8_t* to) {
 void gemm_s8_tiles_avx512vnni(const GemmS8Block& b) {
   switch (b.panels) {
     case 1:
-      return tiles<24, 1>(b);
+      return tiles<24, 24, 1>(b);
     case 2:
-      return tiles<12, 2>(b);
+      return tiles<12, 7, 2>(b);
     case 3:
-      return tiles<8, 3>(b);
+      return tiles<8, 5, 3>(b);
     default:
-      return tiles<6, 4>(b);
+      return tiles<6, 4, 4>(b);
   }
 }
 
