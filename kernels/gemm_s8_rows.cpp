@@ -47,19 +47,23 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   reach = int64_t{s.kernel_h - 1} * s.dilation_h / s.stride_h * pitch + reach_w;
   // Few channels fill only a part of a tap's last step; side by side in memory, the pixels of a
   // filter row can share steps.
-  fused = !copied && s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 &&
-          s.in_pixel_stride == s.in_c && int64_t{s.kernel_w} * s.in_c <= kSlotBytes &&
-          int64_t{s.kernel_h} * s.repeat <= kMaxSlots;
+  const int64_t row_bytes = int64_t{s.kernel_w} * s.in_c;
   const bool even_taps =
       (s.dilation_h == 1 || s.stride_h == 1) && (s.dilation_w == 1 || s.stride_w == 1);
+  // To copy lines is cheaper than windows, if they take not too many steps more then.
+  const bool lines = even_taps && s.kernel_h <= 3 * divide_up(s.kernel_h * row_bytes, 64);
+  fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
+          row_bytes <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots &&
+          (!copied || lines);
   if (fused) {
-    // Input that is copied anyway; where lines are long, few places are beyond the output.
-    strips = kernel.input == GemmS8Input::as_unsigned && 32 * pitch <= 33 * int64_t{s.out_w};
+    // Of input that is copied anyway, where lines are so long that few places are beyond the
+    // output's; always where there is no other way to space rows evenly.
+    strips = copied || (kernel.input == GemmS8Input::as_unsigned && even_taps &&
+                        32 * pitch <= 33 * int64_t{s.out_w});
   } else {
     strips = copied && s.in_c % 64 == 0 && s.kernel_h * s.kernel_w * s.repeat <= kMaxTaps &&
-             2 * pitch <= 3 * int64_t{s.out_w};
+             2 * pitch <= 3 * int64_t{s.out_w} && even_taps && reach <= kMaxReach;
   }
-  strips = strips && even_taps && reach <= kMaxReach;
   place_pixels = fused ? s.stride_w : 1;
   unfolded = copied && !strips;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&

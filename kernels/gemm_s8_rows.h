@@ -28,9 +28,9 @@ struct GemmS8Plan {
   bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
   // Rows are copied: a window's taps are one, as long as all of them.
   bool unfolded;
-  // Pixels are copied with their padding, so that the rows of every tap are evenly spaced. Rows are
-  // the places of an image whose lines are `pitch` long: those beyond the output's width are
-  // multiplied for nothing. Packed weights are the same as unfolded.
+  // Lines of pixels are copied with their padding, so that the rows of every tap are evenly spaced.
+  // Rows are the places of an image whose lines are `pitch` long: those beyond the output's width
+  // are multiplied for nothing. Weights are packed as if there were none.
   bool strips;
   bool fused;            // one tap is a row of the filter: kernel_w * in_c consecutive bytes
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
