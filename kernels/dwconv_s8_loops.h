@@ -50,12 +50,11 @@ struct DwConv : DwPacking<V> {
 
   // A unit's rows, N accumulators from channel c0 on. The requantizing of a pixel comes after the
   // products of the next one, so that it need not wait for its own.
-  template <class T, int N>
+  template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
-                          const uint8_t* packed, int32_t c0) {
+                          const uint8_t* packed, size_t block_bytes, int32_t c0) {
     constexpr int KH = T::kHeight, KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
-    const size_t block_bytes = P::block_bytes(T::kPlan);
     const auto bias = [&](int v) __attribute__((always_inline)) {
       return V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
                      v % V::kVecs * V::kLanes);
@@ -66,7 +65,7 @@ struct DwConv : DwPacking<V> {
       return V::weight(taps + quad * kQuadTaps + v % V::kVecs * kVecTaps);
     };
     // Weights stay in registers where there are enough of them.
-    constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12;
+    constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12 && !kRepeats;
     typename V::Weight held[T::kPlan.quads][N];
     if constexpr (kHeld) {
       FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad) {
@@ -139,18 +138,22 @@ struct DwConv : DwPacking<V> {
               acc[j][v] = acc[0][v];
             }
           }
-          FIRN_UNROLL for (int k = 0; k < KW; ++k) {
-            FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-              FIRN_UNROLL for (int j = 0; j < R; ++j) {
-                if (!T::uses(j, q)) continue;
-                const int quad = T::packed_quad(j, q, k);
-                FIRN_UNROLL for (int v = 0; v < N; ++v) {
-                  acc[j][v] = V::template dot<N>(acc[j][v], window[k][q], v,
-                                                 kHeld ? held[quad][v] : weight(quad, v));
+          int time = 0;
+          do {
+            FIRN_UNROLL for (int k = 0; k < KW; ++k) {
+              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
+                FIRN_UNROLL for (int j = 0; j < R; ++j) {
+                  if (!T::uses(j, q)) continue;
+                  const int quad = T::packed_quad(j, q, k);
+                  FIRN_UNROLL for (int v = 0; v < N; ++v) {
+                    acc[j][v] = V::template dot<N>(
+                        acc[j][v], window[k][q], v,
+                        kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
+                  }
                 }
               }
             }
-          }
+          } while (kRepeats && ++time < s.repeat);
         };
 
         FIRN_UNROLL for (int k = 0; k < KW; ++k) {
@@ -194,21 +197,21 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  template <class T>
+  template <class T, bool kRepeats>
   static void run_tile(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
     constexpr int32_t kTogether = kMost / V::kVecs;
-    const size_t block_bytes = P::block_bytes(T::kPlan);
+    const size_t block_bytes = P::block_bytes(P::plan(s));
     for (size_t index = begin; index < end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
         const uint8_t* packed =
             static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
         if (i + kTogether <= unit.last) {
-          tile_blocks<T, kMost>(s, args, unit, packed, i * kChannels);
+          tile_blocks<T, kMost, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels);
           i += kTogether;
         } else {
-          tile_blocks<T, V::kVecs>(s, args, unit, packed, i * kChannels);
+          tile_blocks<T, V::kVecs, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels);
           ++i;
         }
       }
@@ -301,8 +304,14 @@ struct DwConv : DwPacking<V> {
   }
 
   static void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
-    if (!with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); }))
-      run_flat(s, args, begin, end);
+    const bool tiled = with_tile<V>(s, [&](auto tile) {
+      using T = decltype(tile);
+      if constexpr (T::kRepeats) {
+        if (s.repeat > 1) return run_tile<T, true>(s, args, begin, end);
+      }
+      run_tile<T, false>(s, args, begin, end);
+    });
+    if (!tiled) run_flat(s, args, begin, end);
   }
 
   static constexpr DwConvS8 entry(const char* name, Isa isa) {

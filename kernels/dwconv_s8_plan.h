@@ -54,7 +54,7 @@ struct DwPlan {
   bool flat = true;
   int32_t rows = 1;      // output rows made at once
   int32_t vertical = 1;  // packed quads of a column
-  int32_t quads = 0;     // packed quads of a block
+  int32_t quads = 0;     // packed quads of a block; of a tile for each time that taps are read
 };
 
 // A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column serve.
@@ -78,6 +78,9 @@ struct DwTile {
   // Accumulators of an output row: large windows and many rows need the registers.
   static constexpr int kMaxVecs = KH <= 5 ? 2 : 1;
 
+  // Whether there is code for taps that are read several times.
+  static constexpr bool kRepeats = KH == 3;
+
   // Whether output row j has weights in quad q.
   static constexpr bool uses(int j, int q) {
     return kOwnQuads ? j == q : j * S < kRowStep * q + 4 && j * S + KH > kRowStep * q;
@@ -90,7 +93,7 @@ struct DwTile {
   }
   static bool fits(const ConvShape& s) {
     return s.kernel_h == KH && s.kernel_w == KW && s.stride_h == S && s.stride_w == S &&
-           s.dilation_h == 1 && s.dilation_w == 1 && s.repeat == 1;
+           s.dilation_h == 1 && s.dilation_w == 1 && (s.repeat == 1 || kRepeats);
   }
 };
 
@@ -125,7 +128,9 @@ struct DwPacking {
 
   static DwPlan plan(const ConvShape& s) {
     DwPlan p;
-    if (!with_tile<V>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
+    if (with_tile<V>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
+      p.quads *= s.repeat;
+    else
       p.quads = ceil_div(taps_of(s), 4);
     return p;
   }
@@ -137,10 +142,13 @@ struct DwPacking {
       const int32_t t = quad * 4 + i;
       return t < taps_of(s) ? t : -1;
     }
+    const int32_t once = p.quads / s.repeat, time = quad / once;
+    quad %= once;
     const int32_t kx = quad % s.kernel_w, q = quad / s.kernel_w % p.vertical;
     const int32_t j = quad / s.kernel_w / p.vertical;
     const int32_t ky = 4 * q + i - j * s.stride_h;
-    return ky >= 0 && ky < s.kernel_h ? ky * s.kernel_w + kx : -1;
+    if (ky < 0 || ky >= s.kernel_h) return -1;
+    return (time * s.kernel_h + ky) * s.kernel_w + kx;
   }
 
   // The place that a channel of a block has among its accumulators.

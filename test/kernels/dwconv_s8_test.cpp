@@ -233,11 +233,12 @@ TEST_CASE("dwconv_s8: uneven strides, dilations and padding, batches, pixels ins
 TEST_CASE("dwconv_s8: taps that are read several times") {
   for (const int32_t repeat : {2, 3})
     for (const int32_t kernel : {1, 3, 5})
-      for (const int32_t channels : {1, 19, 64, 130}) {
-        ConvShape s = shape(channels, 7, 6, kernel, kernel, 1, 1, kernel / 2);
-        s.repeat = repeat;
-        check_all({.s = s, .input_zero = 11});
-      }
+      for (const int32_t channels : {1, 19, 64, 130})
+        for (const int32_t stride : {1, 2}) {
+          ConvShape s = shape(channels, 7, 6, kernel, kernel, stride, 1, kernel / 2);
+          s.repeat = repeat;
+          check_all({.s = s, .input_zero = 11});
+        }
   ConvShape s = shape(40, 12, 13, 11, 12, 1, 1, 5);
   s.repeat = 2;
   check_all({.s = s, .input_zero = -5});
