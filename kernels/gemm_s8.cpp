@@ -81,8 +81,10 @@ std::span<const GemmS8> gemm_s8_table() {
 }
 
 const GemmS8& pick_gemm_s8(const ConvShape& s, IsaMask allowed) {
+  // AMX takes as long for one row as for 16.
+  const int64_t rows = int64_t{s.batch} * s.out_h * s.out_w;
   const int64_t products = int64_t{s.kernel_h} * s.kernel_w * s.in_c;
-  if (products < (s.in_c < 16 ? 100 : 24)) allowed &= ~bit(Isa::amxint8);
+  if (rows <= 6 || products < (s.in_c < 16 ? 100 : 24)) allowed &= ~bit(Isa::amxint8);
   return pick(gemm_s8_table(), allowed);
 }
 

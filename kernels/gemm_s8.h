@@ -68,8 +68,7 @@ struct GemmS8 {
 // Compiled-in variants, scalar first, then by preference. Iterated by selection, tests, benchmarks.
 std::span<const GemmS8> gemm_s8_table();
 
-// The fastest variant for a layer, of all sizes of its images: amxint8 where there are enough
-// channels to fill tiles.
+// The fastest variant for a layer: amxint8 where there are enough rows and channels to fill tiles.
 const GemmS8& pick_gemm_s8(const ConvShape&, IsaMask allowed);
 
 }  // namespace firn::kernels
