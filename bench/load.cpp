@@ -49,7 +49,7 @@ void* zeros(size_t bytes) {
   return mmap(nullptr, bytes + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-// Calibrates and freezes in place, then runs.
+// Calibrates on noise and freezes in place.
 bool freeze(firn::Session& session) {
   if (!session.calibrate().ok()) return false;
   constexpr uint32_t kFrames = 20;

@@ -12,7 +12,7 @@ namespace firn::bench {
 // MAC/s that a loop of nothing but the rung's dot instruction reaches, measured once; 0 for rungs
 // that have none here.
 double peak(kernels::Isa);
-// The same at this moment: of one loop, of 10 to 20 us.
+// The same at this moment: of one short loop.
 double peak_now(kernels::Isa);
 // Bytes/s, read and written, of copying n bytes in the rung's vectors; 0 as above.
 double copy_peak(kernels::Isa, size_t n);
