@@ -86,12 +86,12 @@ double share_of_peak(double macs, Isa isa, const std::function<void()>& run) {
   constexpr auto kLeast = std::chrono::microseconds(100);
   std::vector<double> peaks, rates;
   for (int turn = 0; turn < kTurns; ++turn) {
-    peaks.push_back(peak_now(isa));
     int runs = 0;
     const Clock::time_point start = Clock::now();
     std::chrono::duration<double> taken{0};
     for (; taken < kLeast; ++runs, taken = Clock::now() - start) run();
     rates.push_back(runs * macs / taken.count());
+    peaks.push_back(peak_now(isa, taken.count()));
   }
   return median(rates) / median(peaks);
 }
@@ -103,7 +103,7 @@ constinit const std::span<const Layer> kDepthwiseLayers = kDepthwise;
 
 void count_macs(benchmark::State& state, double macs, Isa isa, const std::function<void()>& run) {
   state.counters["MAC/s"] = benchmark::Counter(macs, benchmark::Counter::kIsIterationInvariantRate);
-  if (peak_now(isa) > 0) state.counters["of_peak"] = share_of_peak(macs, isa, run);
+  if (peak(isa) > 0) state.counters["of_peak"] = share_of_peak(macs, isa, run);
 }
 
 }  // namespace firn::bench
