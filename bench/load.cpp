@@ -5,17 +5,20 @@
 // before it loads the model until the session has run three times: private pages (RssAnon of
 // /proc/self/status; a mapped file's are not counted, as the system takes them back at will). For a
 // float model that is to be frozen, what the process has grown by once the session was calibrated
-// on noise, frozen in place without keeping its float weights, and has run again.
+// on noise, frozen in place without keeping its float weights, and has run again; and the most that
+// it had grown by while it froze, looked at every millisecond.
 // bench_load [--freeze] MODEL...
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "bench/noise.h"
@@ -40,8 +43,9 @@ double median(std::vector<double> values) {
 
 struct Memory {
   bool ok = false;
-  size_t used = 0;   // packed weights and arena
-  size_t grown = 0;  // the process: the most after loading, creating, running
+  size_t used = 0;      // packed weights and arena
+  size_t grown = 0;     // the process: the most after loading, creating, running
+  size_t freezing = 0;  // the process, meanwhile
 };
 
 // Zeros that take no memory: pages that nobody can write to. They stay.
@@ -49,14 +53,32 @@ void* zeros(size_t bytes) {
   return mmap(nullptr, bytes + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
+// The most private memory there is while it works.
+template <typename Work>
+size_t most_private_bytes(Work work) {
+  std::atomic<bool> done = false;
+  size_t most = 0;
+  std::thread watcher([&] {
+    for (; !done; std::this_thread::sleep_for(std::chrono::milliseconds(1)))
+      most = std::max(most, private_bytes());
+  });
+  work();
+  done = true;
+  watcher.join();
+  return most;
+}
+
 // Calibrates on noise and freezes in place.
-bool freeze(firn::Session& session) {
+bool freeze(firn::Session& session, size_t& most) {
   if (!session.calibrate().ok()) return false;
   constexpr uint32_t kFrames = 20;
   firn::Outputs outputs;
   for (uint32_t i = 0; i < kFrames; ++i)
     if (!session.run(firn::bench::Noise(session.inputs(), i).tensors, outputs).ok()) return false;
-  return session.freeze({.timed = false, .keep_float_weights = false}).ok();
+  bool ok = false;
+  most = most_private_bytes(
+      [&] { ok = session.freeze({.timed = false, .keep_float_weights = false}).ok(); });
+  return ok;
 }
 
 Memory measure_memory_here(const char* path, bool frozen) {
@@ -72,7 +94,8 @@ Memory measure_memory_here(const char* path, bool frozen) {
   if (!session.ok()) return memory;
   see();
   if (frozen) {
-    if (!freeze(*session)) return memory;
+    if (!freeze(*session, memory.freezing)) return memory;
+    memory.freezing = std::max(memory.freezing, before) - before;
     model = firn::Status(firn::Code::failed_precondition, "not needed any more");
     memory.grown = 0;
   }
@@ -143,10 +166,11 @@ bool measure(const char* path, const Memory& needed) {
   constexpr double kMega = 1e6;
   const size_t own = memory.weight_bytes - memory.shared_weight_bytes;
   const auto used = static_cast<double>(needed.used), grown = static_cast<double>(needed.grown);
-  std::printf("%8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f  %s\n", median(load),
+  std::printf("%8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f  %s\n", median(load),
               median(create), median(both), median(second),
               static_cast<double>(memory.weight_bytes) / kMega, static_cast<double>(own) / kMega,
-              used / kMega, grown / kMega, grown / used, path);
+              used / kMega, grown / kMega, grown / used,
+              static_cast<double>(needed.freezing) / kMega, path);
   return needed.ok;
 }
 
@@ -164,7 +188,9 @@ int main(int argc, char** argv) {
   std::vector<Memory> needed;
   for (const char* model : models) needed.push_back(measure_memory(model, frozen));
   std::printf("ms (medians of 21)                  MB of weights     MB in all\n");
-  std::printf("    load   create    ready   second     each unshared  weights  process    ratio\n");
+  std::printf(
+      "    load   create    ready   second     each unshared  weights  process    ratio "
+      "freezing\n");
   std::printf("                                                       + arena    grows\n");
   bool ok = true;
   for (size_t i = 0; i < models.size(); ++i) ok = measure(models[i], needed[i]) && ok;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/vec_s8.h"
+#include "quant/return_freed.h"
 #include "runtime/int8_ops.h"
 
 namespace firn {
@@ -24,12 +25,12 @@ struct Contest {
   size_t frames = 0;             // that were observed
 };
 
-// A layer with weights that reads such a tensor, alone in a program of its own; without one, for a
-// tensor that no such layer reads, the tensor as it is.
+// A layer with weights that reads such a tensor; without one, for a tensor that no such layer
+// reads, the tensor as it is.
 struct Reader {
   ValueId input = ValueId::none;
   size_t contest = 0;
-  std::unique_ptr<Program> program;
+  const Node* layer = nullptr;
   size_t frames = 0, elements = 0;  // that it has read
   // With each candidate, summed over frames: squared errors of what it reads, and of what it
   // gives, relative to the squares of that.
@@ -84,8 +85,11 @@ class Measurement {
  private:
   Status measure(const Program& program, Reader& reader);
   double error_of_all(const Reader& reader, size_t candidate) const;
-  // What the reader gives; good until it computes again.
-  Result<std::span<const float>> compute(Reader& reader, const std::vector<float>& input);
+  // A layer alone in a program of its own. It goes when it was measured: all of them would take as
+  // much as the graph's program, and an arena each.
+  Result<std::unique_ptr<Program>> compile(const Node& layer);
+  // What it gives, or without one, what it would read; good until it computes again.
+  Result<std::span<const float>> compute(Program* layer, const std::vector<float>& input);
 
   const SessionImpl& impl_;
   const std::shared_ptr<const Graph>& graph_;
@@ -101,8 +105,6 @@ class Measurement {
 
 Status Measurement::prepare(const Observer& observer, bool symmetric) {
   if (pool_ == nullptr) return {Code::out_of_memory, "automatic ranges: no memory"};
-  CompileOptions compile;
-  compile.isa = kernels::allowed_isas(impl_.isa);
   const Uses uses(*graph_);
   const std::vector<Int8Form> forms = int8_forms(*graph_);
   std::map<std::string, size_t> contest_of;
@@ -140,11 +142,8 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
     const auto contest =
         contest_of.find(graph_->value(source_of(*graph_, uses, forms, node.in[0])).name);
     if (contest == contest_of.end() || contests_[contest->second].candidates.size() < 2) continue;
-    FIRN_ASSIGN(Graph single, alone(*graph_, node));
-    Reader& reader =
-        enter(node.out[0], node.in[0], contest->second, static_cast<double>(macs(*graph_, node)));
-    FIRN_ASSIGN(reader.program, Program::compile(std::make_shared<const Graph>(std::move(single)),
-                                                 compile, *pool_));
+    enter(node.out[0], node.in[0], contest->second, static_cast<double>(macs(*graph_, node)))
+        .layer = &node;
     is_read[contest->second] = true;
   }
   // By name: the session may have planned anew since, for inputs of other shapes.
@@ -156,15 +155,21 @@ Status Measurement::prepare(const Observer& observer, bool symmetric) {
   return {};
 }
 
-Result<std::span<const float>> Measurement::compute(Reader& reader,
+Result<std::unique_ptr<Program>> Measurement::compile(const Node& layer) {
+  CompileOptions options;
+  options.isa = kernels::allowed_isas(impl_.isa);
+  FIRN_ASSIGN(Graph single, alone(*graph_, layer));
+  return Program::compile(std::make_shared<const Graph>(std::move(single)), options, *pool_);
+}
+
+Result<std::span<const float>> Measurement::compute(Program* layer,
                                                     const std::vector<float>& input) {
-  if (reader.program == nullptr) return std::span(input);
-  Program& program = *reader.program;
-  program.bind_input(0, input.data());
-  FIRN_TRY(program.run(*pool_));
-  const ValueId id = program.graph().outputs[0];
-  return std::span(static_cast<const float*>(program.data(id)),
-                   program.graph().value(id).shape.elements());
+  if (layer == nullptr) return std::span(input);
+  layer->bind_input(0, input.data());
+  FIRN_TRY(layer->run(*pool_));
+  const ValueId id = layer->graph().outputs[0];
+  return std::span(static_cast<const float*>(layer->data(id)),
+                   layer->graph().value(id).shape.elements());
 }
 
 // While what the layer reads is still there.
@@ -172,7 +177,11 @@ Status Measurement::measure(const Program& program, Reader& reader) {
   const size_t n = graph_->value(reader.input).shape.elements();
   exact_.resize(n);
   program.read_float(reader.input, exact_);
-  FIRN_ASSIGN(const std::span<const float> exact_output, compute(reader, exact_));
+  std::unique_ptr<Program> layer;
+  if (reader.layer != nullptr) {
+    FIRN_ASSIGN(layer, compile(*reader.layer));
+  }
+  FIRN_ASSIGN(const std::span<const float> exact_output, compute(layer.get(), exact_));
   want_.assign(exact_output.begin(), exact_output.end());
   rounded_.assign(want_.size(), 0.0f);
   const double square = squared_distance(want_, rounded_);
@@ -186,7 +195,7 @@ Status Measurement::measure(const Program& program, Reader& reader) {
     const Quant quant = to_quant(contest.candidates[c].range);
     kernels_.quantize(n, exact_.data(), quantized_.data(), 1 / quant.scale[0], {quant.zero[0]});
     kernels_.dequantize(n, quantized_.data(), rounded_.data(), quant.scale[0], quant.zero[0]);
-    FIRN_ASSIGN(const std::span<const float> output, compute(reader, rounded_));
+    FIRN_ASSIGN(const std::span<const float> output, compute(layer.get(), rounded_));
     reader.read_error[c] += squared_distance(exact_, rounded_);
     reader.given_error[c] += squared_distance(want_, output) / square;
   }
@@ -256,6 +265,7 @@ Result<ChosenRanges> choose_ranges(const SessionImpl& impl,
                                    Method method, bool symmetric) {
   ChosenRanges chosen;
   if (method == Method::automatic && !frames.empty()) {
+    const ReturnFreed afterwards;
     Measurement measurement(impl, graph);
     FIRN_TRY(measurement.prepare(observer, symmetric));
     FIRN_TRY(measurement.run(frames));

@@ -11,6 +11,7 @@
 #include "quant/equalize.h"
 #include "quant/input_moments.h"
 #include "quant/report.h"
+#include "quant/return_freed.h"
 #include "quant/round_weights.h"
 
 namespace firn {
@@ -110,6 +111,7 @@ Result<RoundedWeights> round_layer(const Graph& graph, const Node& node,
 
 Status run_frames(const SessionImpl& impl, const std::shared_ptr<const Graph>& graph, Frames frames,
                   const See& see) {
+  const ReturnFreed afterwards;
   const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "freeze: no memory"};
   FIRN_ASSIGN(const auto program, Program::compile(graph, impl.compile_options(*graph), *pool));

@@ -5,9 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include "quant/back_off.h"
 #include "quant/calibration_file.h"
@@ -16,6 +13,7 @@
 #include "quant/ncnn_table.h"
 #include "quant/quantize_graph.h"
 #include "quant/refine.h"
+#include "quant/return_freed.h"
 #include "quant/session_calibration.h"
 #include "quant/table.h"
 #include "quant/tensor_report.h"
@@ -187,7 +185,7 @@ Result<BackedOff> back_off(const SessionImpl& impl, const std::shared_ptr<const 
   return layers;
 }
 
-Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>& original,
+Result<Frozen> build(const SessionImpl& impl, std::shared_ptr<const Graph> original,
                      const CalibrationData& data, const CalibrateOptions& calibrated,
                      const FreezeOptions& options) {
   const auto started = std::chrono::steady_clock::now();
@@ -213,6 +211,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   if (options.equalize) {
     FIRN_ASSIGN(answers, equalize_if_better(impl, data, quantize, basis));
   }
+  const bool limited = options.back_off && options.min_sqnr_db.has_value();
+  if (!limited) original = nullptr;  // its weights go where others have been made of them
   const std::shared_ptr<const Graph>& graph = basis.graph;
   const auto& ranges = basis.ranges;
   quantize.channel_means = basis.channel_means;
@@ -228,7 +228,7 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
     more.i16_layers.insert(layers.i16_layers.begin(), layers.i16_layers.end());
     return quantize_graph(*graph, ranges, more);
   };
-  if (options.back_off && options.min_sqnr_db.has_value()) {
+  if (limited) {
     FIRN_ASSIGN(const BackedOff backed_off,
                 back_off(impl, original, data.held, *options.min_sqnr_db, requantize, quantized,
                          frozen.report));
@@ -243,7 +243,8 @@ Result<Frozen> build(const SessionImpl& impl, const std::shared_ptr<const Graph>
   }
   frozen.report.layers = std::move(quantized.layers);
   frozen.report.tensors = tensor_reports(quantized.tensors, data, basis.scaled, chosen.methods);
-  FIRN_TRY(verify(impl, graph, answers, frozen.graph, data.held, frozen.report));
+  original = nullptr;
+  FIRN_TRY(verify(impl, std::move(basis.graph), answers, frozen.graph, data.held, frozen.report));
   FIRN_TRY(check_limit(options, frozen.report));
   FIRN_ASSIGN(frozen.program, impl.compile(Graph(*frozen.graph), *impl.pool));
 
@@ -346,19 +347,6 @@ Result<std::shared_ptr<Tap>> arm_watch(SessionImpl& impl, const std::shared_ptr<
   return make_watch_tap(impl, *watch);
 }
 
-// At its end the system gets what was freed before: a freeze takes a multiple of what is left, and
-// glibc would keep it. Other C libraries return it themselves.
-struct ReturnFreed {
-  ReturnFreed() = default;
-  ReturnFreed(const ReturnFreed&) = delete;
-  ReturnFreed& operator=(const ReturnFreed&) = delete;
-  ~ReturnFreed() {
-#if defined(__GLIBC__)
-    ::malloc_trim(0);
-#endif
-  }
-};
-
 }  // namespace
 
 Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& options,
@@ -372,7 +360,7 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
   FIRN_TRY(check_float(impl, "freeze"));
   const CalibrationData data = calibration.get()->data();
   const CalibrateOptions& calibrated = calibration.get()->options();
-  FIRN_ASSIGN(const std::shared_ptr<const Graph> graph, impl.running_graph());
+  FIRN_ASSIGN(std::shared_ptr<const Graph> graph, impl.running_graph());
   if (data.observer != nullptr && data.observer->frames() == 0)
     return Status(
         Code::failed_precondition,
@@ -381,7 +369,7 @@ Result<FreezeReport> freeze_session(SessionImpl& impl, const FreezeOptions& opti
                                        : ", " + std::to_string(data.status.rejected) +
                                              " were rejected for " + data.status.last_rejected));
   const State before = impl.state.exchange(State::freezing);
-  Result<Frozen> frozen = build(impl, graph, data, calibrated, options);
+  Result<Frozen> frozen = build(impl, std::move(graph), data, calibrated, options);
   Result<std::shared_ptr<Tap>> tap = frozen.ok() ? arm_watch(impl, frozen->graph, data.held, watch)
                                                  : Result<std::shared_ptr<Tap>>(frozen.status());
   if (!tap.ok()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "quant/report.h"
+#include "quant/return_freed.h"
 
 namespace firn {
 namespace {
@@ -37,28 +38,31 @@ Status run(Program& program, kernels::Pool& pool, const HeldFrame& frame,
 
 }  // namespace
 
-Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
+Status verify(const SessionImpl& impl, std::shared_ptr<const Graph> reference,
               const Answers& answers, const std::shared_ptr<const Graph>& quantized, Frames frames,
               FreezeReport& report) {
+  const ReturnFreed afterwards;
   const auto pool = kernels::Pool::create(impl.options.threads);
   if (pool == nullptr) return {Code::out_of_memory, "verify: no memory"};
-  FIRN_ASSIGN(const auto float_program,
-              Program::compile(reference, impl.compile_options(*reference), *pool));
+  const CompileOptions how = impl.compile_options(*reference);
+  Graph own = *reference;
+  reference = nullptr;
+  FIRN_ASSIGN(const auto float_program, Program::compile(std::move(own), how, *pool));
+  const Graph& floats = float_program->graph();
   FIRN_ASSIGN(const auto int8_program,
               Program::compile(quantized, impl.compile_options(*quantized), *pool));
-  const auto value_of = outputs_of_layers(*reference);
+  const auto value_of = outputs_of_layers(floats);
   Values expected;  // only what is compared is kept
   std::map<std::string, Sqnr> error;
   for (const LayerReport& layer : report.layers)
     if (const auto found = value_of.find(layer.name); found != value_of.end())
       expected[found->second];
 
-  std::vector<Sqnr> output_error(reference->outputs.size());
+  std::vector<Sqnr> output_error(floats.outputs.size());
   report.outputs.clear();
-  for (const ValueId id : reference->outputs)
-    report.outputs.push_back({reference->value(id).name, 0, 0});
+  for (const ValueId id : floats.outputs) report.outputs.push_back({floats.value(id).name, 0, 0});
   std::vector<float> got, want;
-  const std::vector<Shape> shapes = input_shapes(*reference);
+  const std::vector<Shape> shapes = input_shapes(floats);
   for (size_t f = 0; f < frames.size(); ++f) {
     const HeldFrame& frame = *frames[f];
     if (frame.shapes != shapes) continue;
@@ -82,7 +86,7 @@ Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& refer
       if (of_output != answers.end() && of_output->second.contains(f))
         want = of_output->second.at(f);
       else
-        read(*float_program, reference->outputs[i], want);
+        read(*float_program, floats.outputs[i], want);
       read(*int8_program, quantized->outputs[i], got);
       output_error[i].add(want, got);
       for (size_t k = 0; k < want.size(); ++k)

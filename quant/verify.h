@@ -12,8 +12,9 @@ namespace firn {
 // Fills in the SQNR of each layer and output of the report, and the frames it was measured on:
 // those whose shapes the graphs are for. Layers are compared with those of `reference`, outputs
 // with `answers`, those of the graph that it was made of, or with its own where there are none.
-// Runs beside the session, with as many threads.
-Status verify(const SessionImpl& impl, const std::shared_ptr<const Graph>& reference,
+// Runs beside the session, with as many threads. Where nobody else has the reference, its weights
+// go as they are packed.
+Status verify(const SessionImpl& impl, std::shared_ptr<const Graph> reference,
               const Answers& answers, const std::shared_ptr<const Graph>& quantized, Frames frames,
               FreezeReport& report);
 
