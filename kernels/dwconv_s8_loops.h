@@ -48,12 +48,11 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  // A unit's rows, N accumulators from channel c0 on. The requantizing of a pixel comes after the
-  // products of the next one, so that it need not wait for its own.
+  // A unit's rows, N accumulators from channel c0 on.
   template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
                           const uint8_t* packed, size_t block_bytes, int32_t c0) {
-    constexpr int KH = T::kHeight, KW = T::kWidth, S = T::kStride;
+    constexpr int KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
     const auto bias = [&](int v) __attribute__((always_inline)) {
       return V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
@@ -74,8 +73,6 @@ struct DwConv : DwPacking<V> {
         }
       }
     }
-    // Whether a pixel is requantized after the products of the next one, so that nothing waits.
-    constexpr bool kAhead = V::kManyRegisters && KH != 5;
     const typename V::Interleave interleave;
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
     const int8_t* zero = args.zero_row + c0;
@@ -130,7 +127,7 @@ struct DwConv : DwPacking<V> {
         };
 
         Quad window[KW][T::kVertical];
-        typename V::Acc acc[R][N], done[R][N];
+        typename V::Acc acc[R][N];
         const auto multiply = [&]() __attribute__((always_inline)) {
           FIRN_UNROLL for (int v = 0; v < N; ++v) {
             acc[0][v] = bias(v);
@@ -161,27 +158,16 @@ struct DwConv : DwPacking<V> {
         }
         multiply();
         for (int32_t x = 1;; ++x) {
-          if constexpr (kAhead) {
-            FIRN_UNROLL for (int j = 0; j < R; ++j) {
-              FIRN_UNROLL for (int v = 0; v < N; ++v) {
-                done[j][v] = acc[j][v];
-              }
-            }
-          } else {
-            output.template store<R>(acc, out);
-          }
-          if (x < s.out_w) {
-            slide<T>(window);
-            FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
-              load(window[k]);
-            }
-            multiply();
-          }
-          if constexpr (kAhead) output.template store<R>(done, out);
+          output.template store<R>(acc, out);
+          if (x >= s.out_w) break;
           FIRN_UNROLL for (int j = 0; j < R; ++j) {
             out[j] += out_steps[j];
           }
-          if (x >= s.out_w) break;
+          slide<T>(window);
+          FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
+            load(window[k]);
+          }
+          multiply();
         }
       };
       // The last rows are made by half as many at once where these are enough. Where no row is
