@@ -14,9 +14,6 @@ constexpr std::array<ptrdiff_t, kMaxTaps> kNoOffsets{};
 // second cache does not hold them beside the input.
 constexpr int64_t kLargeWeights = 512 << 10;
 constexpr int64_t kFarWeights = 1 << 20;
-// Weights of a part that stay in the nearest cache while its tiles pass by: vpdpbusd is too fast
-// for those that come from the next one each time.
-constexpr int64_t kNearWeights = 32 << 10;
 // Places between the first and the last tap up to which copied lines are worth it.
 constexpr int64_t kMaxReach = 4 * kMaxStripRows;
 
@@ -88,9 +85,6 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
-  if (even && many && kernel.input == GemmS8Input::as_unsigned &&
-      part_panels * panel_bytes > kNearWeights)
-    part_panels = 2;
   parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
