@@ -22,7 +22,7 @@ inline bool runs_here(kernels::Isa isa) {
 extern const std::span<const Layer> kConvLayers, kDepthwiseLayers;
 
 // An iteration's MACs, and what share of the peak that is: the median of both, measured in turn, as
-// the clocks of machines change from one moment to the next.
+// the clocks of machines change from one moment to the next, and for as long (see peak_now()).
 void count_macs(benchmark::State&, double macs, kernels::Isa, const std::function<void()>& run);
 
 }  // namespace firn::bench
