@@ -30,9 +30,11 @@ Aligned<T> filled(size_t n) {
 }
 
 // A square picture of `size` (0: 16 x 8 rows of a matrix) and a square kernel, padded so that
-// ceil(size / stride) remains. Depthwise where out_c is 0.
+// ceil(size / stride) remains. Depthwise where out_c is 0. ReLU where its network has one behind
+// it.
 struct Layer {
   int32_t size, in_c, out_c, kernel, stride;
+  bool relu = false;
 
   bool depthwise() const { return out_c == 0; }
   std::string name() const;  // "3x3s2/224x3x32", "3x3/112x96"
@@ -91,7 +93,7 @@ class ConvRun {
              .zero_row = zero_row_.get(),
              .packed = packed_.get(),
              .scale = scale_.get(),
-             .clamp = {.zero = 1},
+             .clamp = {.zero = layer.relu ? -128 : 1},
              .output = output_.get()};
   }
   void operator()() { variant_.run(s_, args_, workspace_.get(), 0, variant_.units(s_)); }

@@ -51,16 +51,17 @@ struct DwConv : DwPacking<V> {
   // A unit's rows, N accumulators from channel c0 on.
   template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
-                          const uint8_t* packed, size_t block_bytes, int32_t c0) {
+                          const uint8_t* packed, size_t block_bytes, int32_t c0, bool floats) {
     constexpr int KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
+    const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
     const auto bias = [&](int v) __attribute__((always_inline)) {
-      return V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+      return V::bias(reinterpret_cast<const int32_t*>(start + v / V::kVecs * block_bytes) +
                      v % V::kVecs * V::kLanes);
     };
     const auto weight = [&](int quad, int v) __attribute__((always_inline)) {
-      const auto* taps = reinterpret_cast<const Tap*>(packed + sizeof(int32_t) * kChannels +
-                                                      v / V::kVecs * block_bytes);
+      const auto* taps =
+          reinterpret_cast<const Tap*>(packed + P::kTaps + v / V::kVecs * block_bytes);
       return V::weight(taps + quad * kQuadTaps + v % V::kVecs * kVecTaps);
     };
     // Weights stay in registers where there are enough of them.
@@ -74,7 +75,8 @@ struct DwConv : DwPacking<V> {
       }
     }
     const typename V::Interleave interleave;
-    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
+    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
+                                                floats);
     const int8_t* zero = args.zero_row + c0;
 
     for (int32_t y = unit.y; y < unit.y_end; y += T::kRows) {
@@ -187,17 +189,20 @@ struct DwConv : DwPacking<V> {
   static void run_tile(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
     constexpr int32_t kTogether = kMost / V::kVecs;
-    const size_t block_bytes = P::block_bytes(P::plan(s));
+    const DwPlan plan = P::plan(s);
+    const size_t block_bytes = P::block_bytes(plan);
+    const bool floats = P::float_sums(s, args);
     for (size_t index = begin; index < end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
-        const uint8_t* packed =
-            static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
+        const uint8_t* packed = P::block(args.packed, plan, i);
         if (i + kTogether <= unit.last) {
-          tile_blocks<T, kMost, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels);
+          tile_blocks<T, kMost, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels,
+                                          floats);
           i += kTogether;
         } else {
-          tile_blocks<T, V::kVecs, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels);
+          tile_blocks<T, V::kVecs, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels,
+                                             floats);
           ++i;
         }
       }
@@ -225,16 +230,17 @@ struct DwConv : DwPacking<V> {
   // One pixel, N accumulators from channel c0 on.
   template <int N, typename Prepare>
   static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* packed,
-                          size_t block_bytes, int32_t c0, int8_t* out, const int8_t* const* tap,
-                          const Prepare& prepare) {
+                          size_t block_bytes, int32_t c0, bool floats, int8_t* out,
+                          const int8_t* const* tap, const Prepare& prepare) {
     const int32_t taps = taps_of(s);
     typename V::Acc acc[1][N];
+    const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
-      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(packed + v / V::kVecs * block_bytes) +
+      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(start + v / V::kVecs * block_bytes) +
                           v % V::kVecs * V::kLanes);
     }
     const typename V::Interleave interleave;
-    const uint8_t* weights = packed + sizeof(int32_t) * kChannels;
+    const uint8_t* weights = packed + P::kTaps;
     for (int32_t first = 0; first < taps; first += kFlatTaps) {
       const int32_t n = min_of(kFlatTaps, taps - first);
       prepare(first, n);
@@ -250,7 +256,8 @@ struct DwConv : DwPacking<V> {
       }
     }
     int8_t* to[1] = {out + c0};
-    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0));
+    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
+                                                floats);
     output.template store<1>(acc, to);
   }
 
@@ -259,6 +266,7 @@ struct DwConv : DwPacking<V> {
     const DwPlan p = P::plan(s);
     const int32_t taps = taps_of(s);
     const size_t block_bytes = P::block_bytes(p);
+    const bool floats = P::float_sums(s, args);
     const int8_t* tap[kFlatTaps + 3];
     for (size_t index = begin; index < end; ++index) {
       const typename P::Unit unit(s, p, index);
@@ -268,19 +276,19 @@ struct DwConv : DwPacking<V> {
         const int32_t y = (unit.y + pixel / s.out_w) * s.stride_h - s.pad_top;
         const int32_t x = pixel % s.out_w * s.stride_w - s.pad_left;
         for (int32_t i = unit.first; i < unit.last;) {
-          const uint8_t* packed =
-              static_cast<const uint8_t*>(args.packed) + static_cast<size_t>(i) * block_bytes;
+          const uint8_t* packed = P::block(args.packed, p, i);
           // Once for all channels, unless there are too many to keep.
           const auto prepare = [&](int32_t first, int32_t n) {
             if (taps > kFlatTaps || i == unit.first)
               flat_taps(s, args, unit.image, y, x, first, n, tap);
           };
           if (i + kTogether <= unit.last) {
-            flat_blocks<V::kMaxVecs>(s, args, packed, block_bytes, i * kChannels, out, tap,
+            flat_blocks<V::kMaxVecs>(s, args, packed, block_bytes, i * kChannels, floats, out, tap,
                                      prepare);
             i += kTogether;
           } else {
-            flat_blocks<V::kVecs>(s, args, packed, block_bytes, i * kChannels, out, tap, prepare);
+            flat_blocks<V::kVecs>(s, args, packed, block_bytes, i * kChannels, floats, out, tap,
+                                  prepare);
             ++i;
           }
         }

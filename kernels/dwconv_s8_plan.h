@@ -16,6 +16,7 @@
 //         kManyRegisters  32 of them, not 16
 //         kMaxTile        height of the largest kernel that a tile is good for
 //         kOffset         what is added to activations before they are multiplied
+//         kFloatSums      Output<N> takes float sums (requant.h)
 //         Tap             type of a packed weight
 //         channel(v, l)   place within the block of lane l of accumulator v
 //         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator
@@ -158,33 +159,58 @@ struct DwPacking {
     return place;
   }
 
+  // A block is what sums start from, the same as floats (requant.h), and taps. Before all blocks
+  // there is whether sums can be floats.
+  static constexpr size_t kHead = 64, kFloatBias = sizeof(int32_t) * kChannels;
+  static constexpr size_t kTaps = (V::kFloatSums ? 2 : 1) * kFloatBias;
   static size_t block_bytes(const DwPlan& p) {
-    return sizeof(int32_t) * kChannels + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
+    return kTaps + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
   }
   static size_t packed_bytes(const ConvShape& s) {
-    return static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
+    return kHead + static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
+  }
+  static const uint8_t* block(const void* packed, const DwPlan& p, int32_t index) {
+    return static_cast<const uint8_t*>(packed) + kHead +
+           static_cast<size_t>(index) * block_bytes(p);
+  }
+  static bool float_sums(const ConvShape& s, const ConvS8Args& args) {
+    if (!V::kFloatSums || args.clamp.lo != args.clamp.zero) return false;
+    // Bits of floats from 0 to below 1, as integers, are ordered as they are.
+    uint32_t beyond = 0;
+    for (int32_t c = 0; c < s.groups; ++c) {
+      uint32_t bits;
+      memcpy(&bits, args.scale + c, sizeof(bits));
+      beyond |= bits | (0x3f7f'ffff - bits);
+    }
+    return beyond >> 31 == 0 && *static_cast<const int32_t*>(args.packed) != 0;
   }
 
   static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
                    int32_t input_zero, void* packed) {
     const DwPlan p = plan(s);
     const int32_t taps = taps_of(s);
-    auto* block = static_cast<uint8_t*>(packed);
+    auto* block = static_cast<uint8_t*>(packed) + kHead;
     memset(packed, 0, packed_bytes(s));
+    bool fits = true;
     for (int32_t c0 = 0; c0 < s.groups; c0 += kChannels, block += block_bytes(p)) {
       auto* out_bias = reinterpret_cast<int32_t*>(block);
-      auto* out_taps = reinterpret_cast<Tap*>(out_bias + kChannels);
+      auto* out_taps = reinterpret_cast<Tap*>(block + kTaps);
       for (int32_t place = 0; place < kChannels; ++place) {
         const int32_t vec = place / V::kLanes, lane = place % V::kLanes;
         const int32_t c = c0 + V::channel(vec, lane);
         if (c >= s.groups) continue;
         const int8_t* w = weights + static_cast<ptrdiff_t>(c) * taps;
-        uint32_t sum = 0;
-        for (int32_t t = 0; t < taps; ++t) sum += static_cast<uint32_t>(w[t]);
+        int64_t sum = 0;
+        for (int32_t t = 0; t < taps; ++t) sum += w[t];
+        const int64_t all = (bias != nullptr ? bias[c] : 0) - sum * (input_zero + V::kOffset);
         // Wraps as the dot products do.
-        out_bias[place] =
-            static_cast<int32_t>((bias != nullptr ? static_cast<uint32_t>(bias[c]) : 0) -
-                                 static_cast<uint32_t>(input_zero + V::kOffset) * sum);
+        out_bias[place] = static_cast<int32_t>(static_cast<uint32_t>(all));
+        if constexpr (V::kFloatSums) {
+          const int64_t most = int64_t{taps} * 128 * 255;  // of products
+          fits &= all + most <= kLargestFloatSum;
+          out_bias[kChannels + place] =
+              static_cast<int32_t>(static_cast<uint32_t>(all) + kFloatBits);
+        }
         for (int32_t quad = 0; quad < p.quads; ++quad)
           for (int32_t i = 0; i < 4; ++i) {
             const int32_t t = tap_of(s, p, quad, i);
@@ -192,6 +218,7 @@ struct DwPacking {
           }
       }
     }
+    *static_cast<int32_t*>(packed) = fits;
   }
 
   static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
@@ -200,9 +227,7 @@ struct DwPacking {
     for (int32_t c = 0; c < s.groups; ++c) {
       // Neighbours are apart in a block.
       const int32_t place = place_of(c % kChannels);
-      const auto* block =
-          static_cast<const uint8_t*>(packed) + static_cast<size_t>(c / kChannels) * block_bytes(p);
-      const auto* from = reinterpret_cast<const Tap*>(block + sizeof(int32_t) * kChannels) +
+      const auto* from = reinterpret_cast<const Tap*>(block(packed, p, c / kChannels) + kTaps) +
                          place / V::kLanes * kVecTaps;
       for (int32_t quad = 0; quad < p.quads; ++quad)
         for (int32_t i = 0; i < 4; ++i) {

@@ -15,18 +15,20 @@ namespace {
 // [4 (h N + v), 4 (h N + v) + 4).
 template <int N>
 struct YmmOutput {
-  __m256 scale[N];
-  __m256 high;
-  __m256i zero, low;
+  __m256 scale[N], offset[N], high;
+  __m256i zero, low, most;
   int32_t channels;
+  bool floats;  // sums are
 
   static constexpr int channel(int vec, int lane) { return (lane / 4 * N + vec) * 4 + lane % 4; }
 
-  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count)
+  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
       : high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
         zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
         low(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
-        channels(count) {
+        most(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.hi - args.clamp.lo))),
+        channels(count),
+        floats(float_sums) {
     const float* from = args.scale + channel;
     float padded[8 * N] = {};
     if (count < 8 * N) {
@@ -34,27 +36,41 @@ struct YmmOutput {
       from = padded;
     }
     FIRN_UNROLL
-    for (int v = 0; v < N; ++v)
+    for (int v = 0; v < N; ++v) {
       scale[v] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + 4 * v)),
                                       _mm_loadu_ps(from + 4 * (N + v)), 1);
+      offset[v] = _mm256_mul_ps(scale[v], _mm256_set1_ps(-kFloatStart));
+    }
   }
 
   // Equal to requantize(), as in the 512-bit variant: the upper limit comes before the conversion,
   // which turns what is too small into INT32_MIN; the lower one is applied to bytes.
+  template <bool kFloats>
   __m256i round(__m256i acc, int v) const {
+    if constexpr (kFloats)
+      return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_castsi256_ps(acc), scale[v], offset[v]));
     const __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale[v]);
     return _mm256_cvtps_epi32(_mm256_min_ps(x, high));
   }
+  template <bool kFloats>
   __m256i words(const __m256i (&acc)[N], int v) const {
-    return _mm256_adds_epi16(_mm256_packs_epi32(round(acc[v], v), round(acc[v + 1], v + 1)), zero);
+    const __m256i x =
+        _mm256_packs_epi32(round<kFloats>(acc[v], v), round<kFloats>(acc[v + 1], v + 1));
+    return kFloats ? x : _mm256_adds_epi16(x, zero);
+  }
+  template <bool kFloats>
+  __m256i pack(const __m256i (&acc)[N]) const {
+    const __m256i a = words<kFloats>(acc, 0), b = words<kFloats>(acc, N - 2);
+    if constexpr (kFloats)
+      return _mm256_add_epi8(_mm256_min_epu8(_mm256_packus_epi16(a, b), most), low);
+    return _mm256_max_epi8(_mm256_packs_epi16(a, b), low);
   }
 
   template <int R>
   void store(const __m256i (&acc)[R][N], int8_t* const* out) const {
     FIRN_UNROLL
     for (int j = 0; j < R; ++j) {
-      const __m256i first = words(acc[j], 0), second = words(acc[j], N - 2);
-      __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(first, second), low);
+      __m256i bytes = floats ? pack<true>(acc[j]) : pack<false>(acc[j]);
       if constexpr (N == 2) bytes = _mm256_permute4x64_epi64(bytes, 0x08);
       if (channels == 8 * N) {
         if constexpr (N == 2) {

@@ -12,14 +12,21 @@
 namespace firn::kernels {
 namespace {
 
-// Whether the size of all is below one, so that no product overflows int32. Bits of floats that are
-// not negative are ordered as they are, and integers are vectorized.
-bool below_one(std::span<const float> scale) {
+// Whether the size of all is below one, so that no product overflows int32, and whether none is
+// negative. Bits of floats that are not negative are ordered as they are, and integers are
+// vectorized.
+struct Scales {
+  bool below_one, positive;
+};
+Scales check(std::span<const float> scale) {
   constexpr int32_t kLargest = 0x3f7f'ffff;  // below one
-  int32_t left = 0;
-  for (const float s : scale)
-    left |= kLargest - static_cast<int32_t>(std::bit_cast<uint32_t>(s) & 0x7fff'ffff);
-  return left >= 0;
+  int32_t left = 0, sign = 0;
+  for (const float s : scale) {
+    const auto bits = std::bit_cast<int32_t>(s);
+    left |= kLargest - (bits & 0x7fff'ffff);
+    sign |= bits;
+  }
+  return {left >= 0, sign >= 0};
 }
 
 // The columns of one part: what a block's fields are beside its tiles. Where the last panel is not
@@ -31,7 +38,8 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   const int64_t panel = int64_t{group} * plan.panels + first;
   b.panels = plan.part_begin(part + 1) - first;
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
-  b.bias = static_cast<const int32_t*>(args.packed) + panel * kPanel;
+  b.bias = static_cast<const int32_t*>(args.packed) + (b.float_sums ? plan.bias_count : 0) +
+           panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
   b.scale = args.scale + group * s.out_c + column;
   if (const int32_t missing = b.panels * kPanel - b.columns; missing > 0) {
@@ -137,11 +145,15 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k;
+  int64_t largest = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
     const int8_t* w = weights + column.channel * row;
     int8_t* out = panels + column.first;
-    int64_t sum = 0;
-    for (int64_t i = 0; i < row; ++i) sum += w[i];
+    int64_t sum = 0, size = 0;
+    for (int64_t i = 0; i < row; ++i) {
+      sum += w[i];
+      size += std::abs(w[i]);
+    }
     for (int32_t tap = 0; tap < plan.taps; ++tap) {
       if (kernel.k_step == 4)
         spread<4>(w, plan.tap_k, 4, out);
@@ -150,11 +162,17 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       w += plan.tap_k;
       out += tap_bytes(kernel, plan);
     }
-    const int64_t folded = (bias != nullptr ? bias[column.channel] : 0) -
-                           sum * (int64_t{input_zero} + added_to_input(kernel));
+    const int64_t all = (bias != nullptr ? bias[column.channel] : 0) - sum * input_zero;
+    // Inputs are from -128 to 127.
+    largest = std::max(largest, all + (255 * size - sum) / 2);
     // Modulo 2^32, as the kernels add.
-    packed_bias[column.bias] = static_cast<int32_t>(static_cast<uint32_t>(folded));
+    packed_bias[column.bias] =
+        static_cast<int32_t>(static_cast<uint32_t>(all - sum * added_to_input(kernel)));
   });
+  for (int64_t i = 0; i < plan.bias_count; ++i)
+    packed_bias[plan.bias_count + i] =
+        static_cast<int32_t>(static_cast<uint32_t>(packed_bias[i]) + kFloatBits);
+  packed_bias[2 * plan.bias_count] = largest <= kLargestFloatSum;
 }
 
 void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
@@ -197,7 +215,11 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_lo = args.float_lo;
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
-  block.scale_below_one = below_one({args.scale, static_cast<size_t>(s.groups) * s.out_c});
+  const Scales scales = check({args.scale, static_cast<size_t>(s.groups) * s.out_c});
+  block.scale_below_one = scales.below_one;
+  block.float_sums = kernel.float_sums && !args.to_float && scales.below_one && scales.positive &&
+                     args.clamp.lo == args.clamp.zero && !plan.huge() &&
+                     static_cast<const int32_t*>(args.packed)[2 * plan.bias_count] != 0;
 
   GemmS8Rows input_rows(kernel, s, plan, static_cast<int8_t*>(workspace) + kernel.state_bytes);
   block.state = workspace;

@@ -34,7 +34,8 @@ struct GemmS8Kernel {
   void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;
   void (*end)(void* state) = nullptr;
   size_t state_bytes = 0;
-  int32_t max_panels = 1;  // of a block
+  bool float_sums = false;  // makes output of them where GemmS8Block says so
+  int32_t max_panels = 1;   // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels

@@ -79,7 +79,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
       window > 1 && step_groups > 1 ? kernel.most_steps : divide_up(least_steps, step_groups);
   steps = static_cast<int32_t>(group * step_groups);
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
-  bias_bytes = int64_t{s.groups} * panels * kPanel * int64_t{sizeof(int32_t)};
+  bias_count = int64_t{s.groups} * panels * kPanel;
+  bias_bytes = (2 * bias_count + kPanel) * int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);

@@ -99,6 +99,7 @@ struct GemmS8Block {
   const int32_t* bias;      // 16 * panels
   const float* scale;       // 16 * panels
   bool scale_below_one;     // all of them: no product overflows int32
+  bool float_sums;          // the output is int8 and can be made of FloatSums (requant.h)
   Clamp8 clamp;
   bool to_float;
   float float_lo, float_hi;

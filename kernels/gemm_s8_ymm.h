@@ -18,6 +18,11 @@ FIRN_INLINE __m256i scaled(__m256i acc, __m256 scale, __m256 hi) {
   return _mm256_cvtps_epi32(_mm256_min_ps(hi, _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale)));
 }
 
+// The same of float sums.
+FIRN_INLINE __m256i scaled_float(__m256i acc, __m256 scale, __m256 offset) {
+  return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_castsi256_ps(acc), scale, offset));
+}
+
 FIRN_INLINE void store_columns(int8_t* out, __m128i bytes, int32_t columns) {
   if (columns >= kPanel) return _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
   int8_t all[kPanel];
@@ -27,27 +32,37 @@ FIRN_INLINE void store_columns(int8_t* out, __m128i bytes, int32_t columns) {
 
 // Panel p of a tile, row r to where at(r) says. Saturation only moves values that are below lo
 // anyway: the minimum in scaled() holds the other side to hi - zero <= 255.
-template <int R, typename At>
+template <bool kFloat, int R, typename At>
 FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2], At at) {
   const Clamp8& c = b.clamp;
-  const __m256 hi = _mm256_set1_ps(static_cast<float>(c.hi - c.zero));
+  const __m256 most = _mm256_set1_ps(static_cast<float>(c.hi - c.zero));
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(c.zero));
   const __m256i lo = _mm256_set1_epi8(static_cast<int8_t>(c.lo));
+  const __m256i hi = _mm256_set1_epi8(static_cast<int8_t>(c.hi - c.lo));
   // packs work within 128-bit lanes: lane i holds columns 4i.. and 8 + 4i.. of two rows.
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256 scale0 = _mm256_loadu_ps(b.scale + p * kPanel);
   const __m256 scale1 = _mm256_loadu_ps(b.scale + p * kPanel + 8);
+  const __m256 offset0 = _mm256_mul_ps(scale0, _mm256_set1_ps(-kFloatStart));
+  const __m256 offset1 = _mm256_mul_ps(scale1, _mm256_set1_ps(-kFloatStart));
   const int32_t columns = b.columns - p * kPanel;
   FIRN_UNROLL for (int r = 0; r < R; r += 2) {
     __m256i row[2];
     FIRN_UNROLL for (int i = 0; i < 2; ++i) {
       const int from = r + i < R ? r + i : r;
-      row[i] = _mm256_adds_epi16(
-          _mm256_packs_epi32(scaled(acc[from][0], scale0, hi), scaled(acc[from][1], scale1, hi)),
-          zero);
+      if constexpr (kFloat) {
+        row[i] = _mm256_packs_epi32(scaled_float(acc[from][0], scale0, offset0),
+                                    scaled_float(acc[from][1], scale1, offset1));
+      } else {
+        row[i] = _mm256_adds_epi16(_mm256_packs_epi32(scaled(acc[from][0], scale0, most),
+                                                      scaled(acc[from][1], scale1, most)),
+                                   zero);
+      }
     }
+    const __m256i y = _mm256_permutevar8x32_epi32(
+        kFloat ? _mm256_packus_epi16(row[0], row[1]) : _mm256_packs_epi16(row[0], row[1]), order);
     const __m256i bytes =
-        _mm256_max_epi8(_mm256_permutevar8x32_epi32(_mm256_packs_epi16(row[0], row[1]), order), lo);
+        kFloat ? _mm256_add_epi8(_mm256_min_epu8(y, hi), lo) : _mm256_max_epi8(y, lo);
     store_columns(at(r), _mm256_castsi256_si128(bytes), columns);
     if (r + 1 < R) store_columns(at(r + 1), _mm256_extracti128_si256(bytes, 1), columns);
   }
@@ -85,11 +100,14 @@ template <int R>
 FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int p,
                         const __m256i (&acc)[R][2]) {
   if (!b.to_float) {
+    const auto store = [&](auto at) __attribute__((always_inline)) {
+      b.float_sums ? store_s8<true, R>(b, p, acc, at) : store_s8<false, R>(b, p, acc, at);
+    };
     int8_t* const out = static_cast<int8_t*>(b.output) + p * kPanel;
     if (t.out_rows != nullptr)
-      return store_s8<R>(b, p, acc, [&](int r) { return out + t.out_rows[r] * b.out_stride; });
+      return store([&](int r) { return out + t.out_rows[r] * b.out_stride; });
     int8_t* const first = out + t.first_row * b.out_stride;
-    return store_s8<R>(b, p, acc, [&](int r) { return first + r * b.out_stride; });
+    return store([&](int r) { return first + r * b.out_stride; });
   }
   int32_t raw[R * kPanel];
   store_acc<R>(acc, raw);

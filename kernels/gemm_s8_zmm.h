@@ -16,31 +16,48 @@ FIRN_INLINE __mmask64 columns_mask(int n) {
   return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1;
 }
 
+// What the sums of a panel's columns are multiplied by, in whole lines of the cache: vectors across
+// two lines take twice as long to load. And what is added to float sums then.
+struct alignas(64) PanelScale {
+  float scale[kPanel], offset[kPanel];
+
+  FIRN_INLINE void set(const float* from) {
+    const __m512 x = _mm512_loadu_ps(from);
+    _mm512_store_ps(scale, x);
+    _mm512_store_ps(offset, _mm512_mul_ps(x, _mm512_set1_ps(-kFloatStart)));
+  }
+};
+
 // Writes int8 where every scale is below one, so that no product leaves int32, which conversion
 // would turn into INT_MIN. Then both clamps can come last: what saturation changes before is beyond
 // lo or hi anyway.
 struct Store {
-  const float* scale;
+  const PanelScale* panels;
   ptrdiff_t stride;
   __mmask64 mask;
-  bool narrow;  // the clamp: packs already saturate to int8
+  bool float_sums;
+  bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
   __m512i zero, lo, hi, order;
 
   Store() = default;
-  FIRN_INLINE explicit Store(const GemmS8Block& b)
-      : scale(b.scale),
+  FIRN_INLINE Store(const GemmS8Block& b, const PanelScale* scales)
+      : panels(scales),
         stride(b.out_stride),
         mask(columns_mask(b.columns)),
-        narrow(b.clamp.lo > -128 || b.clamp.hi < 127),
+        float_sums(b.float_sums),
+        narrow(b.clamp.hi < 127 || b.clamp.lo > -128),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
         lo(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.lo))),
-        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi))),
+        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi - (b.float_sums ? b.clamp.lo : 0)))),
         // packs work within 128-bit lanes: lane i holds columns 4i.. of each of four sources.
         order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
 
+  template <bool kFloat>
   FIRN_INLINE __m512i scaled(__m512i acc, int p) const {
+    const __m512 scale = _mm512_load_ps(panels[p].scale);
     return _mm512_cvtps_epi32(
-        _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(scale + p * kPanel)));
+        kFloat ? _mm512_fmadd_ps(_mm512_castsi512_ps(acc), scale, _mm512_load_ps(panels[p].offset))
+               : _mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale));
   }
 
   // Rows of P panels that one vector of bytes holds.
@@ -48,16 +65,21 @@ struct Store {
   static constexpr int kTogether = P == 3 ? 1 : 4 / P;
 
   // So many rows from r on, one after the other.
-  template <int R, int P>
+  template <bool kFloat, int R, int P>
   FIRN_INLINE __m512i bytes(const __m512i (&acc)[R][P], int r) const {
     __m512i v[4];
     FIRN_UNROLL for (int i = 0; i < 4; ++i) {
       const int row = r + i / P;
-      v[i] = i / P < kTogether<P> && row < R ? scaled(acc[row < R ? row : 0][i % P], i % P) : v[0];
+      v[i] = i / P < kTogether<P> && row < R ? scaled<kFloat>(acc[row < R ? row : 0][i % P], i % P)
+                                             : v[0];
     }
-    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
-    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-    const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+    const __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
+    if constexpr (kFloat) {
+      const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+      return _mm512_add_epi8(narrow ? _mm512_min_epu8(y, hi) : y, lo);
+    }
+    const __m512i y = _mm512_permutexvar_epi32(
+        order, _mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
     return narrow ? _mm512_min_epi8(_mm512_max_epi8(y, lo), hi) : y;
   }
 
@@ -73,40 +95,46 @@ struct Store {
     }
   }
 
-  // As many rows from r on as one vector of bytes holds, each to where at(row) says.
+  // All rows, each to where at(row) says. Stores come last: for all that the compiler knows, a
+  // store of bytes changes scales, so that they would be loaded again behind each.
   template <int R, int P, typename At>
-  FIRN_INLINE void rows(const __m512i (&acc)[R][P], int r, At at) const {
-    const __m512i y = bytes(acc, r);
-    row<P, 0>(y, at(r));
-    if constexpr (P <= 2) {
-      if (r + 1 < R) row<P, 1>(y, at(r + 1));
+  FIRN_INLINE void rows(const __m512i (&acc)[R][P], At at) const {
+    constexpr int n = kTogether<P>;
+    __m512i y[(R + n - 1) / n];
+    if (float_sums) {
+      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<true>(acc, r);
+    } else {
+      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<false>(acc, r);
     }
-    if constexpr (P == 1) {
-      if (r + 2 < R) row<P, 2>(y, at(r + 2));
-      if (r + 3 < R) row<P, 3>(y, at(r + 3));
+    FIRN_UNROLL for (int r = 0; r < R; r += n) {
+      row<P, 0>(y[r / n], at(r));
+      if constexpr (P <= 2) {
+        if (r + 1 < R) row<P, 1>(y[r / n], at(r + 1));
+      }
+      if constexpr (P == 1) {
+        if (r + 2 < R) row<P, 2>(y[r / n], at(r + 2));
+        if (r + 3 < R) row<P, 3>(y[r / n], at(r + 3));
+      }
     }
   }
 };
 
-// The rarer outputs, float and any scale, from accumulators in memory: rows of 16 * panels, from
-// element `first` on.
-void store_any(const GemmS8Block& b, ptrdiff_t first, int rows, const int32_t* acc) {
+// The rarer outputs, float and any scale, of some panels of a row, from sums in memory.
+void store_any(const GemmS8Block& b, int panel, int panels, ptrdiff_t row, const int32_t* acc) {
   const Clamp8& c = b.clamp;
   const __m512 lo = _mm512_set1_ps(b.to_float ? b.float_lo : static_cast<float>(c.lo - c.zero));
   const __m512 hi = _mm512_set1_ps(b.to_float ? b.float_hi : static_cast<float>(c.hi - c.zero));
-  for (int r = 0; r < rows; ++r) {
-    ptrdiff_t at = first + r * b.out_stride;
-    for (int p = 0; p < b.panels; ++p, acc += kPanel, at += kPanel) {
-      const __mmask16 mask = static_cast<__mmask16>(columns_mask(b.columns - p * kPanel));
-      const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)),
-                                     _mm512_loadu_ps(b.scale + p * kPanel));
-      const __m512 y = _mm512_min_ps(_mm512_max_ps(x, lo), hi);
-      if (b.to_float) {
-        _mm512_mask_storeu_ps(static_cast<float*>(b.output) + at, mask, y);
-      } else {
-        const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y), _mm512_set1_epi32(c.zero));
-        _mm512_mask_cvtepi32_storeu_epi8(static_cast<int8_t*>(b.output) + at, mask, q);
-      }
+  for (int p = panel; p < panel + panels; ++p, acc += kPanel) {
+    const ptrdiff_t at = row * b.out_stride + p * kPanel;
+    const auto mask = static_cast<__mmask16>(columns_mask(b.columns - p * kPanel));
+    const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)),
+                                   _mm512_loadu_ps(b.scale + p * kPanel));
+    const __m512 y = _mm512_min_ps(_mm512_max_ps(x, lo), hi);
+    if (b.to_float) {
+      _mm512_mask_storeu_ps(static_cast<float*>(b.output) + at, mask, y);
+    } else {
+      const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y), _mm512_set1_epi32(c.zero));
+      _mm512_mask_cvtepi32_storeu_epi8(static_cast<int8_t*>(b.output) + at, mask, q);
     }
   }
 }

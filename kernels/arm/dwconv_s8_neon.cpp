@@ -12,6 +12,7 @@ struct Neon {
   static constexpr bool kManyRegisters = false;
   static constexpr int kMaxTile = 3;
   static constexpr int32_t kOffset = 0;
+  static constexpr bool kFloatSums = false;
   using Tap = int16_t;
   template <int N>
   using Output = NeonOutput<N>;

@@ -11,6 +11,7 @@ struct NeonDot {
   static constexpr bool kManyRegisters = false;
   static constexpr int kMaxTile = 7;
   static constexpr int32_t kOffset = 0;
+  static constexpr bool kFloatSums = false;
   using Tap = int8_t;
   template <int N>
   using Output = NeonOutput<N>;

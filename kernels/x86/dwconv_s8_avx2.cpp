@@ -13,6 +13,7 @@ struct Avx2 {
   static constexpr bool kManyRegisters = false;
   static constexpr int kMaxTile = 7;
   static constexpr int32_t kOffset = 0;
+  static constexpr bool kFloatSums = true;
   using Tap = int16_t;
   template <int N>
   using Output = YmmOutput<N>;

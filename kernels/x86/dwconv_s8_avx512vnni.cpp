@@ -19,6 +19,7 @@ struct Avx512 {
   static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
+  static constexpr bool kFloatSums = true;
   using Tap = int8_t;
   static constexpr int channel(int, int lane) { return lane; }
   static constexpr int tap(int lane, int i) { return lane * 4 + i; }
@@ -69,39 +70,56 @@ struct Avx512 {
   // Requantizes and stores N accumulators of R rows.
   template <int N>
   struct Output {
-    __m512 scale[N], high_float;
+    __m512 scale[N], offset[N], high_float;
     __m512i zero, low, high;
     int32_t channels;
+    bool floats;  // sums are
     bool small;   // all scales are below 1
-    bool narrow;  // the clamp: packs already saturate to int8
+    bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
 
-    Output(const ConvS8Args& args, int32_t channel, int32_t count)
+    Output(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
         : high_float(_mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
           zero(_mm512_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
           low(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
-          high(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.hi))),
+          high(_mm512_set1_epi8(
+              static_cast<int8_t>(args.clamp.hi - (float_sums ? args.clamp.lo : 0)))),
           channels(count),
+          floats(float_sums),
           small(true),
           narrow(args.clamp.lo > -128 || args.clamp.hi < 127) {
       FIRN_UNROLL
       for (int v = 0; v < N; ++v) {
         const auto mask = static_cast<__mmask16>(first(count) >> 16 * v);
         scale[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + 16 * v);
+        offset[v] = _mm512_mul_ps(scale[v], _mm512_set1_ps(-kFloatStart));
         small &= _mm512_cmp_ps_mask(_mm512_abs_ps(scale[v]), _mm512_set1_ps(1), _CMP_NLT_UQ) == 0;
       }
     }
 
+    template <int R>
+    __attribute__((always_inline)) void store(const Acc (&acc)[R][N], int8_t* const* out) const {
+      if (floats) {
+        store_of<true>(acc, out);
+      } else {
+        store_of<false>(acc, out);
+      }
+    }
+
+   private:
     // Equal to requantize(). Clamping commutes with rounding as the limits are integers, so it is
     // left to the bytes, if the way there keeps the order: the packs saturate, and the conversion
     // turns what is too small into INT32_MIN. It would do so to what is too large as well, so that
     // is limited before; but with scales below 1 no product reaches 2^31. There is no NaN.
-    template <int R>
-    void store(const Acc (&acc)[R][N], int8_t* const* out) const {
+    template <bool kFloats, int R>
+    __attribute__((always_inline)) void store_of(const Acc (&acc)[R][N], int8_t* const* out) const {
       __m512 x[R * N];
       FIRN_UNROLL
-      for (int i = 0; i < R * N; ++i)
-        x[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i / N][i % N]), scale[i % N]);
-      if (!small) {
+      for (int i = 0; i < R * N; ++i) {
+        const __m512i sum = acc[i / N][i % N];
+        x[i] = kFloats ? _mm512_fmadd_ps(_mm512_castsi512_ps(sum), scale[i % N], offset[i % N])
+                       : _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[i % N]);
+      }
+      if (!kFloats && !small) {
         FIRN_UNROLL
         for (int i = 0; i < R * N; ++i) x[i] = _mm512_min_ps(x[i], high_float);
       }
@@ -109,8 +127,15 @@ struct Avx512 {
       for (int i = 0; i < R * N; i += 4) {
         const __m512i a = words(x[i], x[i + 1 < R * N ? i + 1 : i]);
         const __m512i b = i + 2 < R * N ? words(x[i + 2], x[i + 3 < R * N ? i + 3 : i + 2]) : a;
-        __m512i bytes = _mm512_packs_epi16(a, b);
-        if (narrow) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+        __m512i bytes;
+        if constexpr (kFloats) {
+          bytes = _mm512_packus_epi16(a, b);
+          if (narrow) bytes = _mm512_min_epu8(bytes, high);
+          bytes = _mm512_add_epi8(bytes, low);
+        } else {
+          bytes = _mm512_packs_epi16(_mm512_adds_epi16(a, zero), _mm512_adds_epi16(b, zero));
+          if (narrow) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+        }
         // Dword k of each 128 bits came from accumulator i + k.
         bytes = _mm512_permutexvar_epi32(
             _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
@@ -118,10 +143,8 @@ struct Avx512 {
       }
     }
 
-   private:
-    __m512i words(__m512 x, __m512 y) const {
-      return _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x), _mm512_cvtps_epi32(y)),
-                               zero);
+    static __m512i words(__m512 x, __m512 y) {
+      return _mm512_packs_epi32(_mm512_cvtps_epi32(x), _mm512_cvtps_epi32(y));
     }
     // As many rows from j on as there are in 64 bytes.
     template <int R>

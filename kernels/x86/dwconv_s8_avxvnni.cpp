@@ -14,6 +14,7 @@ struct AvxVnni {
   static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
+  static constexpr bool kFloatSums = true;
   using Tap = int8_t;
   template <int N>
   using Output = YmmOutput<N>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 convolution with AMX: tiles of 32 rows by 32 columns in four tile registers, to which one
-// instruction adds up to 64 products each (Intel 64 and IA-32 Architectures SDM, volume 1, chapter
-// 18).
+// int8 convolution with AMX: tiles of 32 rows by 32 columns in four tile
+// registers, to which one instruction adds up to 64 products each (Intel 64 and
+// IA-32 Architectures SDM, volume 1, chapter 18).
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
@@ -17,7 +17,8 @@ constexpr int kMostSteps = 16;
 constexpr int kPanelBytes = kPanel * 4;
 constexpr int kSecond = kHalf * 2 * kPanelBytes;
 
-// Sums are in 0 to 3, rows by columns; rows of input in 4 and 5; weights in 6 and 7.
+// Sums are in 0 to 3, rows by columns; rows of input in 4 and 5; weights in 6
+// and 7.
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
@@ -35,8 +36,9 @@ int steps_at_once(int steps) {
   return steps / ((steps + kMostSteps - 1) / kMostSteps);
 }
 
-// As assembly, because g++ 12's intrinsics do not say that they read memory. Sums are stored 128
-// bytes apart, and the same 64 bytes of bias loaded for each row, without registers that say so.
+// As assembly, because g++ 12's intrinsics do not say that they read memory.
+// Sums are stored 128 bytes apart, and the same 64 bytes of bias loaded for
+// each row, without registers that say so.
 #define FIRN_TILE_LOAD(tile, from, step) \
   asm volatile("tileloadd (%0,%1), %%tmm" #tile ::"r"(from), "r"(ptrdiff_t{step}) : "memory")
 #define FIRN_TILE_FILL(tile, row, offset) \
@@ -48,53 +50,46 @@ int steps_at_once(int steps) {
 #define FIRN_TILE_DOT(sum, rows, weights) \
   asm volatile("tdpbssd %%tmm" #weights ", %%tmm" #rows ", %%tmm" #sum ::)
 
-// One or two panels of a block: how their sums become output.
+// One or two panels of a block: where their sums become output.
 struct Part {
-  GemmS8Block block;
-  Store store;
-  alignas(64) float scale[2 * kPanel];
-  alignas(64) int64_t rows_at[kRows];  // of a tile's output, consecutive ones
+  PanelScale scales[2];
+  __mmask64 mask;
+  int8_t* output;
+  bool two;
 
   void set(const GemmS8Block& b, int first, int panels) {
-    block = b;
-    block.panels = panels;
-    block.columns = b.columns - first * kPanel;
-    block.output = b.to_float ? static_cast<void*>(static_cast<float*>(b.output) + first * kPanel)
-                              : static_cast<int8_t*>(b.output) + first * kPanel;
-    for (int i = 0; i < panels * kPanel; i += kPanel)
-      _mm512_store_ps(scale + i, _mm512_loadu_ps(b.scale + first * kPanel + i));
-    block.scale = scale;
-    store = Store(block);
-    __m512i at = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-    at = _mm512_mullo_epi64(at, _mm512_set1_epi64(block.out_stride));
-    for (int r = 0; r < kRows; r += 8) {
-      _mm512_store_si512(rows_at + r, at);
-      at = _mm512_add_epi64(at, _mm512_set1_epi64(8 * block.out_stride));
-    }
+    for (int i = 0; i < panels; ++i) scales[i].set(b.scale + (first + i) * kPanel);
+    mask = columns_mask(b.columns - first * kPanel);
+    output = static_cast<int8_t*>(b.output) + first * kPanel;
+    two = panels == 2;
   }
-  // Of output row n.
-  ptrdiff_t at(ptrdiff_t n) const { return n * block.out_stride; }
 };
 
 // A tile's sums, on their way to output, and what is known of the layer.
 struct Output {
   alignas(64) int32_t sums[kRows * 2 * kPanel];  // rows of two panels
-  alignas(64) int8_t* row[kRows];  // of int8 output; behind the tile's last, elsewhere
-  Part parts[2];                   // of this tile and of the next
+  alignas(64) int8_t* row[kRows];      // of int8 output; behind the tile's last, elsewhere
+  alignas(64) int64_t rows_at[kRows];  // of a tile's output, consecutive ones
+  Part parts[2];                       // of this tile and of the next
+  Store store;
   alignas(64) int8_t elsewhere[64];
   const Part* part;
-  bool two;   // panels
-  int units;  // of what a vector of output takes: 2 rows of two panels, 4 of one
-  // Of the layer: a step's k_step values, and how many steps of them a tile takes.
+  bool ready;  // what blocks of a layer share
+  bool two;    // panels
+  int units;   // of what a vector of output takes: 2 rows of two panels, 4 of one
+  // Of the layer: a step's k_step values, and how many steps of them a tile
+  // takes.
   int step_values, groups;
-  // Units between two instructions, of two panels or one, and whether between all of them.
+  // Units between two instructions, of two panels or one, and whether between
+  // all of them.
   int at_once[2];
   bool often;
 
   void begin(int steps, int taps) {
+    ready = false;
     units = 0;
     two = false;
-    parts[0].store = {};
+    store = {};
     part = parts;
     step_values = steps_at_once(steps);
     groups = steps / step_values;
@@ -107,18 +102,30 @@ struct Output {
       if (often && at_once[i] > most / 4) at_once[i] = most / 4;
     }
   }
+  // The first block.
+  void begin(const GemmS8Block& b) {
+    ready = true;
+    store = Store(b, nullptr);
+    __m512i at = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    at = _mm512_mullo_epi64(at, _mm512_set1_epi64(store.stride));
+    for (int r = 0; r < kRows; r += 8) {
+      _mm512_store_si512(rows_at + r, at);
+      at = _mm512_add_epi64(at, _mm512_set1_epi64(8 * store.stride));
+    }
+  }
   void set(const GemmS8Tile& t, const Part* of) {
     part = of;
-    two = part->block.panels == 2;
+    two = part->two;
+    store.panels = part->scales;
+    store.mask = part->mask;
     units = two ? (t.count + 1) / 2 : (t.count + 3) / 4;
-    auto* to = static_cast<int8_t*>(part->block.output);
     if (t.out_rows != nullptr) {
-      for (int r = 0; r < t.count; ++r) row[r] = to + part->at(t.out_rows[r]);
+      for (int r = 0; r < t.count; ++r) row[r] = part->output + t.out_rows[r] * store.stride;
     } else {
       const __m512i first =
-          _mm512_set1_epi64(reinterpret_cast<intptr_t>(to + part->at(t.first_row)));
+          _mm512_set1_epi64(reinterpret_cast<intptr_t>(part->output + t.first_row * store.stride));
       for (int r = 0; r < kRows; r += 8)
-        _mm512_store_si512(row + r, _mm512_add_epi64(first, _mm512_load_si512(part->rows_at + r)));
+        _mm512_store_si512(row + r, _mm512_add_epi64(first, _mm512_load_si512(rows_at + r)));
     }
     for (int r = t.count; r < kRows; ++r) row[r] = elsewhere;
   }
@@ -130,7 +137,8 @@ struct Output {
   }
 };
 
-// What is done while a tile is multiplied. Copies, so that it is kept in registers.
+// What is done while a tile is multiplied. Copies, so that it is kept in
+// registers.
 struct Meanwhile {
   const Store store;
   int32_t* const sums;
@@ -141,7 +149,7 @@ struct Meanwhile {
   GemmS8Ahead ahead;
 
   FIRN_INLINE Meanwhile(Output& out, const GemmS8Ahead& near)
-      : store(out.part->store),
+      : store(out.store),
         sums(out.sums),
         row(out.row),
         two(out.two),
@@ -158,7 +166,7 @@ struct Meanwhile {
     __m512i acc[kTogether][P];
     FIRN_UNROLL for (int i = 0; i < 4; ++i) acc[i / P][i % P] =
         _mm512_load_si512(from + (i / P * 2 + i % P) * kPanel);
-    const __m512i y = store.bytes(acc, 0);
+    const __m512i y = store.float_sums ? store.bytes<true>(acc, 0) : store.bytes<false>(acc, 0);
     store.row<P, 0>(y, to[0]);
     store.row<P, 1>(y, to[1]);
     if constexpr (P == 1) {
@@ -181,9 +189,10 @@ struct Meanwhile {
   }
 };
 
-// One step of a tile, of 16 rows or both halves of more, and of one or two panels. A tile's first
-// step stores the sums in registers, which are those of the output, just before each is wanted.
-// kOften: there are few steps, so that output is made after each instruction.
+// One step of a tile, of 16 rows or both halves of more, and of one or two
+// panels. A tile's first step stores the sums in registers, which are those of
+// the output, just before each is wanted. kOften: there are few steps, so that
+// output is made after each instruction.
 template <bool kBothHalves, bool kTwoPanels, bool kFirst, bool kOften>
 FIRN_INLINE void step(const int8_t* a, ptrdiff_t stride, const int8_t* w, ptrdiff_t panel_bytes,
                       const int32_t* bias, Meanwhile& m) {
@@ -220,9 +229,9 @@ FIRN_INLINE void step(const int8_t* a, ptrdiff_t stride, const int8_t* w, ptrdif
   m.some();
 }
 
-// A tile's sums, into registers. Instructions on tile registers are started in order, and only what
-// lies between them is done while they wait for one another: the sums of the tile before become
-// output.
+// A tile's sums, into registers. Instructions on tile registers are started in
+// order, and only what lies between them is done while they wait for one
+// another: the sums of the tile before become output.
 template <bool kBothHalves, bool kTwoPanels, bool kOften>
 FIRN_INLINE void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w,
                           const int32_t* bias, int steps, int groups, Meanwhile& m) {
@@ -266,7 +275,8 @@ void gemm_s8_copy_amxint8(const GemmS8Pixels& p, int8_t* to) {
                [](const int8_t* a, int8_t* b) { _mm512_storeu_si512(b, _mm512_loadu_si512(a)); });
 }
 
-// The registers' sizes depend on the layer only; to set them takes longer than a tile.
+// The registers' sizes depend on the layer only; to set them takes longer than
+// a tile.
 void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state) {
   static_assert(sizeof(Output) <= 12288, "as gemm_s8.inc says");
   const TileConfig config(steps_at_once(steps));
@@ -283,6 +293,7 @@ void gemm_s8_end_amxint8(void* state) {
 
 void gemm_s8_tiles_amxint8(const GemmS8Block& b) {
   Output& out = *static_cast<Output*>(b.state);
+  if (!out.ready) out.begin(b);
   const bool fast = !b.to_float && b.scale_below_one;
   for (int p = 0; p < b.panels; p += 2) {
     const bool two = b.panels - p > 1;
@@ -301,7 +312,7 @@ void gemm_s8_tiles_amxint8(const GemmS8Block& b) {
       }
       out.store_sums();
       for (int r = 0; r < t.count; ++r)
-        store_any(part.block, part.at(gemm_s8_out_row(t, r)), 1, out.sums + r * 2 * kPanel);
+        store_any(b, p, two ? 2 : 1, gemm_s8_out_row(t, r), out.sums + r * 2 * kPanel);
     }
   }
 }

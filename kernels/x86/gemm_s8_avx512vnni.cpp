@@ -90,20 +90,17 @@ struct Tile {
   }
 
   // As the tile's rows from `begin` on.
-  FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
+  FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int begin,
+                          const PanelScale* scales) {
     if (!b.to_float && b.scale_below_one) {
-      const Store store(b);
+      const Store store(b, scales);
       auto* const out = static_cast<int8_t*>(b.output);
       if (t.out_rows != nullptr) {
         const int32_t* const to = t.out_rows + begin;
-        FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>)
-            store.rows(acc, r, [&](int row) { return out + to[row] * b.out_stride; });
-        return;
+        return store.rows(acc, [&](int r) { return out + to[r] * store.stride; });
       }
-      int8_t* const first = out + (t.first_row + begin) * b.out_stride;
-      FIRN_UNROLL for (int r = 0; r < R; r += Store::kTogether<P>)
-          store.rows(acc, r, [&](int row) { return first + row * b.out_stride; });
-      return;
+      int8_t* const first = out + (t.first_row + begin) * store.stride;
+      return store.rows(acc, [&](int r) { return first + r * store.stride; });
     }
     alignas(64) int32_t raw[R * P * kPanel];
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
@@ -111,22 +108,22 @@ struct Tile {
           _mm512_store_si512(raw + (r * P + p) * kPanel, acc[r][p]);
     }
     for (int r = 0; r < R; ++r)
-      store_any(b, gemm_s8_out_row(t, begin + r) * b.out_stride, 1, raw + r * P * kPanel);
+      store_any(b, 0, P, gemm_s8_out_row(t, begin + r), raw + r * P * kPanel);
   }
 };
 
 template <int R, int P>
-FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t) {
+FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScale* scales) {
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap)
     w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w);
-  tile.finish(b, t, 0);
+  tile.finish(b, t, 0, scales);
 }
 
 // Rows [begin, begin + R) of a tile.
 template <int R, int P>
-void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
+void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const PanelScale* scales) {
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap) {
@@ -134,39 +131,43 @@ void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin) {
     FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
     w = tile.uneven(b, a, w);
   }
-  tile.finish(b, t, begin);
+  tile.finish(b, t, begin, scales);
 }
 
 // `rows` from `begin` on, at most R.
 template <int R, int P>
-void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows) {
-  if (rows == R) return uneven<R, P>(b, t, begin);
-  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows);
+void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows,
+           const PanelScale* scales) {
+  if (rows == R) return uneven<R, P>(b, t, begin, scales);
+  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows, scales);
 }
 
 // Any tile but the highest: evenly spaced rows at once, R or down to kLeast of them, others piece
 // by piece.
 template <int R, int kLeast, int P>
-__attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t) {
+__attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t,
+                                     const PanelScale* scales) {
   if constexpr (R >= kLeast) {
     if (t.rows == nullptr && t.count <= R)
-      return t.count == R ? even<R, P>(b, t) : lower<R - 1, kLeast, P>(b, t);
+      return t.count == R ? even<R, P>(b, t, scales) : lower<R - 1, kLeast, P>(b, t, scales);
   }
   for (int r = 0, n; r < t.count; r += n) {
     const int left = t.count - r, pieces = (left + 5) / 6;
     n = (left + pieces - 1) / pieces;
-    piece<6, P>(b, t, r, n);
+    piece<6, P>(b, t, r, n, scales);
   }
 }
 
 template <int R, int kLeast, int P>
 void tiles(const GemmS8Block& b) {
+  PanelScale scales[P];
+  for (int p = 0; p < P; ++p) scales[p].set(b.scale + p * kPanel);
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {
-      even<R, P>(b, t);
+      even<R, P>(b, t, scales);
     } else {
-      lower<R - 1, kLeast, P>(b, t);
+      lower<R - 1, kLeast, P>(b, t, scales);
     }
   }
 }

@@ -137,13 +137,13 @@ struct Problem {
     return out;
   }
 
-  ConvS8Args args(const void* packed, void* output) const {
+  ConvS8Args args(const void* packed, void* output, const Clamp8& clamp) const {
     ConvS8Args a;
     a.input = input.data();
     a.zero_row = zero_row.data();
     a.packed = packed;
     a.scale = scale.data();
-    a.clamp = c.clamp;
+    a.clamp = clamp;
     a.output = output;
     a.to_float = c.to_float;
     a.float_lo = -20;
@@ -154,7 +154,7 @@ struct Problem {
 
   // run(args, begin, end) computes units of the variant.
   template <typename T, typename Variant, typename Run>
-  void compare(const Variant& variant, const Guarded<T>& want, Run run) const {
+  void compare(const Variant& variant, const Guarded<T>& want, const Clamp8& clamp, Run run) const {
     const ConvShape& s = c.shape;
     Guarded<uint8_t> packed(variant.packed_bytes(s));
     variant.pack(s, weights.data(), c.bias ? bias.data() : nullptr, c.input_zero, packed.data());
@@ -169,7 +169,7 @@ struct Problem {
     for (const size_t piece : {units, size_t{1}, size_t{3}}) {
       Guarded<T> got(want.size());
       for (size_t end = units; end > 0; end -= std::min(end, piece))
-        run(args(packed.data(), got.data()), end - std::min(end, piece), end);
+        run(args(packed.data(), got.data(), clamp), end - std::min(end, piece), end);
       CHECK(difference<T>(got.span(), want.span(), s.out_pixel_stride) == "");
       CHECK(got.intact());
       if (units == 1) break;
@@ -179,16 +179,19 @@ struct Problem {
   template <typename Variant, typename Run>
   void check(const Variant& variant, Run run) const {
     INFO(describe(c.shape), " fill ", fill_name(c.fill), " seed ", c.seed, " input zero ",
-         c.input_zero, " clamp ", c.clamp.zero, " [", c.clamp.lo, ", ", c.clamp.hi, "] float ",
-         c.to_float, " ", variant.name);
+         c.input_zero, " float ", c.to_float, " ", variant.name);
     if (c.to_float) {
       const auto as_float = [](int32_t a, float m) {
         return std::min(std::max(static_cast<float>(a) * m, -20.0f), 90.0f);
       };
-      compare(variant, want<float>(as_float), run);
-    } else {
-      const auto as_int8 = [this](int32_t a, float m) { return requantize(a, m, c.clamp); };
-      compare(variant, want<int8_t>(as_int8), run);
+      compare(variant, want<float>(as_float), c.clamp, run);
+      return;
+    }
+    // Behind ReLU there are other ways to int8.
+    for (const Clamp8& clamp : {c.clamp, Clamp8{-128, -128, c.clamp.hi}}) {
+      INFO("clamp ", clamp.zero, " [", clamp.lo, ", ", clamp.hi, "]");
+      const auto as_int8 = [&](int32_t a, float m) { return requantize(a, m, clamp); };
+      compare(variant, want<int8_t>(as_int8), clamp, run);
     }
   }
 };

@@ -60,7 +60,10 @@ struct Problem {
   float scale_lo = 1e-4f, scale_hi = 2e-3f;
   bool with_bias = true;
   int32_t bias_range = 100000;
+  std::optional<int32_t> bias = {};  // of all
 };
+
+constexpr Clamp8 kRelu = {-128, -128, 127};
 
 struct Data {
   Guarded<int8_t> input, zero_row, weights, want;
@@ -77,6 +80,7 @@ struct Data {
     fill<int8_t>(input.span(), p.fill_input, p.seed);
     fill<int8_t>(weights.span(), p.fill_weights, p.seed + 1, -127, 127);
     fill<int32_t>(bias, Fill::random, p.seed + 2, -p.bias_range, p.bias_range);
+    if (p.bias) std::fill(bias.begin(), bias.end(), *p.bias);
     fill<float>(scale, Fill::random, p.seed + 3, p.scale_lo, p.scale_hi);
     std::fill(zero_row.span().begin(), zero_row.span().end(), static_cast<int8_t>(p.input_zero));
     reference(p);
@@ -175,7 +179,8 @@ TEST_CASE("dwconv_s8: every count of channels") {
     for (const int32_t kernel : {3, 5})
       for (const int32_t stride : {1, 2})
         check_all({.s = shape(c, 6, 5, kernel, kernel, stride, 1, kernel / 2),
-                   .seed = static_cast<uint64_t>(c)});
+                   .seed = static_cast<uint64_t>(c),
+                   .clamp = c % 2 == 0 ? kRelu : Clamp8{}});
   for (int32_t c = 1; c <= 130; c += 3)
     check_all({.s = shape(c, 3, 4, 2, 3), .seed = static_cast<uint64_t>(c)});
 }
@@ -189,8 +194,10 @@ TEST_CASE("dwconv_s8: every kernel from 1x1 to 7x7, strides, dilations, padding"
           for (const int32_t pad : {0, 1, 3}) {
             const ConvShape s = shape(19, 8, 9, kh, kw, stride, dilation, pad);
             if (!valid(s)) continue;
-            check_all(
-                {.s = s, .seed = ++seed, .input_zero = static_cast<int32_t>(seed % 256) - 128});
+            check_all({.s = s,
+                       .seed = ++seed,
+                       .input_zero = static_cast<int32_t>(seed % 256) - 128,
+                       .clamp = seed % 2 == 0 ? kRelu : Clamp8{}});
           }
 }
 
@@ -276,6 +283,27 @@ TEST_CASE("dwconv_s8: scales and biases at the ends of their types") {
                    .scale_hi = hi,
                    .bias_range = bias_range});
   };
+  // Behind ReLU, where sums may be made as floats, about the largest of these and the smallest.
+  for (const int32_t end : {kernels::kLargestFloatSum, INT32_MIN + 9 * 127 * 128})
+    for (const int32_t past : {0, 1, 1 << 18, 1 << 20})
+      for (const float scale : {0x1.0001p-17f, -0x1.0001p-17f})
+        for (const Fill how : {Fill::lowest, Fill::highest})
+          check_all({.s = shape(50, 5, 5, 3, 3),
+                     .fill_input = how,
+                     .fill_weights = Fill::highest,
+                     .input_zero = -128,
+                     .clamp = kRelu,
+                     .scale_lo = scale,
+                     .scale_hi = scale,
+                     .bias = end + past - (end > 0 ? 9 * 127 * 255 : 0)});
+  for (const float scale : {-2.0f, -0.5f})
+    check_all({.s = shape(50, 5, 5, 3, 3),
+               .fill_input = Fill::unit,
+               .fill_weights = Fill::unit,
+               .clamp = kRelu,
+               .scale_lo = scale,
+               .scale_hi = scale,
+               .with_bias = false});
   with(0.f, 0.f, 1000);
   with(0.5f, 0.5f, 10);  // every other result is a tie
   with(0x1p-149f, 0x1p-140f, 1000);

@@ -90,6 +90,36 @@ TEST_CASE("gemm_s8: ties round to even") {
   }
 }
 
+// Behind ReLU, where sums may be made as floats.
+TEST_CASE("gemm_s8: sums at the largest that is exact as a float, and at the smallest") {
+  const ConvShape s = product(27, 3, 20);
+  for (const Clamp8 clamp : {Clamp8{-128, -128, 127}, Clamp8{-7, -7, 100}}) {
+    for (const int32_t end : {kLargestFloatSum, INT32_MIN + 100}) {
+      for (const int32_t past : {-1, 0, 1, 1 << 20}) {
+        for (const float sign : {1.0f, -1.0f}) {
+          Problem problem({.shape = s, .seed = 7, .input_zero = -128, .clamp = clamp});
+          const size_t last = s.out_c - 1;
+          std::fill_n(problem.weights.data() + last * 3, 3, int8_t(127));
+          // The largest sum there is of these weights, or the smallest, is as far past the end.
+          problem.bias[last] = end + past - (end > 0 ? 3 * 127 * 255 : 0);
+          std::fill_n(problem.input.data(), 3, int8_t(end > 0 ? 127 : -128));
+          problem.scale[last] = sign * 0x1.0001p-17f;
+          problem.acc.clear();
+          problem.reference();
+          CHECK(problem.acc[last] == end + past);
+          for (const GemmS8& variant : gemm_s8_table()) {
+            if ((supported_isas() & bit(variant.isa)) == 0) continue;
+            Guarded<uint8_t> workspace(variant.workspace_bytes(s));
+            problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t units_end) {
+              variant.run(s, args, workspace.data(), begin, units_end);
+            });
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("gemm_s8: windows") {
   uint64_t seed = 100;
   for (const int kernel : {1, 2, 3, 5, 7})
