@@ -38,6 +38,8 @@ struct GemmS8Kernel {
   int32_t max_panels = 1;   // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;
+  // Tiles of up to so many rows take no longer for each than whole ones.
+  int32_t low_rows = 0;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels
   void (*tiles)(const GemmS8Block&) = nullptr;
 };

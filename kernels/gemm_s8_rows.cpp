@@ -354,7 +354,9 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
 
 GemmS8Rows::Heights::Heights(const GemmS8Kernel& kernel, int32_t rows, int32_t most)
     : height_(most), left_(rows), higher_(0) {
-  if (kernel.input == GemmS8Input::evenly_spaced || most > kMostAlike || rows == 0) return;
+  if (kernel.input == GemmS8Input::evenly_spaced || most > kMostAlike || rows == 0 ||
+      rows % most <= kernel.low_rows)
+    return;
   const int32_t tiles = (rows + most - 1) / most;
   height_ = rows / tiles;
   higher_ = rows % tiles;

@@ -48,6 +48,31 @@ void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
   finish<R>(b, t, p, acc);
 }
 
+// So few rows by two panels: sums of one take longer to wait for than to compute.
+template <int R>
+void tile_of_two(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+  __m256i acc[2][R][2];
+  load_acc<R>(b.bias + p * kPanel, 0, acc[0]);
+  load_acc<R>(b.bias + (p + 1) * kPanel, 0, acc[1]);
+  const int8_t* w = b.weights + p * b.panel_bytes;
+  const ptrdiff_t tap_bytes = ptrdiff_t{b.steps} * 4;
+  for (int tap = 0; tap < b.taps; ++tap) {
+    const int8_t* a[R];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, r);
+    for (ptrdiff_t k = 0; k < tap_bytes; k += 4, w += 64) {
+      __m256i x[R];
+      FIRN_UNROLL for (int r = 0; r < R; ++r) x[r] = broadcast(a[r] + k);
+      FIRN_UNROLL for (int i = 0; i < 4; ++i) {
+        const __m256i column = _mm256_load_si256(
+            reinterpret_cast<const __m256i*>(w + i / 2 * b.panel_bytes + i % 2 * 32));
+        FIRN_UNROLL for (int r = 0; r < R; ++r) dot(acc[i / 2][r][i % 2], x[r], column);
+      }
+    }
+  }
+  finish<R>(b, t, p, acc[0]);
+  finish<R>(b, t, p + 1, acc[1]);
+}
+
 // A tile of fewer than R rows uses the template of its size.
 template <int R>
 void panels(const GemmS8Block& b, const GemmS8Tile& t) {
@@ -55,7 +80,11 @@ void panels(const GemmS8Block& b, const GemmS8Tile& t) {
     if constexpr (R > 1) panels<R - 1>(b, t);
     return;
   }
-  for (int p = 0; p < b.panels; ++p) tile<R>(b, t, p);
+  int p = 0;
+  if constexpr (R <= 3) {
+    for (; p + 2 <= b.panels; p += 2) tile_of_two<R>(b, t, p);
+  }
+  for (; p < b.panels; ++p) tile<R>(b, t, p);
 }
 
 }  // namespace
