@@ -74,7 +74,7 @@ struct DwConv : DwPacking<V> {
         }
       }
     }
-    const typename V::Interleave interleave;
+    const typename V::Interleave interleave(args.unsigned_input);
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
                                                 floats);
     const int8_t* zero = args.zero_row + c0;
@@ -239,7 +239,7 @@ struct DwConv : DwPacking<V> {
       acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(start + v / V::kVecs * block_bytes) +
                           v % V::kVecs * V::kLanes);
     }
-    const typename V::Interleave interleave;
+    const typename V::Interleave interleave(args.unsigned_input);
     const uint8_t* weights = packed + P::kTaps;
     for (int32_t first = 0; first < taps; first += kFlatTaps) {
       const int32_t n = min_of(kFlatTaps, taps - first);
@@ -316,7 +316,9 @@ struct DwConv : DwPacking<V> {
             DwConv::unpack,
             DwConv::units,
             [](const ConvShape&) { return size_t{0}; },
-            run};
+            run,
+            [](const ConvShape&) { return V::kOffset != 0; },
+            V::kOffset != 0};
   }
 };
 

@@ -15,7 +15,8 @@
 //         kMaxVecs        accumulators that may be worked on together, of neighbouring blocks
 //         kManyRegisters  32 of them, not 16
 //         kMaxTile        height of the largest kernel that a tile is good for
-//         kOffset         what is added to activations before they are multiplied
+//         kOffset         what is added to activations before they are multiplied: by Interleave,
+//                         unless its argument says that it was
 //         kFloatSums      Output<N> takes float sums (requant.h)
 //         Tap             type of a packed weight
 //         channel(v, l)   place within the block of lane l of accumulator v

@@ -16,7 +16,7 @@ namespace {
 template <int N>
 struct YmmOutput {
   __m256 scale[N], offset[N], high;
-  __m256i zero, low, most;
+  __m256i zero, low, most, sign;
   int32_t channels;
   bool floats;  // sums are
 
@@ -25,8 +25,10 @@ struct YmmOutput {
   YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
       : high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
         zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
-        low(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
+        low(_mm256_set1_epi8(
+            static_cast<int8_t>(args.clamp.lo + (float_sums && args.unsigned_output ? 128 : 0)))),
         most(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.hi - args.clamp.lo))),
+        sign(_mm256_set1_epi8(args.unsigned_output ? -128 : 0)),
         channels(count),
         floats(float_sums) {
     const float* from = args.scale + channel;
@@ -63,7 +65,7 @@ struct YmmOutput {
     const __m256i a = words<kFloats>(acc, 0), b = words<kFloats>(acc, N - 2);
     if constexpr (kFloats)
       return _mm256_add_epi8(_mm256_min_epu8(_mm256_packus_epi16(a, b), most), low);
-    return _mm256_max_epi8(_mm256_packs_epi16(a, b), low);
+    return _mm256_xor_si256(_mm256_max_epi8(_mm256_packs_epi16(a, b), low), sign);
   }
 
   template <int R>

@@ -40,6 +40,9 @@ struct ConvS8Args {
   Clamp8 clamp;                  // of an int8 output
   void* output = nullptr;        // int8_t, or float where to_float
   bool to_float = false;         // y = clamp(float(acc) * scale[c], float_lo, float_hi)
+  // Bytes of the input and zero_row, or of an int8 output, are values + 128: uint8, which the left
+  // side of vpdpbusd is. Only with variants that say so.
+  bool unsigned_input = false, unsigned_output = false;
   float float_lo = 0, float_hi = 0;
   // What will be read soon after: variants that can bring it into a cache meanwhile.
   std::span<const std::byte> ahead = {};
@@ -63,6 +66,9 @@ struct GemmS8 {
   // Of one call of run(), 64-byte aligned; 0 where input is read in place.
   size_t (*workspace_bytes)(const ConvShape&);
   void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
+  // Whether the input may be unsigned, and is better so, and whether the output may be.
+  bool (*reads_unsigned)(const ConvShape&) = [](const ConvShape&) { return false; };
+  bool writes_unsigned = false;
 };
 
 // Compiled-in variants, scalar first, then by preference. Iterated by selection, tests, benchmarks.

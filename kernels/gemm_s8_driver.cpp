@@ -199,7 +199,12 @@ size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {
 
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
   const GemmS8Plan plan(s, kernel);
-  return kernel.state_bytes + GemmS8Rows(kernel, s, plan, nullptr).workspace_bytes();
+  return kernel.state_bytes + GemmS8Rows(kernel, s, plan, false, nullptr).workspace_bytes();
+}
+
+// Products, whose rows need no copy then.
+bool gemm_s8_reads_unsigned(const GemmS8Kernel& kernel, const ConvShape& s) {
+  return kernel.input == GemmS8Input::as_unsigned && GemmS8Plan(s, kernel).dense;
 }
 
 void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Args& args,
@@ -212,6 +217,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.panel_bytes = plan.panel_bytes;
   block.clamp = args.clamp;
   block.to_float = args.to_float;
+  block.unsigned_output = args.unsigned_output;
   block.float_lo = args.float_lo;
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
@@ -221,7 +227,8 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
                      args.clamp.lo == args.clamp.zero && !plan.huge() &&
                      static_cast<const int32_t*>(args.packed)[2 * plan.bias_count] != 0;
 
-  GemmS8Rows input_rows(kernel, s, plan, static_cast<int8_t*>(workspace) + kernel.state_bytes);
+  GemmS8Rows input_rows(kernel, s, plan, args.unsigned_input,
+                        static_cast<int8_t*>(workspace) + kernel.state_bytes);
   block.state = workspace;
   GemmS8Ahead ahead = share_of(args, begin, end, units_of(s, plan));
   block.ahead = &ahead;

@@ -34,8 +34,9 @@ struct GemmS8Kernel {
   void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;
   void (*end)(void* state) = nullptr;
   size_t state_bytes = 0;
-  bool float_sums = false;  // makes output of them where GemmS8Block says so
-  int32_t max_panels = 1;   // of a block
+  // Makes output of float sums, and unsigned one, where GemmS8Block says so.
+  bool float_sums = false;
+  int32_t max_panels = 1;  // of a block
   // The same of many rows that are evenly spaced, where there are more than max_panels in all.
   int32_t even_panels = 1;
   // Tiles of up to so many rows take no longer for each than whole ones.
@@ -50,6 +51,7 @@ void gemm_s8_pack(const GemmS8Kernel&, const ConvShape&, const int8_t* weights, 
 void gemm_s8_unpack(const GemmS8Kernel&, const ConvShape&, const void* packed, int8_t* weights);
 size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel&, const ConvShape&);
+bool gemm_s8_reads_unsigned(const GemmS8Kernel&, const ConvShape&);
 void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, void* workspace,
                  size_t begin, size_t end);
 
@@ -58,7 +60,8 @@ void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, void*
 inline void gemm_s8_store(const GemmS8Block& b, int64_t row, int32_t column, int32_t acc) {
   const int64_t at = row * b.out_stride + column;
   if (!b.to_float) {
-    static_cast<int8_t*>(b.output)[at] = requantize(acc, b.scale[column], b.clamp);
+    const int8_t y = requantize(acc, b.scale[column], b.clamp);
+    static_cast<int8_t*>(b.output)[at] = static_cast<int8_t>(y + (b.unsigned_output ? 128 : 0));
     return;
   }
   float y = static_cast<float>(acc) * b.scale[column];

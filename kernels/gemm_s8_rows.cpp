@@ -120,15 +120,16 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
 }
 
 GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Plan& plan,
-                       void* workspace)
+                       bool unsigned_input, void* workspace)
     : kernel_(kernel),
       s_(s),
       plan_(plan),
+      makes_unsigned_(kernel.input == GemmS8Input::as_unsigned && !unsigned_input),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.strips && plan.fused                  ? ptrdiff_t{plan.place_pixels} * s.in_c
-              : plan.unfolded || plan.strips             ? copied_row()
-              : kernel.input == GemmS8Input::as_unsigned ? s.in_c
-                                                         : s.in_pixel_stride),
+      stride_(plan.strips && plan.fused      ? ptrdiff_t{plan.place_pixels} * s.in_c
+              : plan.unfolded || plan.strips ? copied_row()
+              : makes_unsigned_              ? s.in_c
+                                             : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
@@ -204,7 +205,7 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t block
   rows_ = static_cast<int32_t>(std::min(plan_.block_rows, plan_.rows - begin_));
   if (plan_.strips) return copy_strips(input, zero_row);
   if (plan_.unfolded) return unfold(input, zero_row);
-  if (kernel_.input == GemmS8Input::as_unsigned) return copy_unsigned(input, zero_row);
+  if (makes_unsigned_) return copy_unsigned(input, zero_row);
   first_ = input;
   zero_row_ = zero_row;
   if (kernel_.input == GemmS8Input::evenly_spaced && rest() > 0) {

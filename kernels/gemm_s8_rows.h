@@ -101,7 +101,8 @@ struct OutputPixel {
 class GemmS8Rows {
  public:
   // The workspace is that of a run(), of workspace_bytes().
-  GemmS8Rows(const GemmS8Kernel&, const ConvShape&, const GemmS8Plan&, void* workspace);
+  GemmS8Rows(const GemmS8Kernel&, const ConvShape&, const GemmS8Plan&, bool unsigned_input,
+             void* workspace);
 
   size_t workspace_bytes() const;
   // The input is that of the convolution's group.
@@ -169,6 +170,7 @@ class GemmS8Rows {
   const GemmS8Kernel& kernel_;
   const ConvShape& s_;
   const GemmS8Plan& plan_;
+  const bool makes_unsigned_;
   int8_t* const workspace_;
   int64_t begin_ = 0;
   int32_t rows_ = 0;

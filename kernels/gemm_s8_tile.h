@@ -101,7 +101,7 @@ struct GemmS8Block {
   bool scale_below_one;     // all of them: no product overflows int32
   bool float_sums;          // the output is int8 and can be made of FloatSums (requant.h)
   Clamp8 clamp;
-  bool to_float;
+  bool to_float, unsigned_output;
   float float_lo, float_hi;
   void* output;  // int8_t or float: row 0, column 0
   ptrdiff_t out_stride;

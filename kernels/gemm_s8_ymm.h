@@ -37,7 +37,8 @@ FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2
   const Clamp8& c = b.clamp;
   const __m256 most = _mm256_set1_ps(static_cast<float>(c.hi - c.zero));
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(c.zero));
-  const __m256i lo = _mm256_set1_epi8(static_cast<int8_t>(c.lo));
+  const __m256i lo =
+      _mm256_set1_epi8(static_cast<int8_t>(c.lo + (kFloat && b.unsigned_output ? 128 : 0)));
   const __m256i hi = _mm256_set1_epi8(static_cast<int8_t>(c.hi - c.lo));
   // packs work within 128-bit lanes: lane i holds columns 4i.. and 8 + 4i.. of two rows.
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -61,8 +62,8 @@ FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2
     }
     const __m256i y = _mm256_permutevar8x32_epi32(
         kFloat ? _mm256_packus_epi16(row[0], row[1]) : _mm256_packs_epi16(row[0], row[1]), order);
-    const __m256i bytes =
-        kFloat ? _mm256_add_epi8(_mm256_min_epu8(y, hi), lo) : _mm256_max_epi8(y, lo);
+    __m256i bytes = kFloat ? _mm256_add_epi8(_mm256_min_epu8(y, hi), lo) : _mm256_max_epi8(y, lo);
+    if (!kFloat && b.unsigned_output) bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
     store_columns(at(r), _mm256_castsi256_si128(bytes), columns);
     if (r + 1 < R) store_columns(at(r + 1), _mm256_extracti128_si256(bytes, 1), columns);
   }

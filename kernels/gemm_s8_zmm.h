@@ -35,7 +35,7 @@ struct Store {
   const PanelScale* panels;
   ptrdiff_t stride;
   __mmask64 mask;
-  bool float_sums;
+  bool float_sums, unsigned_output;
   bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
   __m512i zero, lo, hi, order;
 
@@ -45,9 +45,11 @@ struct Store {
         stride(b.out_stride),
         mask(columns_mask(b.columns)),
         float_sums(b.float_sums),
+        unsigned_output(b.unsigned_output),
         narrow(b.clamp.hi < 127 || b.clamp.lo > -128),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
-        lo(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.lo))),
+        lo(_mm512_set1_epi8(
+            static_cast<int8_t>(b.clamp.lo + (b.float_sums && b.unsigned_output ? 128 : 0)))),
         hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi - (b.float_sums ? b.clamp.lo : 0)))),
         // packs work within 128-bit lanes: lane i holds columns 4i.. of each of four sources.
         order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
@@ -78,9 +80,10 @@ struct Store {
       const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
       return _mm512_add_epi8(narrow ? _mm512_min_epu8(y, hi) : y, lo);
     }
-    const __m512i y = _mm512_permutexvar_epi32(
+    __m512i y = _mm512_permutexvar_epi32(
         order, _mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
-    return narrow ? _mm512_min_epi8(_mm512_max_epi8(y, lo), hi) : y;
+    if (narrow) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
+    return unsigned_output ? _mm512_xor_si512(y, _mm512_set1_epi8(-128)) : y;
   }
 
   // Writes row i of them.
@@ -133,7 +136,8 @@ void store_any(const GemmS8Block& b, int panel, int panels, ptrdiff_t row, const
     if (b.to_float) {
       _mm512_mask_storeu_ps(static_cast<float*>(b.output) + at, mask, y);
     } else {
-      const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y), _mm512_set1_epi32(c.zero));
+      const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(y),
+                                         _mm512_set1_epi32(c.zero + (b.unsigned_output ? 128 : 0)));
       _mm512_mask_cvtepi32_storeu_epi8(static_cast<int8_t*>(b.output) + at, mask, q);
     }
   }

@@ -3,6 +3,7 @@
 #include "quant/watch_stats.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -168,8 +169,20 @@ void FrameCounter::see(const Program& program, ValueId id) {
   const kernels::SamplePattern blocks(elements / block, std::max<size_t>(1, kMaxValues / block));
   const auto* data = static_cast<const int8_t*>(program.data(id));
   Count& count = counts_[static_cast<size_t>(slot)];
-  for (size_t i = 0; i < blocks.count; ++i)
-    kernels::add_stats_s8(block, data + blocks[i] * (dense ? block : stride), count.stats);
+  for (size_t i = 0; i < blocks.count; ++i) {
+    const int8_t* from = data + blocks[i] * (dense ? block : stride);
+    if (!program.is_unsigned(id)) {
+      kernels::add_stats_s8(block, from, count.stats);
+      continue;
+    }
+    std::array<int8_t, kBlock> values;
+    for (size_t n, left = block; left > 0; left -= n, from += n) {
+      n = std::min(left, kBlock);
+      std::transform(from, from + n, values.begin(),
+                     [](int8_t byte) { return static_cast<int8_t>(byte - 128); });
+      kernels::add_stats_s8(n, values.data(), count.stats);
+    }
+  }
   count.values += blocks.count * block;
 }
 

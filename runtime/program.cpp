@@ -41,8 +41,17 @@ Result<std::unique_ptr<Program>> Program::compile(std::shared_ptr<const Graph> g
   const auto packed =
       options.packed != nullptr ? options.packed : std::make_shared<PackedWeights>();
   Releases releases(own, uses);
-  const LowerContext context{g,       uses,     program->placement_,    options.isa, pool,
-                             *packed, releases, options.integer_weights};
+  program->is_unsigned_.assign(g.values.size(), false);
+  const LowerContext context{g,
+                             uses,
+                             program->placement_,
+                             options.isa,
+                             pool,
+                             *packed,
+                             releases,
+                             program->is_unsigned_,
+                             options.integer_weights};
+  program->is_unsigned_ = find_unsigned(context);
   for (const Node& node : g.nodes) FIRN_TRY(lower_node(context, node, program->steps_));
   packed->forget_all();
   program->work_in_place();
@@ -266,6 +275,7 @@ void Program::read_float(ValueId id, std::span<float> out) const {
     case DType::f32:
       return copy(static_cast<const float*>(from), 1, 0);
     case DType::i8:
+      if (is_unsigned(id)) return copy(static_cast<const uint8_t*>(from), scale, zero + 128);
       return copy(static_cast<const int8_t*>(from), scale, zero);
     case DType::u8:
       return copy(static_cast<const uint8_t*>(from), scale, zero);

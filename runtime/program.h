@@ -100,6 +100,8 @@ class Program {
   std::span<const LoweredStep> steps() const { return steps_; }
   // A value while it is alive; outputs until the next run.
   const void* data(ValueId id) const { return slots_[index(id)]; }
+  // Whether bytes of an int8 value that is no output are values + 128.
+  bool is_unsigned(ValueId id) const { return is_unsigned_[index(id)]; }
   // Elements from one pixel (all of the last dimension) to the next: its size where the value is
   // dense, more where it lies inside another one.
   size_t pixel_stride(ValueId id) const;
@@ -135,6 +137,7 @@ class Program {
   std::vector<Stretch> stretches_;
   std::unique_ptr<kernels::Pool> alone_;      // of one thread
   std::vector<Placement> placement_;          // per value
+  std::vector<bool> is_unsigned_;             // per value
   std::vector<std::vector<ValueId>> inside_;  // per value: what is placed in it
   std::vector<bool> staged_input_;            // per graph input: copied
   std::vector<std::shared_ptr<const Buffer>> owned_;

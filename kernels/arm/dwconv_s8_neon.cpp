@@ -32,6 +32,7 @@ struct Neon {
   static Weight weight(const Tap* p) { return {vld1q_s16(p), vld1q_s16(p + 8)}; }
 
   struct Interleave {
+    explicit Interleave(bool) {}
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       const int16x8_t third = vmovl_s8(vld1_s8(p2));

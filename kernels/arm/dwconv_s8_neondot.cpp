@@ -29,6 +29,7 @@ struct NeonDot {
   static Weight weight(const Tap* p) { return vld1q_s8(p); }
 
   struct Interleave {
+    explicit Interleave(bool) {}
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       const int8x16_t r0 = vld1q_s8(p0), r1 = vld1q_s8(p1), r2 = vld1q_s8(p2);

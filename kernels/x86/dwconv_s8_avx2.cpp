@@ -40,6 +40,7 @@ struct Avx2 {
   }
 
   struct Interleave {
+    explicit Interleave(bool) {}
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       const __m256i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;

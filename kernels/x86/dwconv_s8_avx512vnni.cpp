@@ -44,15 +44,22 @@ struct Avx512 {
             _mm512_set1_epi32(0x01010101)),
         _mm512_set1_epi32(0x21012000));
 
+    bool is_unsigned;
+
     // Hides that these are constants, which GCC would make anew for every column.
-    Interleave() { __asm__("" : "+v"(sign), "+v"(pairs)); }
+    explicit Interleave(bool unsigned_input) : is_unsigned(unsigned_input) {
+      __asm__("" : "+v"(sign), "+v"(pairs));
+    }
 
     // Byte i of lane l of v[n] is channel 16 n + l of the i-th pointer; the last one counts where
     // four are used.
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
-      const __m512i a = _mm512_xor_si512(load2(p0, p1), sign);
-      const __m512i b = _mm512_xor_si512(kUsed == 4 ? load2(p2, p3) : load1(p2), sign);
+      __m512i a = load2(p0, p1), b = kUsed == 4 ? load2(p2, p3) : load1(p2);
+      if (!is_unsigned) {
+        a = _mm512_xor_si512(a, sign);
+        b = _mm512_xor_si512(b, sign);
+      }
       // vpermt2b would do it with half as many instructions, of three parts each on Intel's CPUs.
       const __m512i ab = _mm512_permutexvar_epi8(pairs, a), cd = _mm512_permutexvar_epi8(pairs, b);
       Quad<N> q;
@@ -74,17 +81,20 @@ struct Avx512 {
     __m512i zero, low, high;
     int32_t channels;
     bool floats;  // sums are
+    bool is_unsigned;
     bool small;   // all scales are below 1
     bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
 
     Output(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
         : high_float(_mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
           zero(_mm512_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
-          low(_mm512_set1_epi8(static_cast<int8_t>(args.clamp.lo))),
+          low(_mm512_set1_epi8(
+              static_cast<int8_t>(args.clamp.lo + (float_sums && args.unsigned_output ? 128 : 0)))),
           high(_mm512_set1_epi8(
               static_cast<int8_t>(args.clamp.hi - (float_sums ? args.clamp.lo : 0)))),
           channels(count),
           floats(float_sums),
+          is_unsigned(args.unsigned_output),
           small(true),
           narrow(args.clamp.lo > -128 || args.clamp.hi < 127) {
       FIRN_UNROLL
@@ -135,6 +145,7 @@ struct Avx512 {
         } else {
           bytes = _mm512_packs_epi16(_mm512_adds_epi16(a, zero), _mm512_adds_epi16(b, zero));
           if (narrow) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+          if (is_unsigned) bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
         }
         // Dword k of each 128 bits came from accumulator i + k.
         bytes = _mm512_permutexvar_epi32(

@@ -37,9 +37,14 @@ struct AvxVnni {
   }
 
   struct Interleave {
+    __m256i added;
+
+    explicit Interleave(bool is_unsigned) : added(_mm256_set1_epi8(is_unsigned ? 0 : -128)) {}
+
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
-      const __m256i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+      const __m256i r0 = load(p0, added), r1 = load(p1, added), r2 = load(p2, added);
+      const __m256i r3 = kUsed == 4 ? load(p3, added) : r2;
       const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
       const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
       return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
@@ -59,9 +64,8 @@ struct AvxVnni {
   }
 
  private:
-  static __m256i load(const int8_t* p) {
-    return _mm256_xor_si256(_mm256_set1_epi8(-128),
-                            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  static __m256i load(const int8_t* p, __m256i added) {
+    return _mm256_xor_si256(added, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
 };
 

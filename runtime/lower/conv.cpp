@@ -120,7 +120,8 @@ Result<Packed> pack(const LowerContext& context, const Kernel& kernel, const Con
 
   FIRN_ASSIGN(auto zero_row,
               Buffer::allocate(static_cast<size_t>(s.groups * s.in_c) + kernels::kReadSlack));
-  std::memset(zero_row.second.data(), zero, zero_row.second.size());
+  std::memset(zero_row.second.data(), zero + (context.is_unsigned[index(o.x)] ? 128 : 0),
+              zero_row.second.size());
   packed.zero_row = zero_row.first;
 
   const auto channels = static_cast<size_t>(s.groups) * static_cast<size_t>(s.out_c);
@@ -177,6 +178,8 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   args.float_lo = clamp.lo;
   args.float_hi = clamp.hi;
   if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
+  args.unsigned_input = context.is_unsigned[index(o.x)];
+  args.unsigned_output = context.is_unsigned[index(o.y)];
   const size_t units = kernel.units(s);
   // At the least what it takes to read the weights, which few threads are limited by together.
   const double ns =
@@ -213,24 +216,39 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   return {};
 }
 
-// On the kernel of ours that fits the layer best.
-Status lower_int8(const LowerContext& context, const Node& node, ConvShape s, const Clamp& clamp,
-                  std::vector<LoweredStep>& steps) {
+ConvShape int8_shape(const LowerContext& context, const Node& node) {
+  const ValueId x = node.in[0], y = node.out[0];
+  if (const auto* conv = std::get_if<Conv2d>(&node.op))
+    return as_matrix_product(window_shape(context, conv->window, conv->groups, x, y));
+  return dense_shape(context.value(x), context.value(y));
+}
+
+// Calls fn(kernel, shape, weights) with the kernel of ours that fits the layer best.
+template <typename F>
+Status with_int8_kernel(const LowerContext& context, const Node& node, const F& fn) {
   const Operands o = operands(node);
+  ConvShape s = int8_shape(context, node);
   FIRN_ASSIGN(const WeightParts parts, split_weights(context.value(o.w)));
   s.repeat = parts.count;
   if (context.value(o.y).type == DType::i8) {
     if (s.in_c == 1 && s.out_c == 1 && s.groups > 1)
-      return lower_int8(context, node, kernels::pick(kernels::dwconv_s8_table(), context.isa), s,
-                        clamp, parts, steps);
+      return fn(kernels::pick(kernels::dwconv_s8_table(), context.isa), s, parts);
     const auto* winograd = kernels::pick_winograd_s8(s, context.isa);
     // Of weights that were given back it is known by how they were packed.
     if (winograd != nullptr &&
         (parts.data != nullptr ? kernels::winograd_s8_takes(s, parts.data)
                                : context.packed.find(key_of(context, *winograd, s, o)) != nullptr))
-      return lower_int8(context, node, *winograd, s, clamp, parts, steps);
+      return fn(*winograd, s, parts);
   }
-  return lower_int8(context, node, kernels::pick_gemm_s8(s, context.isa), s, clamp, parts, steps);
+  return fn(kernels::pick_gemm_s8(s, context.isa), s, parts);
+}
+
+Status lower_int8(const LowerContext& context, const Node& node, const Clamp& clamp,
+                  std::vector<LoweredStep>& steps) {
+  return with_int8_kernel(context, node,
+                          [&](const auto& kernel, const ConvShape& s, const WeightParts& parts) {
+                            return lower_int8(context, node, kernel, s, clamp, parts, steps);
+                          });
 }
 
 Lowered lower_xnn(const LowerContext& context, const Node& node, std::unique_ptr<kernels::XnnOp> op,
@@ -270,7 +288,44 @@ class WeightFloats {
   std::vector<float> own_;
 };
 
+// What a node's kernel can do with unsigned bytes.
+struct UnsignedBytes {
+  bool reads = false, writes = false;
+};
+
+UnsignedBytes unsigned_bytes(const LowerContext& context, const Node& node) {
+  UnsignedBytes bytes;
+  const bool layer =
+      std::holds_alternative<Conv2d>(node.op) || std::holds_alternative<Dense>(node.op);
+  if (!layer || !kernels_take(context.graph, node) || !is_int8_layer(context.graph, node))
+    return bytes;
+  const auto look = [&](const auto& kernel, const ConvShape& s, const WeightParts&) -> Status {
+    if constexpr (requires { kernel.writes_unsigned; })
+      bytes = {kernel.reads_unsigned(s), kernel.writes_unsigned};
+    return {};
+  };
+  // What fails here will fail when it is lowered.
+  return with_int8_kernel(context, node, look).ok() ? bytes : UnsignedBytes();
+}
+
 }  // namespace
+
+std::vector<bool> find_unsigned(const LowerContext& context) {
+  const Graph& g = context.graph;
+  std::vector<UnsignedBytes> bytes;
+  bytes.reserve(g.nodes.size());
+  for (const Node& node : g.nodes) bytes.push_back(unsigned_bytes(context, node));
+  std::vector<bool> found(g.values.size(), false);
+  for (size_t i = 0; i < g.nodes.size(); ++i) {
+    if (!bytes[i].writes) continue;
+    const ValueId y = g.nodes[i].out[0];
+    const auto reads = [&](int node) { return bytes[static_cast<size_t>(node)].reads; };
+    found[index(y)] = g.value(y).type == DType::i8 && !g.is_output(y) &&
+                      !context.uses.consumers_of(y).empty() &&
+                      std::ranges::all_of(context.uses.consumers_of(y), reads);
+  }
+  return found;
+}
 
 Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& op,
                    std::vector<LoweredStep>& steps) {
@@ -293,7 +348,7 @@ Lowered lower_conv(const LowerContext& context, const Node& node, const Conv2d& 
                                bias_floats(context, o), {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
-  FIRN_TRY(lower_int8(context, node, as_matrix_product(s), op.clamp, steps));
+  FIRN_TRY(lower_int8(context, node, op.clamp, steps));
   return true;
 }
 
@@ -316,7 +371,7 @@ Lowered lower_dense(const LowerContext& context, const Node& node, const Dense& 
                               bias_floats(context, o), {op.clamp.lo, op.clamp.hi}, context.pool),
         steps);
   }
-  FIRN_TRY(lower_int8(context, node, s, op.clamp, steps));
+  FIRN_TRY(lower_int8(context, node, op.clamp, steps));
   return true;
 }
 

@@ -41,7 +41,8 @@ struct LowerContext {
   kernels::Pool& pool;
   PackedWeights& packed;
   Releases& releases;
-  bool integer_weights = false;  // as CompileOptions
+  const std::vector<bool>& is_unsigned;  // per value, as find_unsigned()
+  bool integer_weights = false;          // as CompileOptions
 
   const Value& value(ValueId id) const { return graph.value(id); }
   // A layer has packed these weights and does not read them again: their memory is given back, that
@@ -55,6 +56,10 @@ struct LowerContext {
 
 // Views and in-place concatenations, found before anything is lowered: per value where it lies.
 std::vector<Placement> find_placements(const Graph& graph, const Uses& uses);
+
+// int8 values whose bytes are to be values + 128: what int8 layers alone write and read, with
+// kernels that multiply uint8. Nothing is unsigned in the context yet.
+std::vector<bool> find_unsigned(const LowerContext& context);
 
 // What is said where bytes are needed that were given back: the whole graph is to be lowered.
 Status released_error(const Value& constant);

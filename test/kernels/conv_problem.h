@@ -69,7 +69,7 @@ struct Case {
 // One problem: its data and the reference's answer.
 struct Problem {
   Case c;
-  Guarded<int8_t> input, zero_row, weights;
+  Guarded<int8_t> input, zero_row, plus_128, zero_row_plus_128, weights;
   Guarded<int32_t> bias;
   Guarded<float> scale;
   std::vector<int32_t> acc;
@@ -81,6 +81,8 @@ struct Problem {
       : c(from),
         input(pixels_in(c.shape) * c.shape.in_pixel_stride),
         zero_row(size_t(c.shape.groups) * c.shape.in_c + kReadSlack),
+        plus_128(input.size()),
+        zero_row_plus_128(zero_row.size()),
         weights(size_t(c.shape.groups) * c.shape.out_c * c.shape.repeat * c.shape.kernel_h *
                 c.shape.kernel_w * c.shape.in_c),
         bias(size_t(c.shape.groups) * c.shape.out_c),
@@ -94,7 +96,13 @@ struct Problem {
     fill(scale.span(), Fill::random, c.seed + 3, 0.2f * spread, 3.0f * spread);
     if (c.huge_scale) std::fill_n(scale.data(), scale.size(), 1e7f);
     std::fill_n(zero_row.data(), zero_row.size(), int8_t(c.input_zero));
+    make_unsigned();
     reference();
+  }
+
+  void make_unsigned() {
+    for (size_t i = 0; i < input.size(); ++i) plus_128[i] = int8_t(input[i] + 128);
+    for (size_t i = 0; i < zero_row.size(); ++i) zero_row_plus_128[i] = int8_t(zero_row[i] + 128);
   }
 
   void reference() {
@@ -137,13 +145,21 @@ struct Problem {
     return out;
   }
 
-  ConvS8Args args(const void* packed, void* output, const Clamp8& clamp) const {
+  // How bytes are on their way in and out.
+  struct Form {
+    Clamp8 clamp;
+    bool unsigned_input = false, unsigned_output = false;
+  };
+
+  ConvS8Args args(const void* packed, void* output, const Form& form) const {
     ConvS8Args a;
-    a.input = input.data();
-    a.zero_row = zero_row.data();
+    a.input = form.unsigned_input ? plus_128.data() : input.data();
+    a.zero_row = form.unsigned_input ? zero_row_plus_128.data() : zero_row.data();
+    a.unsigned_input = form.unsigned_input;
+    a.unsigned_output = form.unsigned_output;
     a.packed = packed;
     a.scale = scale.data();
-    a.clamp = clamp;
+    a.clamp = form.clamp;
     a.output = output;
     a.to_float = c.to_float;
     a.float_lo = -20;
@@ -154,7 +170,7 @@ struct Problem {
 
   // run(args, begin, end) computes units of the variant.
   template <typename T, typename Variant, typename Run>
-  void compare(const Variant& variant, const Guarded<T>& want, const Clamp8& clamp, Run run) const {
+  void compare(const Variant& variant, const Guarded<T>& want, const Form& form, Run run) const {
     const ConvShape& s = c.shape;
     Guarded<uint8_t> packed(variant.packed_bytes(s));
     variant.pack(s, weights.data(), c.bias ? bias.data() : nullptr, c.input_zero, packed.data());
@@ -169,7 +185,7 @@ struct Problem {
     for (const size_t piece : {units, size_t{1}, size_t{3}}) {
       Guarded<T> got(want.size());
       for (size_t end = units; end > 0; end -= std::min(end, piece))
-        run(args(packed.data(), got.data(), clamp), end - std::min(end, piece), end);
+        run(args(packed.data(), got.data(), form), end - std::min(end, piece), end);
       CHECK(difference<T>(got.span(), want.span(), s.out_pixel_stride) == "");
       CHECK(got.intact());
       if (units == 1) break;
@@ -184,14 +200,22 @@ struct Problem {
       const auto as_float = [](int32_t a, float m) {
         return std::min(std::max(static_cast<float>(a) * m, -20.0f), 90.0f);
       };
-      compare(variant, want<float>(as_float), c.clamp, run);
+      compare(variant, want<float>(as_float), {}, run);
       return;
     }
     // Behind ReLU there are other ways to int8.
     for (const Clamp8& clamp : {c.clamp, Clamp8{-128, -128, c.clamp.hi}}) {
       INFO("clamp ", clamp.zero, " [", clamp.lo, ", ", clamp.hi, "]");
       const auto as_int8 = [&](int32_t a, float m) { return requantize(a, m, clamp); };
-      compare(variant, want<int8_t>(as_int8), clamp, run);
+      compare(variant, want<int8_t>(as_int8), {clamp}, run);
+      if constexpr (requires { variant.writes_unsigned; }) {
+        const bool in = variant.reads_unsigned(c.shape), out = variant.writes_unsigned;
+        INFO("unsigned input ", in, " output ", out);
+        const auto as_bytes = [&](int32_t a, float m) {
+          return static_cast<int8_t>(requantize(a, m, clamp) + (out ? 128 : 0));
+        };
+        if (in || out) compare(variant, want<int8_t>(as_bytes), {clamp, in, out}, run);
+      }
     }
   }
 };

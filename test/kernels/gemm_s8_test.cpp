@@ -104,6 +104,7 @@ TEST_CASE("gemm_s8: sums at the largest that is exact as a float, and at the sma
           problem.bias[last] = end + past - (end > 0 ? 3 * 127 * 255 : 0);
           std::fill_n(problem.input.data(), 3, int8_t(end > 0 ? 127 : -128));
           problem.scale[last] = sign * 0x1.0001p-17f;
+          problem.make_unsigned();
           problem.acc.clear();
           problem.reference();
           CHECK(problem.acc[last] == end + past);
