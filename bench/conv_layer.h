@@ -35,6 +35,9 @@ Aligned<T> filled(size_t n) {
 struct Layer {
   int32_t size, in_c, out_c, kernel, stride;
   bool relu = false;
+  // In its network the input is another layer's output, and the output goes to none but layers:
+  // their bytes may be unsigned.
+  bool fed = false, feeds = false;
 
   bool depthwise() const { return out_c == 0; }
   std::string name() const;  // "3x3s2/224x3x32", "3x3/112x96"
@@ -95,6 +98,10 @@ class ConvRun {
              .scale = scale_.get(),
              .clamp = {.zero = layer.relu ? -128 : 1},
              .output = output_.get()};
+    if constexpr (requires { variant.writes_unsigned; }) {
+      args_.unsigned_input = layer.fed && variant.reads_unsigned(s_);
+      args_.unsigned_output = layer.feeds && variant.writes_unsigned;
+    }
   }
   void operator()() { variant_.run(s_, args_, workspace_.get(), 0, variant_.units(s_)); }
 
