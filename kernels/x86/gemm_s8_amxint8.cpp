@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 convolution with AMX: tiles of 32 rows by 32 columns in four tile
-// registers, to which one instruction adds up to 64 products each (Intel 64 and
-// IA-32 Architectures SDM, volume 1, chapter 18).
+// int8 convolution with AMX: tiles of 32 rows by 32 columns in four tile registers, to which one
+// instruction adds up to 64 products each (Intel 64 and IA-32 Architectures SDM, volume 1, chapter
+// 18).
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
@@ -17,8 +17,7 @@ constexpr int kMostSteps = 16;
 constexpr int kPanelBytes = kPanel * 4;
 constexpr int kSecond = kHalf * 2 * kPanelBytes;
 
-// Sums are in 0 to 3, rows by columns; rows of input in 4 and 5; weights in 6
-// and 7.
+// Sums are in 0 to 3, rows by columns; rows of input in 4 and 5; weights in 6 and 7.
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
@@ -36,9 +35,8 @@ int steps_at_once(int steps) {
   return steps / ((steps + kMostSteps - 1) / kMostSteps);
 }
 
-// As assembly, because g++ 12's intrinsics do not say that they read memory.
-// Sums are stored 128 bytes apart, and the same 64 bytes of bias loaded for
-// each row, without registers that say so.
+// As assembly, because g++ 12's intrinsics do not say that they read memory. Sums are stored 128
+// bytes apart, and the same 64 bytes of bias loaded for each row, without registers that say so.
 #define FIRN_TILE_LOAD(tile, from, step) \
   asm volatile("tileloadd (%0,%1), %%tmm" #tile ::"r"(from), "r"(ptrdiff_t{step}) : "memory")
 #define FIRN_TILE_FILL(tile, row, offset) \
@@ -77,11 +75,9 @@ struct Output {
   bool ready;  // what blocks of a layer share
   bool two;    // panels
   int units;   // of what a vector of output takes: 2 rows of two panels, 4 of one
-  // Of the layer: a step's k_step values, and how many steps of them a tile
-  // takes.
+  // Of the layer: a step's k_step values, and how many steps of them a tile takes.
   int step_values, groups;
-  // Units between two instructions, of two panels or one, and whether between
-  // all of them.
+  // Units between two instructions, of two panels or one, and whether between all of them.
   int at_once[2];
   bool often;
 
@@ -137,8 +133,7 @@ struct Output {
   }
 };
 
-// What is done while a tile is multiplied. Copies, so that it is kept in
-// registers.
+// What is done while a tile is multiplied. Copies, so that it is kept in registers.
 struct Meanwhile {
   const Store store;
   int32_t* const sums;
@@ -189,10 +184,9 @@ struct Meanwhile {
   }
 };
 
-// One step of a tile, of 16 rows or both halves of more, and of one or two
-// panels. A tile's first step stores the sums in registers, which are those of
-// the output, just before each is wanted. kOften: there are few steps, so that
-// output is made after each instruction.
+// One step of a tile, of 16 rows or both halves of more, and of one or two panels. A tile's first
+// step stores the sums in registers, which are those of the output, just before each is wanted.
+// kOften: there are few steps, so that output is made after each instruction.
 template <bool kBothHalves, bool kTwoPanels, bool kFirst, bool kOften>
 FIRN_INLINE void step(const int8_t* a, ptrdiff_t stride, const int8_t* w, ptrdiff_t panel_bytes,
                       const int32_t* bias, Meanwhile& m) {
@@ -229,9 +223,9 @@ FIRN_INLINE void step(const int8_t* a, ptrdiff_t stride, const int8_t* w, ptrdif
   m.some();
 }
 
-// A tile's sums, into registers. Instructions on tile registers are started in
-// order, and only what lies between them is done while they wait for one
-// another: the sums of the tile before become output.
+// A tile's sums, into registers. Instructions on tile registers are started in order, and only what
+// lies between them is done while they wait for one another: the sums of the tile before become
+// output.
 template <bool kBothHalves, bool kTwoPanels, bool kOften>
 FIRN_INLINE void multiply(const GemmS8Block& b, const GemmS8Tile& t, const int8_t* w,
                           const int32_t* bias, int steps, int groups, Meanwhile& m) {
@@ -275,8 +269,7 @@ void gemm_s8_copy_amxint8(const GemmS8Pixels& p, int8_t* to) {
                [](const int8_t* a, int8_t* b) { _mm512_storeu_si512(b, _mm512_loadu_si512(a)); });
 }
 
-// The registers' sizes depend on the layer only; to set them takes longer than
-// a tile.
+// The registers' sizes depend on the layer only; to set them takes longer than a tile.
 void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state) {
   static_assert(sizeof(Output) <= 12288, "as gemm_s8.inc says");
   const TileConfig config(steps_at_once(steps));
