@@ -29,15 +29,15 @@ Aligned<T> filled(size_t n) {
   return out;
 }
 
+// What is around a layer in its network: ReLU behind it; another layer before it; only layers
+// behind it. Bytes between layers may be unsigned.
+enum Around : uint32_t { kRelu = 1, kFed = 2, kFeeds = 4 };
+
 // A square picture of `size` (0: 16 x 8 rows of a matrix) and a square kernel, padded so that
-// ceil(size / stride) remains. Depthwise where out_c is 0. ReLU where its network has one behind
-// it.
+// ceil(size / stride) remains. Depthwise where out_c is 0.
 struct Layer {
   int32_t size, in_c, out_c, kernel, stride;
-  bool relu = false;
-  // In its network the input is another layer's output, and the output goes to none but layers:
-  // their bytes may be unsigned.
-  bool fed = false, feeds = false;
+  uint32_t around = 0;  // Around
 
   bool depthwise() const { return out_c == 0; }
   std::string name() const;  // "3x3s2/224x3x32", "3x3/112x96"
@@ -96,11 +96,11 @@ class ConvRun {
              .zero_row = zero_row_.get(),
              .packed = packed_.get(),
              .scale = scale_.get(),
-             .clamp = {.zero = layer.relu ? -128 : 1},
+             .clamp = {.zero = (layer.around & kRelu) != 0 ? -128 : 1},
              .output = output_.get()};
     if constexpr (requires { variant.writes_unsigned; }) {
-      args_.unsigned_input = layer.fed && variant.reads_unsigned(s_);
-      args_.unsigned_output = layer.feeds && variant.writes_unsigned;
+      args_.unsigned_input = (layer.around & kFed) != 0 && variant.reads_unsigned(s_);
+      args_.unsigned_output = (layer.around & kFeeds) != 0 && variant.writes_unsigned;
     }
   }
   void operator()() { variant_.run(s_, args_, workspace_.get(), 0, variant_.units(s_)); }

@@ -318,7 +318,7 @@ struct DwConv : DwPacking<V> {
             [](const ConvShape&) { return size_t{0}; },
             run,
             [](const ConvShape&) { return V::kOffset != 0; },
-            V::kOffset != 0};
+            V::kFloatSums};
   }
 };
 

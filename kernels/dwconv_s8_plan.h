@@ -17,7 +17,7 @@
 //         kMaxTile        height of the largest kernel that a tile is good for
 //         kOffset         what is added to activations before they are multiplied: by Interleave,
 //                         unless its argument says that it was
-//         kFloatSums      Output<N> takes float sums (requant.h)
+//         kFloatSums      Output<N> takes float sums (requant.h) and makes unsigned bytes
 //         Tap             type of a packed weight
 //         channel(v, l)   place within the block of lane l of accumulator v
 //         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator

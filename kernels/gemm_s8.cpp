@@ -59,7 +59,7 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
           [](const ConvShape& s, const ConvS8Args& args, void* workspace, size_t begin,
              size_t end) { gemm_s8_run(kKernel, s, args, workspace, begin, end); },
           [](const ConvShape& s) { return gemm_s8_reads_unsigned(kKernel, s); },
-          kKernel.float_sums && isa != Isa::avx2};
+          kKernel.float_sums};
 }
 
 #define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, state_bytes, float_sums, \

@@ -18,7 +18,7 @@ namespace {
 struct Scales {
   bool below_one, positive;
 };
-Scales check(std::span<const float> scale) {
+Scales check_scales(std::span<const float> scale) {
   constexpr int32_t kLargest = 0x3f7f'ffff;  // below one
   int32_t left = 0, sign = 0;
   for (const float s : scale) {
@@ -221,7 +221,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_lo = args.float_lo;
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
-  const Scales scales = check({args.scale, static_cast<size_t>(s.groups) * s.out_c});
+  const Scales scales = check_scales({args.scale, static_cast<size_t>(s.groups) * s.out_c});
   block.scale_below_one = scales.below_one;
   block.float_sums = kernel.float_sums && !args.to_float && scales.below_one && scales.positive &&
                      args.clamp.lo == args.clamp.zero && !plan.huge() &&

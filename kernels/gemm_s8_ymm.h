@@ -101,6 +101,7 @@ template <int R>
 FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int p,
                         const __m256i (&acc)[R][2]) {
   if (!b.to_float) {
+    // Not inlined at once, g++ 12 has accumulators in memory through the loop before.
     const auto store = [&](auto at) __attribute__((always_inline)) {
       b.float_sums ? store_s8<true, R>(b, p, acc, at) : store_s8<false, R>(b, p, acc, at);
     };

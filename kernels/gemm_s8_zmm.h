@@ -36,8 +36,8 @@ struct Store {
   ptrdiff_t stride;
   __mmask64 mask;
   bool float_sums, unsigned_output;
-  bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
-  __m512i zero, lo, hi, order;
+  bool narrow;                  // the clamp: packs already saturate to int8, or from 0 to 255
+  __m512i zero, lo, hi, order;  // hi: of float sums' bytes, above lo
 
   Store() = default;
   FIRN_INLINE Store(const GemmS8Block& b, const PanelScale* scales)

@@ -20,7 +20,7 @@
 
 namespace firn::kernels {
 
-// Restricted to shapes that winograd_s8_takes(); to_float is not supported.
+// Restricted to shapes that winograd_s8_takes(); to_float and unsigned bytes are not supported.
 struct WinogradS8 {
   const char* name;  // "winograd_s8_avx2"
   Isa isa;

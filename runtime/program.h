@@ -98,7 +98,7 @@ class Program {
   const Graph& graph() const { return *graph_; }
   std::shared_ptr<const Graph> shared_graph() const { return graph_; }
   std::span<const LoweredStep> steps() const { return steps_; }
-  // A value while it is alive; outputs until the next run.
+  // A value while it is alive, its bytes as is_unsigned() says; outputs until the next run.
   const void* data(ValueId id) const { return slots_[index(id)]; }
   // Whether bytes of an int8 value that is no output are values + 128.
   bool is_unsigned(ValueId id) const { return is_unsigned_[index(id)]; }

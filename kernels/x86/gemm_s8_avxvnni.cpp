@@ -26,51 +26,40 @@ FIRN_INLINE __m256i broadcast(const int8_t* p) {
   return _mm256_set1_epi32(x);
 }
 
-template <int R>
-void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
-  __m256i acc[R][2];
-  load_acc<R>(b.bias + p * kPanel, 0, acc);
-  const int8_t* w = b.weights + p * b.panel_bytes;
-  const ptrdiff_t tap_bytes = ptrdiff_t{b.steps} * 4;
-  for (int tap = 0; tap < b.taps; ++tap) {
-    const int8_t* a[R];
-    FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, r);
-    for (ptrdiff_t k = 0; k < tap_bytes; k += 4, w += 64) {
-      const __m256i w0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w1 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32));
-      FIRN_UNROLL for (int r = 0; r < R; ++r) {
-        const __m256i x = broadcast(a[r] + k);
-        dot(acc[r][0], x, w0);
-        dot(acc[r][1], x, w1);
-      }
-    }
-  }
-  finish<R>(b, t, p, acc);
+FIRN_INLINE __m256i load(const int8_t* w) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
 }
 
-// So few rows by two panels: sums of one take longer to wait for than to compute.
-template <int R>
-void tile_of_two(const GemmS8Block& b, const GemmS8Tile& t, int p) {
-  __m256i acc[2][R][2];
-  load_acc<R>(b.bias + p * kPanel, 0, acc[0]);
-  load_acc<R>(b.bias + (p + 1) * kPanel, 0, acc[1]);
+// R rows by P panels. With one, weights are in registers and each row's input passes by; with two,
+// there are registers for the rows' input only.
+template <int R, int P>
+void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+  __m256i acc[P][R][2];
+  FIRN_UNROLL for (int i = 0; i < P; ++i) load_acc<R>(b.bias + (p + i) * kPanel, 0, acc[i]);
   const int8_t* w = b.weights + p * b.panel_bytes;
   const ptrdiff_t tap_bytes = ptrdiff_t{b.steps} * 4;
   for (int tap = 0; tap < b.taps; ++tap) {
     const int8_t* a[R];
     FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, r);
     for (ptrdiff_t k = 0; k < tap_bytes; k += 4, w += 64) {
-      __m256i x[R];
-      FIRN_UNROLL for (int r = 0; r < R; ++r) x[r] = broadcast(a[r] + k);
-      FIRN_UNROLL for (int i = 0; i < 4; ++i) {
-        const __m256i column = _mm256_load_si256(
-            reinterpret_cast<const __m256i*>(w + i / 2 * b.panel_bytes + i % 2 * 32));
-        FIRN_UNROLL for (int r = 0; r < R; ++r) dot(acc[i / 2][r][i % 2], x[r], column);
+      if constexpr (P == 1) {
+        const __m256i w0 = load(w), w1 = load(w + 32);
+        FIRN_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256i x = broadcast(a[r] + k);
+          dot(acc[0][r][0], x, w0);
+          dot(acc[0][r][1], x, w1);
+        }
+      } else {
+        __m256i x[R];
+        FIRN_UNROLL for (int r = 0; r < R; ++r) x[r] = broadcast(a[r] + k);
+        FIRN_UNROLL for (int i = 0; i < 2 * P; ++i) {
+          const __m256i column = load(w + i / 2 * b.panel_bytes + i % 2 * 32);
+          FIRN_UNROLL for (int r = 0; r < R; ++r) dot(acc[i / 2][r][i % 2], x[r], column);
+        }
       }
     }
   }
-  finish<R>(b, t, p, acc[0]);
-  finish<R>(b, t, p + 1, acc[1]);
+  FIRN_UNROLL for (int i = 0; i < P; ++i) finish<R>(b, t, p + i, acc[i]);
 }
 
 // A tile of fewer than R rows uses the template of its size.
@@ -81,10 +70,11 @@ void panels(const GemmS8Block& b, const GemmS8Tile& t) {
     return;
   }
   int p = 0;
+  // Of so few rows the sums of one panel take longer to wait for than to compute.
   if constexpr (R <= 3) {
-    for (; p + 2 <= b.panels; p += 2) tile_of_two<R>(b, t, p);
+    for (; p + 2 <= b.panels; p += 2) tile<R, 2>(b, t, p);
   }
-  for (; p < b.panels; ++p) tile<R>(b, t, p);
+  for (; p < b.panels; ++p) tile<R, 1>(b, t, p);
 }
 
 }  // namespace

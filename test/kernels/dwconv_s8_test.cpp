@@ -131,16 +131,17 @@ void add_128(std::span<int8_t> values) {
   for (int8_t& value : values) value = static_cast<int8_t>(value + 128);
 }
 
-// Runs one variant, the units in pieces of `grain`, last piece first; unsigned: with bytes that are
-// values + 128.
+// Runs one variant, the units in pieces of `grain`, last piece first; unsigned: the data's bytes
+// are values + 128.
 void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain,
-           bool is_unsigned = false) {
+           bool unsigned_input = false, bool unsigned_output = false) {
   const ConvShape& s = p.s;
   CAPTURE(std::string(kernel.name));
   CAPTURE(describe(s));
   CAPTURE(p.seed);
   CAPTURE(grain);
-  CAPTURE(is_unsigned);
+  CAPTURE(unsigned_input);
+  CAPTURE(unsigned_output);
   Guarded<uint8_t> packed(kernel.packed_bytes(s));
   kernel.pack(s, data.weights.data(), p.with_bias ? data.bias.data() : nullptr, p.input_zero,
               packed.data());
@@ -156,8 +157,8 @@ void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain,
                            .scale = data.scale.data(),
                            .clamp = p.clamp,
                            .output = output.data(),
-                           .unsigned_input = is_unsigned,
-                           .unsigned_output = is_unsigned};
+                           .unsigned_input = unsigned_input,
+                           .unsigned_output = unsigned_output};
   for (size_t end = kernel.units(s); end > 0;) {
     const size_t begin = end > grain ? end - grain : 0;
     kernel.run(s, args, nullptr, begin, end);
@@ -175,14 +176,20 @@ void check_all(const Problem& p) {
     if ((kernels::supported_isas() & bit(kernel.isa)) != 0)
       for (const size_t grain : {size_t{1} << 30, size_t{1}, size_t{3}})
         check(kernel, p, data, grain);
-  for (const std::span<int8_t> values : {data.input.span(), data.zero_row.span()}) add_128(values);
+  // The output unsigned, and then the input as well, with variants that take that.
   for (int32_t y = 0; y < p.s.batch * p.s.out_h * p.s.out_w; ++y)
     add_128(data.want.span().subspan(static_cast<size_t>(y * p.s.out_pixel_stride),
                                      static_cast<size_t>(p.s.groups)));
-  for (const DwConvS8& kernel : table)
-    if ((kernels::supported_isas() & bit(kernel.isa)) != 0 && kernel.reads_unsigned(p.s) &&
-        kernel.writes_unsigned)
-      check(kernel, p, data, 3, true);
+  for (const bool input : {false, true}) {
+    if (input) {
+      add_128(data.input.span());
+      add_128(data.zero_row.span());
+    }
+    for (const DwConvS8& kernel : table)
+      if ((kernels::supported_isas() & bit(kernel.isa)) != 0 && kernel.writes_unsigned &&
+          (!input || kernel.reads_unsigned(p.s)))
+        check(kernel, p, data, 3, input, true);
+  }
 }
 
 TEST_CASE("dwconv_s8: rungs this machine cannot run") {
