@@ -13,6 +13,8 @@ namespace firn::kernels {
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 #if defined(__x86_64__)
+size_t gemm_s8_state_bytes_avx2(int64_t rows, int64_t steps);
+size_t gemm_s8_state_bytes_amxint8(int64_t rows, int64_t steps);
 void gemm_s8_copy_avxvnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_avx512vnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_amxint8(const GemmS8Pixels&, int8_t*);

@@ -126,6 +126,11 @@ void for_each_column(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS
     }
 }
 
+size_t state_bytes(const GemmS8Kernel& kernel, const GemmS8Plan& plan) {
+  if (kernel.state_bytes == nullptr || plan.huge()) return 0;
+  return kernel.state_bytes(std::min(plan.rows, plan.block_rows), int64_t{plan.taps} * plan.steps);
+}
+
 // From a tap's weights to the next one's.
 ptrdiff_t tap_bytes(const GemmS8Kernel& kernel, const GemmS8Plan& plan) {
   return ptrdiff_t{plan.steps} * kPanel * kernel.k_step;
@@ -199,7 +204,7 @@ size_t gemm_s8_units(const GemmS8Kernel& kernel, const ConvShape& s) {
 
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
   const GemmS8Plan plan(s, kernel);
-  return kernel.state_bytes + GemmS8Rows(kernel, s, plan, false, nullptr).workspace_bytes();
+  return state_bytes(kernel, plan) + GemmS8Rows(kernel, s, plan, false, nullptr).workspace_bytes();
 }
 
 // Products, whose rows need no copy then.
@@ -215,6 +220,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.taps = plan.taps;
   block.steps = plan.steps;
   block.panel_bytes = plan.panel_bytes;
+  block.all_panels = plan.panels;
   block.clamp = args.clamp;
   block.to_float = args.to_float;
   block.unsigned_output = args.unsigned_output;
@@ -228,7 +234,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
                      static_cast<const int32_t*>(args.packed)[2 * plan.bias_count] != 0;
 
   GemmS8Rows input_rows(kernel, s, plan, args.unsigned_input,
-                        static_cast<int8_t*>(workspace) + kernel.state_bytes);
+                        static_cast<int8_t*>(workspace) + state_bytes(kernel, plan));
   block.state = workspace;
   GemmS8Ahead ahead = share_of(args, begin, end, units_of(s, plan));
   block.ahead = &ahead;
@@ -253,6 +259,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
                static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row)));
       continue;
     }
+    block.same_tiles = true;
     if (const int64_t index = group * plan.blocks + number; index != loaded_block) {
       input_rows.load(input, args.zero_row, number);
       loaded_block = index;
@@ -263,6 +270,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
       block.tiles = tiles.data();
       block.tile_count = static_cast<int32_t>(tiles.size());
       built_rows = tile_rows;
+      block.same_tiles = false;
     }
     kernel.tiles(block);
   }

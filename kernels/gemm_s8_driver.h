@@ -33,7 +33,8 @@ struct GemmS8Kernel {
   // by end(). Evenly spaced input has whole tiles of rows, whatever their count.
   void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;
   void (*end)(void* state) = nullptr;
-  size_t state_bytes = 0;
+  // What they keep, a multiple of 64 bytes: by a block's rows and the steps of a row.
+  size_t (*state_bytes)(int64_t rows, int64_t steps) = nullptr;
   // Makes output of float sums, and unsigned one, where GemmS8Block says so.
   bool float_sums = false;
   int32_t max_panels = 1;  // of a block

@@ -92,7 +92,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   // Where all weights are read again for each block, from a cache that does not hold them.
   const bool far = weights > kFarWeights;
   const int most = std::min(
-      {kMaxRows, huge() ? kMaxRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxRows});
+      {kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxBlockRows});
   if (strips) {
     rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
     // What copies may take of the nearest cache, but at least half of what is copied is new.
@@ -105,7 +105,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   } else if (unfolded) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
-    block_rows = std::clamp<int64_t>(fit, height, kMaxRows);
+    block_rows = std::clamp<int64_t>(fit, height, kMaxBlockRows);
   } else if (spaced && tap_k > 256 && !far) {
     // One tile's input stays in the nearest cache while weights pass by it, one after the other:
     // there is no faster way to read what lies in the next one.

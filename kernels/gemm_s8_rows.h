@@ -13,7 +13,6 @@
 namespace firn::kernels {
 
 // Of a block. They bound the stack that run() takes (about 45 KiB).
-inline constexpr int kMaxRows = 96;
 inline constexpr int kMaxStripRows = 192;
 inline constexpr int kMaxFusedRows = 576;  // in tiles of 6
 inline constexpr int kMaxPointers = 2048;
@@ -182,7 +181,7 @@ class GemmS8Rows {
   Range x_inside_, y_inside_;
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
-  std::array<GemmS8Tile, kMaxRows> tiles_;
+  std::array<GemmS8Tile, kMaxBlockRows> tiles_;
   std::array<int32_t, kMaxFusedRows> out_rows_;
   std::array<const int8_t*, kMaxPointers> pointers_;
   std::array<int8_t, kMaxSlots * kSlotBytes + kReadSlack> slots_;

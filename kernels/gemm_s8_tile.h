@@ -25,6 +25,8 @@ namespace firn::kernels {
 
 inline constexpr int kPanel = 16;     // columns
 inline constexpr int kMaxPanels = 4;  // of a block
+// Of a block of input that is read in place.
+inline constexpr int kMaxBlockRows = 96;
 
 // Consecutive output pixels (rows of the product). Most tiles lie inside one row of the image,
 // where input rows are evenly spaced; those that wrap around or touch the border have pointers.
@@ -96,6 +98,7 @@ struct GemmS8Block {
   const int8_t* weights;  // of the first panel
   ptrdiff_t panel_bytes;
   int32_t panels, columns;  // columns <= 16 * panels
+  int32_t all_panels;       // of all blocks that have these tiles
   const int32_t* bias;      // 16 * panels
   const float* scale;       // 16 * panels
   bool scale_below_one;     // all of them: no product overflows int32
@@ -106,7 +109,8 @@ struct GemmS8Block {
   void* output;  // int8_t or float: row 0, column 0
   ptrdiff_t out_stride;
   GemmS8Ahead* ahead;
-  void* state;  // what the kernel keeps from block to block
+  void* state;      // what the kernel keeps from block to block
+  bool same_tiles;  // as in the call before, with other panels
 };
 
 }  // namespace firn::kernels

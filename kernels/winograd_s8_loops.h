@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Winograd convolution, whatever the instruction set: packing, the two transforms and the walk
-// over blocks of tiles. V has the vectors of an instruction set and the product of a block.
+// over blocks of tiles. V has the vectors of an instruction set and the product of a block, by
+// halved products (inner_product_ymm.h) where V::kHalved says so: then a panel begins with its
+// columns' products, and rows end with whole vectors.
 #ifndef FIRN_KERNELS_WINOGRAD_S8_LOOPS_H_
 #define FIRN_KERNELS_WINOGRAD_S8_LOOPS_H_
 
@@ -46,6 +48,9 @@ FIRN_INLINE void wino_output(const typename V::I32 (&m)[6], typename V::I32 (&y)
 // What packing and running agree on, all of it from the shape.
 template <class V>
 struct WinoPlan {
+  // Of a panel's columns' products.
+  static constexpr ptrdiff_t kColumnBytes = V::kHalved ? kPanel * 4 : 0;
+
   int32_t steps, panels, groups;  // groups of V::kPanels panels
   ptrdiff_t bias_bytes, panel_bytes;
   int32_t tiles_h, tiles_w, tiles, block_tiles, blocks;
@@ -54,15 +59,16 @@ struct WinoPlan {
 
   explicit WinoPlan(const ConvShape& s) {
     constexpr ptrdiff_t kCache = 512 << 10;  // what a block may take of the second-level cache
-    steps = (s.in_c + V::kStep - 1) / V::kStep;
+    row_values = (s.in_c + V::kLanes16 - 1) / V::kLanes16 * V::kLanes16;
+    steps = V::kHalved ? static_cast<int32_t>(row_values) / V::kStep
+                       : (s.in_c + V::kStep - 1) / V::kStep;
     panels = (s.out_c + kPanel - 1) / kPanel;
     groups = (panels + V::kPanels - 1) / V::kPanels;
     bias_bytes = ptrdiff_t{panels} * kPanel * 4;
-    panel_bytes = ptrdiff_t{steps} * V::kStep * kPanel * 2;
+    panel_bytes = kColumnBytes + ptrdiff_t{steps} * V::kStep * kPanel * 2;
     tiles_h = (s.out_h + kWinoTile - 1) / kWinoTile;
     tiles_w = (s.out_w + kWinoTile - 1) / kWinoTile;
     tiles = s.batch * tiles_h * tiles_w;
-    row_values = (s.in_c + V::kLanes16 - 1) / V::kLanes16 * V::kLanes16;
     const int32_t columns = (panels < V::kPanels ? panels : V::kPanels) * kPanel;
     const ptrdiff_t tile_bytes = kWinoPoints * (row_values * 2 + ptrdiff_t{columns} * 4);
     const ptrdiff_t most = kCache / tile_bytes < V::kRows ? V::kRows : kCache / tile_bytes;
@@ -79,6 +85,9 @@ struct WinoPlan {
     return left < V::kPanels ? left : V::kPanels;
   }
   ptrdiff_t pixels_bytes() const { return plane_bytes * kWinoPoints; }
+  ptrdiff_t sums_bytes() const { return sum_values * 4 * kWinoPoints; }
+  // Products of the rows of all points.
+  ptrdiff_t row_products() const { return V::kHalved ? ptrdiff_t{kWinoPoints} * block_tiles : 0; }
 };
 
 template <class V>
@@ -99,7 +108,7 @@ struct Winograd {
   static size_t units(const ConvShape& s) { return static_cast<size_t>(Plan(s).blocks); }
   static size_t workspace_bytes(const ConvShape& s) {
     const Plan p(s);
-    return static_cast<size_t>(p.pixels_bytes() + p.sum_values * 4 * kWinoPoints);
+    return static_cast<size_t>(p.pixels_bytes() + p.sums_bytes() + p.row_products() * 4);
   }
 
   // Where the panels have an output channel's weights.
@@ -111,10 +120,11 @@ struct Winograd {
                 n / kPanel % V::kPanels * p.panel_bytes),
           point_bytes(p.group_panels(n / kPanel / V::kPanels) * p.panel_bytes),
           place(n % kPanel) {}
+    ptrdiff_t products_at(int point) const { return first + point * point_bytes + place * 4; }
     // In bytes: that of a point and an input channel.
     ptrdiff_t at(int point, int32_t c) const {
       const ptrdiff_t value = (ptrdiff_t{c / V::kStep} * kPanel + place) * V::kStep + c % V::kStep;
-      return first + point * point_bytes + value * ptrdiff_t{sizeof(int16_t)};
+      return first + point * point_bytes + Plan::kColumnBytes + value * ptrdiff_t{sizeof(int16_t)};
     }
   };
 
@@ -149,7 +159,23 @@ struct Winograd {
       }
       packed_bias[n] = static_cast<int32_t>((bias != nullptr ? static_cast<uint32_t>(bias[n]) : 0) -
                                             static_cast<uint32_t>(input_zero) * sum);
+      if constexpr (V::kHalved) {
+        for (int point = 0; point < kWinoPoints; ++point) put_products(p, column, point, panels);
+      }
     }
+  }
+
+  // A column's products of a point.
+  static void put_products(const Plan& p, const PackedColumn& column, int point, uint8_t* panels) {
+    const auto weight = [&](int32_t c) {
+      int16_t value;
+      memcpy(&value, panels + column.at(point, c), sizeof value);
+      return int32_t{value};
+    };
+    uint32_t sum = 0;
+    for (int32_t c = 0; c < p.row_values; c += c % 2 == 0 ? 1 : 3)
+      sum += static_cast<uint32_t>(weight(c) * weight(c + 2));
+    memcpy(panels + column.products_at(point), &sum, sizeof sum);
   }
 
   static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
@@ -253,6 +279,7 @@ struct Winograd {
     const Plan p(s);
     auto* pixels = static_cast<uint8_t*>(workspace);
     auto* sums = reinterpret_cast<int32_t*>(pixels + p.pixels_bytes());
+    auto* products = reinterpret_cast<int32_t*>(pixels + p.pixels_bytes() + p.sums_bytes());
     const auto* bias = static_cast<const int32_t*>(args.packed);
     const auto* weights = static_cast<const uint8_t*>(args.packed) + p.bias_bytes;
     for (auto block = static_cast<int32_t>(begin); block < static_cast<int32_t>(end); ++block) {
@@ -260,12 +287,17 @@ struct Winograd {
       const int32_t count = min_of(p.block_tiles, p.tiles - first);
       for (int32_t i = 0; i < count; ++i)
         transform_input(s, args, p, first + i, pixels + i * p.row_values * 2);
+      if constexpr (V::kHalved) {
+        for (int t = 0; t < kWinoPoints; ++t)
+          V::row_products(count, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
+                          products + t * p.block_tiles);
+      }
       const uint8_t* w = weights;
       for (int32_t group = 0; group < p.groups; ++group) {
         const int32_t wide = p.group_panels(group);
         for (int t = 0; t < kWinoPoints; ++t, w += wide * p.panel_bytes)
-          V::multiply(count, wide, p.steps, pixels + t * p.plane_bytes, p.row_values * 2, w,
-                      p.panel_bytes, sums + t * p.sum_values);
+          V::multiply(count, wide, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
+                      products + t * p.block_tiles, w, p.panel_bytes, sums + t * p.sum_values);
         const int32_t column = group * V::kPanels * kPanel;
         const int32_t columns = min_of(wide * kPanel, s.out_c - column);
         for (int32_t i = 0; i < count; ++i)

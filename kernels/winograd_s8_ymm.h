@@ -6,15 +6,19 @@
 
 #include <immintrin.h>
 
+#include "kernels/inner_product_ymm.h"
 #include "kernels/winograd_s8_loops.h"
 
 namespace firn::kernels {
 namespace {
 
-// Dot: acc += the products of pairs of 16-bit values, in every 32-bit lane.
+// Dot: acc += the products of pairs of 16-bit values, in every 32-bit lane, unless these are
+// halved.
 template <class Dot>
 struct WinoYmm {
-  static constexpr int kLanes16 = 16, kLanes32 = 8, kStep = 2, kPanels = 4, kRows = 6;
+  static constexpr bool kHalved = Dot::kHalved;
+  static constexpr int kLanes16 = 16, kLanes32 = 8, kStep = 2, kPanels = 4;
+  static constexpr int kRows = kHalved ? kHalvedRows : 6;
   using I16 = __m256i;
   using I32 = __m256i;
 
@@ -81,50 +85,61 @@ struct WinoYmm {
     }
   };
 
+  static void row_products(int32_t count, int32_t steps, const uint8_t* rows, ptrdiff_t row_bytes,
+                           int32_t* products) {
+    for (int32_t i = 0; i < count; ++i, rows += row_bytes)
+      products[i] = kernels::row_products(reinterpret_cast<const int16_t*>(rows), steps);
+  }
+
   // R rows by one panel.
   template <int R>
   FIRN_INLINE static void tile(int32_t steps, const uint8_t* rows, ptrdiff_t row_bytes,
-                               const uint8_t* w, int32_t* sums, ptrdiff_t sum_stride) {
+                               const int32_t* products, const uint8_t* w, int32_t* sums,
+                               ptrdiff_t sum_stride) {
     __m256i acc[R][2];
-    FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-    for (int32_t k = 0; k < steps; ++k, w += 64, rows += 4) {
-      const __m256i w0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w1 = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 32));
-      FIRN_UNROLL for (int r = 0; r < R; ++r) {
-        int32_t pair;
-        memcpy(&pair, rows + r * row_bytes, sizeof pair);
-        const __m256i x = _mm256_set1_epi32(pair);
-        Dot::dot(acc[r][0], x, w0);
-        Dot::dot(acc[r][1], x, w1);
+    if constexpr (kHalved) {
+      FIRN_UNROLL for (int i = 0; i < 2; ++i) {
+        const __m256i column = _mm256_sub_epi32(_mm256_setzero_si256(), load(w + 32 * i));
+        FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][i] =
+            _mm256_sub_epi32(column, _mm256_set1_epi32(products[r]));
+      }
+      multiply_halved<R>(reinterpret_cast<const int16_t*>(rows), row_bytes / 2, steps,
+                         reinterpret_cast<const int16_t*>(w + 64), acc);
+    } else {
+      FIRN_UNROLL for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+      for (int32_t k = 0; k < steps; ++k, w += 64, rows += 4) {
+        const __m256i w0 = load(w), w1 = load(w + 32);
+        FIRN_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256i x = broadcast(reinterpret_cast<const int16_t*>(rows + r * row_bytes));
+          Dot::dot(acc[r][0], x, w0);
+          Dot::dot(acc[r][1], x, w1);
+        }
       }
     }
     FIRN_UNROLL for (int r = 0; r < R; ++r) FIRN_UNROLL for (int i = 0; i < 2; ++i)
-        _mm256_store_si256(reinterpret_cast<__m256i*>(sums + r * sum_stride + i * 8), acc[r][i]);
+        store(sums + r * sum_stride + i * 8, acc[r][i]);
+  }
+
+  // Fewer rows use the template of their number.
+  template <int R, typename... Args>
+  FIRN_INLINE static void rest(int32_t count, const Args&... args) {
+    if constexpr (R > 0) {
+      if (count == R) return tile<R>(args...);
+      rest<R - 1>(count, args...);
+    }
   }
 
   static void multiply(int32_t count, int32_t wide, int32_t steps, const uint8_t* rows,
-                       ptrdiff_t row_bytes, const uint8_t* w, ptrdiff_t panel_bytes,
-                       int32_t* sums) {
+                       ptrdiff_t row_bytes, const int32_t* products, const uint8_t* w,
+                       ptrdiff_t panel_bytes, int32_t* sums) {
     const ptrdiff_t stride = ptrdiff_t{wide} * kPanel;
     for (int32_t panel = 0; panel < wide; ++panel, w += panel_bytes, sums += kPanel) {
-      const uint8_t* from = rows;
-      int32_t* to = sums;
-      int32_t left = count;
-      const auto next = [&](int n) {
-        from += n * row_bytes;
-        to += n * stride;
-        left -= n;
-      };
-      for (; left >= kRows; next(kRows)) tile<kRows>(steps, from, row_bytes, w, to, stride);
-      if (left >= 3) {
-        tile<3>(steps, from, row_bytes, w, to, stride);
-        next(3);
-      }
-      if (left >= 2) {
-        tile<2>(steps, from, row_bytes, w, to, stride);
-        next(2);
-      }
-      if (left > 0) tile<1>(steps, from, row_bytes, w, to, stride);
+      int32_t i = 0;
+      for (; count - i >= kRows; i += kRows)
+        tile<kRows>(steps, rows + i * row_bytes, row_bytes, products + i, w, sums + i * stride,
+                    stride);
+      rest<kRows - 1>(count - i, steps, rows + i * row_bytes, row_bytes, products + i, w,
+                      sums + i * stride, stride);
     }
   }
 };

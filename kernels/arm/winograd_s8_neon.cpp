@@ -15,6 +15,7 @@ struct Neon {
 #else
   static constexpr int kRows = 2;  // 8 of 16
 #endif
+  static constexpr bool kHalved = false;
   static constexpr int kLanes16 = 8, kLanes32 = 4, kStep = 1, kPanels = 4;
   using I16 = int16x8_t;
   using I32 = int32x4_t;
@@ -131,7 +132,7 @@ struct Neon {
   }
 
   static void multiply(int32_t count, int32_t wide, int32_t steps, const uint8_t* rows,
-                       ptrdiff_t row_bytes, const uint8_t* w, ptrdiff_t panel_bytes,
+                       ptrdiff_t row_bytes, const int32_t*, const uint8_t* w, ptrdiff_t panel_bytes,
                        int32_t* sums) {
     const ptrdiff_t stride = ptrdiff_t{wide} * kPanel;
     for (int32_t panel = 0; panel < wide; ++panel, w += panel_bytes, sums += kPanel) {

@@ -269,9 +269,12 @@ void gemm_s8_copy_amxint8(const GemmS8Pixels& p, int8_t* to) {
                [](const int8_t* a, int8_t* b) { _mm512_storeu_si512(b, _mm512_loadu_si512(a)); });
 }
 
+size_t gemm_s8_state_bytes_amxint8(int64_t, int64_t) {
+  return (sizeof(Output) + 63) / 64 * 64;
+}
+
 // The registers' sizes depend on the layer only; to set them takes longer than a tile.
 void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state) {
-  static_assert(sizeof(Output) <= 12288, "as gemm_s8.inc says");
   const TileConfig config(steps_at_once(steps));
   asm volatile("ldtilecfg %0" ::"m"(config));
   static_cast<Output*>(state)->begin(steps, taps);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd convolution with AVX2: vpmaddwd and an addition over tiles of 6 rows by 16 columns.
+// Winograd convolution with AVX2: halved products over tiles of 4 rows by 16 columns.
 #include "kernels/winograd_s8_ymm.h"
 
 namespace firn::kernels {
 namespace {
 
 struct Dot {
-  FIRN_INLINE static void dot(__m256i& acc, __m256i a, __m256i w) {
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, w));
-  }
+  static constexpr bool kHalved = true;
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace firn::kernels {
 namespace {
 
 struct Avx512 {
+  static constexpr bool kHalved = false;
   static constexpr int kLanes16 = 32, kLanes32 = 16, kStep = 2, kPanels = 4, kRows = 6;
   using I16 = __m512i;
   using I32 = __m512i;
@@ -130,7 +131,7 @@ struct Avx512 {
   }
 
   static void multiply(int32_t count, int32_t wide, int32_t steps, const uint8_t* rows,
-                       ptrdiff_t row_bytes, const uint8_t* w, ptrdiff_t panel_bytes,
+                       ptrdiff_t row_bytes, const int32_t*, const uint8_t* w, ptrdiff_t panel_bytes,
                        int32_t* sums) {
     switch (wide) {
       case 1:

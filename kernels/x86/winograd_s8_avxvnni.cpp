@@ -6,6 +6,7 @@ namespace firn::kernels {
 namespace {
 
 struct Dot {
+  static constexpr bool kHalved = false;
   FIRN_INLINE static void dot(__m256i& acc, __m256i a, __m256i w) {
     asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(w));
   }
