@@ -63,7 +63,7 @@ struct GemmS8 {
   void (*unpack)(const ConvShape&, const void* packed, int8_t* weights);
   // The work is this many independent units; run() does [begin, end). Reentrant.
   size_t (*units)(const ConvShape&);
-  // Of one call of run(), 64-byte aligned; 0 where input is read in place.
+  // Of one call of run(), aligned to 64 bytes and a multiple of them.
   size_t (*workspace_bytes)(const ConvShape&);
   void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
   // Whether the input may be unsigned, and is better so, and whether the output may be.

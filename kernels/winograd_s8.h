@@ -33,7 +33,7 @@ struct WinogradS8 {
                void* packed);
   void (*unpack)(const ConvShape&, const void* packed, int8_t* weights);
   size_t (*units)(const ConvShape&);
-  // Of one call of run(), 64-byte aligned.
+  // Of one call of run(), aligned to 64 bytes and a multiple of them.
   size_t (*workspace_bytes)(const ConvShape&);
   void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
 };

@@ -86,8 +86,10 @@ struct WinoPlan {
   }
   ptrdiff_t pixels_bytes() const { return plane_bytes * kWinoPoints; }
   ptrdiff_t sums_bytes() const { return sum_values * 4 * kWinoPoints; }
-  // Products of the rows of all points.
-  ptrdiff_t row_products() const { return V::kHalved ? ptrdiff_t{kWinoPoints} * block_tiles : 0; }
+  // Of the products of the rows of all points.
+  ptrdiff_t products_bytes() const {
+    return V::kHalved ? (ptrdiff_t{kWinoPoints} * block_tiles * 4 + 63) / 64 * 64 : 0;
+  }
 };
 
 template <class V>
@@ -108,7 +110,7 @@ struct Winograd {
   static size_t units(const ConvShape& s) { return static_cast<size_t>(Plan(s).blocks); }
   static size_t workspace_bytes(const ConvShape& s) {
     const Plan p(s);
-    return static_cast<size_t>(p.pixels_bytes() + p.sums_bytes() + p.row_products() * 4);
+    return static_cast<size_t>(p.pixels_bytes() + p.sums_bytes() + p.products_bytes());
   }
 
   // Where the panels have an output channel's weights.

@@ -20,6 +20,7 @@ void check(const Case& c) {
   for (const GemmS8& variant : gemm_s8_table()) {
     if ((supported_isas() & bit(variant.isa)) == 0) continue;
     Guarded<uint8_t> workspace(variant.workspace_bytes(c.shape));
+    CHECK(workspace.size() % 64 == 0);
     problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t end) {
       variant.run(c.shape, args, workspace.data(), begin, end);
     });
@@ -85,6 +86,7 @@ TEST_CASE("gemm_s8: ties round to even") {
     args.scale = scale.data();
     args.output = got.data();
     Guarded<uint8_t> workspace(variant.workspace_bytes(s));
+    CHECK(workspace.size() % 64 == 0);
     variant.run(s, args, workspace.data(), 0, variant.units(s));
     CHECK(difference<int8_t>(got.span(), want.span(), 16) == "");
   }
@@ -111,6 +113,7 @@ TEST_CASE("gemm_s8: sums at the largest that is exact as a float, and at the sma
           for (const GemmS8& variant : gemm_s8_table()) {
             if ((supported_isas() & bit(variant.isa)) == 0) continue;
             Guarded<uint8_t> workspace(variant.workspace_bytes(s));
+            CHECK(workspace.size() % 64 == 0);
             problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t units_end) {
               variant.run(s, args, workspace.data(), begin, units_end);
             });

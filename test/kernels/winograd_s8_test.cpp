@@ -20,6 +20,7 @@ void check(const Case& c) {
   for (const WinogradS8* variant : winograd_s8_table()) {
     if ((supported_isas() & bit(variant->isa)) == 0) continue;
     Guarded<uint8_t> workspace(variant->workspace_bytes(c.shape));
+    CHECK(workspace.size() % 64 == 0);
     problem.check(*variant, [&](const ConvS8Args& args, size_t begin, size_t end) {
       variant->run(c.shape, args, workspace.data(), begin, end);
     });
