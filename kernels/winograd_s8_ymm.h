@@ -91,11 +91,12 @@ struct WinoYmm {
       products[i] = kernels::row_products(reinterpret_cast<const int16_t*>(rows), steps);
   }
 
-  // R rows by one panel.
+  // R rows by one panel. A function of its own because in a larger one g++ 12 spills.
   template <int R>
-  FIRN_INLINE static void tile(int32_t steps, const uint8_t* rows, ptrdiff_t row_bytes,
-                               const int32_t* products, const uint8_t* w, int32_t* sums,
-                               ptrdiff_t sum_stride) {
+  __attribute__((noinline)) static void tile(int32_t steps, const uint8_t* rows,
+                                             ptrdiff_t row_bytes, const int32_t* products,
+                                             const uint8_t* w, int32_t* sums,
+                                             ptrdiff_t sum_stride) {
     __m256i acc[R][2];
     if constexpr (kHalved) {
       FIRN_UNROLL for (int i = 0; i < 2; ++i) {

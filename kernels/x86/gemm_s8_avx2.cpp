@@ -15,7 +15,7 @@ constexpr int kRows = 6;  // that are multiplied at once, by one panel
 // Steps of two values of which weights are widened at once: 16 KiB. Even.
 constexpr int kChunkSteps = 256;
 // Rows of a block that are not longer together are widened once for all panels.
-constexpr ptrdiff_t kMostWords = 100 << 10;
+constexpr ptrdiff_t kMostWords = 240 << 10;
 // The same where products are not halved: beside weights in the first cache.
 constexpr ptrdiff_t kNearWords = 8 << 10;
 
@@ -171,7 +171,13 @@ FIRN_INLINE void rest(const GemmS8Block& b, int p, const Rows& rows, int row, St
 template <int R, bool kHalved>
 void panel(const GemmS8Block& b, int p, const Rows& rows, State& s) {
   int row = 0;
-  for (; row + R <= rows.count; row += R) tile<R, kHalved>(b, p, rows, row, s);
+  // The next panel's weights come near meanwhile.
+  const int8_t* next = b.weights + (p + 1) * b.panel_bytes + ptrdiff_t{rows.first} * 32;
+  const int lines = kHalved ? rows.steps / 2 / (rows.count / R + 1) + 1 : 0;
+  for (; row + R <= rows.count; row += R) {
+    for (int i = 0; i < lines; ++i, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+    tile<R, kHalved>(b, p, rows, row, s);
+  }
   rest<R - 1, kHalved>(b, p, rows, row, s);
 }
 
