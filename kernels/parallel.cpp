@@ -12,8 +12,9 @@ namespace firn::kernels {
 namespace {
 
 // How long a thread looks out for another one before it blocks. The system takes about as long to
-// wake it up.
-constexpr std::chrono::nanoseconds kLookOut(50'000);
+// wake it up, or milliseconds where it puts it on the processor of the thread that wakes it, which
+// is busy: so a worker waits longer for a step after one that it had no part in.
+constexpr std::chrono::nanoseconds kLookOut(50'000), kLookOutForStep(500'000);
 // Handing work over and waiting for it takes two threads some hundred nanoseconds, and a kernel that
 // is called for a piece sets up for it. Of less work there are smaller pieces, so that a thread that
 // comes late leaves some to others.
@@ -28,9 +29,9 @@ void pause() {
 #endif
 }
 
-// False where it did not become true for as long as is worth spinning.
-template <typename Condition>
-bool look_out_for(const Condition& condition) {
+// False where it did not become true for as long as is worth spinning, which may change meanwhile.
+template <typename Condition, typename Patience>
+bool look_out_for(const Condition& condition, const Patience& patience) {
   constexpr int kPauses = 64;
   const auto start = std::chrono::steady_clock::now();
   do {
@@ -38,7 +39,7 @@ bool look_out_for(const Condition& condition) {
       if (condition()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() - start < kLookOut);
+  } while (std::chrono::steady_clock::now() - start < patience());
   return false;
 }
 
@@ -111,23 +112,30 @@ void Pool::end() {
   one_caller_.unlock();
 }
 
-void Pool::Task::run(size_t piece, size_t thread) const {
-  const size_t begin = piece * grain;
-  fn(context, begin, std::min(begin + grain, n), thread);
+void Pool::Task::run(Taken taken, size_t thread) const {
+  const size_t begin = taken.first * grain;
+  fn(context, begin, std::min(begin + taken.count * grain, n), thread);
 }
 
 // The caller takes from the front and workers from the back: with two threads each keeps to its
-// half, whose data are in its cache from the layer before.
-bool Pool::take(bool from_front, size_t& piece) {
+// half, whose data are in its cache from the layer before. Many pieces at first, as kernels set up
+// for each call, and fewer the fewer are left, so that all end together (guided self-scheduling:
+// Polychronopoulos and Kuck, IEEE Transactions on Computers, 1987). None where none are left.
+Pool::Taken Pool::take(bool from_front) {
   Pieces left = pieces_.load(std::memory_order_acquire);
   while (left.front < left.back) {
+    const int all = left.back - left.front;
+    const auto count = static_cast<uint16_t>(std::max(all / (2 * threads_), 1));
     Pieces then = left;
-    piece = from_front ? then.front++ : --then.back;
+    if (from_front)
+      then.front = static_cast<uint16_t>(left.front + count);
+    else
+      then.back = static_cast<uint16_t>(left.back - count);
     if (pieces_.compare_exchange_weak(left, then, std::memory_order_acq_rel,
                                       std::memory_order_acquire))
-      return true;
+      return {from_front ? left.front : then.back, count};
   }
-  return false;
+  return {};
 }
 
 void Pool::share(const Task& task, size_t pieces) {
@@ -138,9 +146,9 @@ void Pool::share(const Task& task, size_t pieces) {
   pieces_.store({number, 0, static_cast<uint16_t>(pieces)}, std::memory_order_release);
   tell();
   auto others = static_cast<uint32_t>(pieces);
-  for (size_t piece; take(true, piece); --others) task.run(piece, 0);
+  for (Taken taken; (taken = take(true)).count > 0; others -= taken.count) task.run(taken, 0);
   const auto all_done = [&] { return done_.load(std::memory_order_acquire) == others; };
-  if (look_out_for(all_done)) return;
+  if (look_out_for(all_done, [] { return kLookOut; })) return;
   for (uint32_t done; (done = done_.load(std::memory_order_acquire)) != others;)
     done_.wait(done, std::memory_order_acquire);
 }
@@ -148,16 +156,17 @@ void Pool::share(const Task& task, size_t pieces) {
 void Pool::work(size_t thread) {
   while (true) {
     const uint32_t news = news_.load(std::memory_order_acquire);
-    for (size_t piece; take(false, piece);) {
-      task_.run(piece, thread);
-      done_.fetch_add(1, std::memory_order_release);
+    for (Taken taken; (taken = take(false)).count > 0;) {
+      task_.run(taken, thread);
+      done_.fetch_add(taken.count, std::memory_order_release);
       done_.notify_one();
     }
     if (quit_.load(std::memory_order_relaxed)) return;
     const auto any_news = [&] { return news_.load(std::memory_order_acquire) != news; };
-    const auto more_to_come = [&] { return more_.load(std::memory_order_relaxed); };
-    if (!look_out_for([&] { return any_news() || !more_to_come(); }) || !any_news())
-      news_.wait(news, std::memory_order_acquire);
+    const auto patience = [&] {
+      return more_.load(std::memory_order_relaxed) ? kLookOutForStep : kLookOut;
+    };
+    if (!look_out_for(any_news, patience)) news_.wait(news, std::memory_order_acquire);
   }
 }
 

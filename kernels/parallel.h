@@ -81,12 +81,16 @@ class Pool {
   void rest() const;
 
  private:
+  // Pieces of a task, one after the other.
+  struct Taken {
+    uint16_t first = 0, count = 0;
+  };
   struct Task {
     Function fn = nullptr;
     void* context = nullptr;
     size_t n = 0, grain = 1;
 
-    void run(size_t piece, size_t thread) const;
+    void run(Taken taken, size_t thread) const;
   };
   // The pieces [front, back) of a task that nobody has taken yet. The number tells tasks apart, so
   // that nobody takes a piece of a task for one of another. Aligned, or clang calls libatomic.
@@ -103,7 +107,7 @@ class Pool {
   void end();
   bool is_together() const;
   void share(const Task& task, size_t pieces);
-  bool take(bool from_front, size_t& piece);
+  Taken take(bool from_front);
   void work(size_t thread);
 
   int threads_;

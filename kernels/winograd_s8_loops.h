@@ -107,7 +107,11 @@ struct Winograd {
     const Plan p(s);
     return static_cast<size_t>(p.bias_bytes + p.panel_bytes * p.panels * kWinoPoints);
   }
-  static size_t units(const ConvShape& s) { return static_cast<size_t>(Plan(s).blocks); }
+  // Units are the groups of panels of a block, block after block.
+  static size_t units(const ConvShape& s) {
+    const Plan p(s);
+    return static_cast<size_t>(p.blocks) * static_cast<size_t>(p.groups);
+  }
   static size_t workspace_bytes(const ConvShape& s) {
     const Plan p(s);
     return static_cast<size_t>(p.pixels_bytes() + p.sums_bytes() + p.products_bytes());
@@ -284,28 +288,31 @@ struct Winograd {
     auto* products = reinterpret_cast<int32_t*>(pixels + p.pixels_bytes() + p.sums_bytes());
     const auto* bias = static_cast<const int32_t*>(args.packed);
     const auto* weights = static_cast<const uint8_t*>(args.packed) + p.bias_bytes;
-    for (auto block = static_cast<int32_t>(begin); block < static_cast<int32_t>(end); ++block) {
+    int32_t transformed = -1;
+    for (auto unit = static_cast<int32_t>(begin); unit < static_cast<int32_t>(end); ++unit) {
+      const int32_t block = unit / p.groups, group = unit % p.groups;
       const int32_t first = block * p.block_tiles;
       const int32_t count = min_of(p.block_tiles, p.tiles - first);
-      for (int32_t i = 0; i < count; ++i)
-        transform_input(s, args, p, first + i, pixels + i * p.row_values * 2);
-      if constexpr (V::kHalved) {
-        for (int t = 0; t < kWinoPoints; ++t)
-          V::row_products(count, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
-                          products + t * p.block_tiles);
-      }
-      const uint8_t* w = weights;
-      for (int32_t group = 0; group < p.groups; ++group) {
-        const int32_t wide = p.group_panels(group);
-        for (int t = 0; t < kWinoPoints; ++t, w += wide * p.panel_bytes)
-          V::multiply(count, wide, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
-                      products + t * p.block_tiles, w, p.panel_bytes, sums + t * p.sum_values);
-        const int32_t column = group * V::kPanels * kPanel;
-        const int32_t columns = min_of(wide * kPanel, s.out_c - column);
+      if (block != transformed) {
         for (int32_t i = 0; i < count; ++i)
-          transform_output(s, args, p, bias + column, first + i, column, columns,
-                           sums + ptrdiff_t{i} * wide * kPanel);
+          transform_input(s, args, p, first + i, pixels + i * p.row_values * 2);
+        if constexpr (V::kHalved) {
+          for (int t = 0; t < kWinoPoints; ++t)
+            V::row_products(count, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
+                            products + t * p.block_tiles);
+        }
+        transformed = block;
       }
+      const int32_t wide = p.group_panels(group);
+      const uint8_t* w = weights + ptrdiff_t{group} * V::kPanels * kWinoPoints * p.panel_bytes;
+      for (int t = 0; t < kWinoPoints; ++t, w += wide * p.panel_bytes)
+        V::multiply(count, wide, p.steps, pixels + t * p.plane_bytes, p.row_values * 2,
+                    products + t * p.block_tiles, w, p.panel_bytes, sums + t * p.sum_values);
+      const int32_t column = group * V::kPanels * kPanel;
+      const int32_t columns = min_of(wide * kPanel, s.out_c - column);
+      for (int32_t i = 0; i < count; ++i)
+        transform_output(s, args, p, bias + column, first + i, column, columns,
+                         sums + ptrdiff_t{i} * wide * kPanel);
     }
   }
 
