@@ -30,6 +30,7 @@ struct State {
 FIRN_INLINE __m256i widen(const int8_t* p) {
   return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+
 // Of a widened row: whole vectors, and one more that may be written.
 constexpr ptrdiff_t words_of(int steps) {
   return (ptrdiff_t{steps} * 2 + 15) / 16 * 16 + 16;
@@ -139,7 +140,7 @@ void tile(const GemmS8Block& b, int p, const Rows& rows, int row, State& s) {
   if constexpr (kHalved) {
     load_acc<R>(s.start, 0, acc);
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
-      // Rows that are together have one sum.
+      // Rows whose steps are together have one sum.
       const __m256i sum = _mm256_set1_epi32(first || !rows.together ? s.row_sum[row + r] : 0);
       FIRN_UNROLL for (int i = 0; i < 2; ++i) {
         acc[r][i] = _mm256_sub_epi32(acc[r][i], sum);
@@ -217,9 +218,9 @@ void tiles(const GemmS8Block& b, const GemmS8Tile* first, int tile_count, bool h
 }  // namespace
 
 size_t gemm_s8_state_bytes_avx2(int64_t rows, int64_t steps) {
+  static_assert(kMaxBlockRows * words_of(kChunkSteps) <= kMostWords);
   const ptrdiff_t all = rows * words_of(static_cast<int>(steps));
-  const ptrdiff_t chunk = rows * words_of(kChunkSteps);
-  const ptrdiff_t words = all <= kMostWords ? all : chunk > kMostWords ? chunk : kMostWords;
+  const ptrdiff_t words = all < kMostWords ? all : kMostWords;
   return (sizeof(State) + static_cast<size_t>(words) * sizeof(int16_t) + 63) / 64 * 64;
 }
 
