@@ -12,9 +12,9 @@ namespace firn::kernels {
 namespace {
 
 // How long a thread looks out for another one before it blocks. The system takes about as long to
-// wake it up, or milliseconds where it puts it on the processor of the thread that wakes it, which
+// wake it up; or milliseconds, where it puts it on the processor of the thread that wakes it, which
 // is busy: so a worker waits longer for a step after one that it had no part in.
-constexpr std::chrono::nanoseconds kLookOut(50'000), kLookOutForStep(500'000);
+constexpr int32_t kLookOutUs = 50, kLookOutForStepUs = 500;
 // Handing work over and waiting for it takes two threads some hundred nanoseconds, and a kernel that
 // is called for a piece sets up for it. Of less work there are smaller pieces, so that a thread that
 // comes late leaves some to others.
@@ -29,7 +29,7 @@ void pause() {
 #endif
 }
 
-// False where it did not become true for as long as is worth spinning, which may change meanwhile.
+// False where it did not become true for patience() microseconds, which may change meanwhile.
 template <typename Condition, typename Patience>
 bool look_out_for(const Condition& condition, const Patience& patience) {
   constexpr int kPauses = 64;
@@ -39,7 +39,7 @@ bool look_out_for(const Condition& condition, const Patience& patience) {
       if (condition()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() - start < patience());
+  } while (std::chrono::steady_clock::now() - start < std::chrono::microseconds(patience()));
   return false;
 }
 
@@ -97,7 +97,7 @@ bool Pool::is_together() const {
 void Pool::begin() {
   one_caller_.lock();
   caller_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  more_.store(true, std::memory_order_relaxed);
+  patience_us_.store(kLookOutForStepUs, std::memory_order_relaxed);
   tell();
 }
 
@@ -106,8 +106,8 @@ void Pool::tell() {
   news_.notify_all();
 }
 
-void Pool::end() {
-  more_.store(false, std::memory_order_relaxed);
+void Pool::end(bool others_follow) {
+  patience_us_.store(others_follow ? 0 : kLookOutUs, std::memory_order_relaxed);
   caller_.store({}, std::memory_order_relaxed);
   one_caller_.unlock();
 }
@@ -148,7 +148,7 @@ void Pool::share(const Task& task, size_t pieces) {
   auto others = static_cast<uint32_t>(pieces);
   for (Taken taken; (taken = take(true)).count > 0; others -= taken.count) task.run(taken, 0);
   const auto all_done = [&] { return done_.load(std::memory_order_acquire) == others; };
-  if (look_out_for(all_done, [] { return kLookOut; })) return;
+  if (look_out_for(all_done, [] { return kLookOutUs; })) return;
   for (uint32_t done; (done = done_.load(std::memory_order_acquire)) != others;)
     done_.wait(done, std::memory_order_acquire);
 }
@@ -163,9 +163,7 @@ void Pool::work(size_t thread) {
     }
     if (quit_.load(std::memory_order_relaxed)) return;
     const auto any_news = [&] { return news_.load(std::memory_order_acquire) != news; };
-    const auto patience = [&] {
-      return more_.load(std::memory_order_relaxed) ? kLookOutForStep : kLookOut;
-    };
+    const auto patience = [&] { return patience_us_.load(std::memory_order_relaxed); };
     if (!look_out_for(any_news, patience)) news_.wait(news, std::memory_order_acquire);
   }
 }

@@ -66,13 +66,14 @@ class Pool {
   // all of it where none are.
   static size_t grain_for(size_t n, double ns, int threads);
 
-  // Calls body(), which works with this pool many times over.
+  // Calls body(), which works with this pool many times over. Workers look out for a next call like
+  // it, unless other threads are to have their processors at once.
   template <typename F>
-  void together(F&& body) {
+  void together(F&& body, bool others_follow = false) {
     if (workers_.empty() || is_together()) return body();
     begin();
     body();
-    end();
+    end(others_follow);
   }
 
   // XNNPACK's pool, made when it is first asked for; null with one thread, or where there are no
@@ -104,7 +105,7 @@ class Pool {
   bool start();
   void begin();
   void tell();
-  void end();
+  void end(bool others_follow);
   bool is_together() const;
   void share(const Task& task, size_t pieces);
   Taken take(bool from_front);
@@ -123,7 +124,7 @@ class Pool {
   // What the caller writes and the workers look at.
   alignas(64) std::atomic<Pieces> pieces_{};
   std::atomic<uint32_t> news_{0};  // counts what workers should look at, and block on
-  std::atomic<bool> more_{false};  // within together()
+  std::atomic<int32_t> patience_us_{0};  // how long workers look out for more
   std::atomic<bool> quit_{false};
   Task task_;
   // What the workers write and the caller waits for.

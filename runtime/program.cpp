@@ -232,10 +232,12 @@ Status Program::run(const Stretch& stretch, kernels::Pool& pool, const Hook* hoo
 }
 
 Status Program::run(kernels::Pool& pool, const Hook* hook) {
-  for (const Stretch& stretch : stretches_) {
+  for (size_t i = 0; i < stretches_.size(); ++i) {
+    const Stretch& stretch = stretches_[i];
     Status status;
     if (stretch.shared) {
-      pool.together([&] { status = run(stretch, pool, hook); });
+      const bool xnn_follows = i + 1 < stretches_.size() && stretches_[i + 1].xnn_threads;
+      pool.together([&] { status = run(stretch, pool, hook); }, xnn_follows);
     } else {
       status = run(stretch, *alone_, hook);
     }
