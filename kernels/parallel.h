@@ -123,7 +123,7 @@ class Pool {
 
   // What the caller writes and the workers look at.
   alignas(64) std::atomic<Pieces> pieces_{};
-  std::atomic<uint32_t> news_{0};  // counts what workers should look at, and block on
+  std::atomic<uint32_t> news_{0};        // counts what workers should look at, and block on
   std::atomic<int32_t> patience_us_{0};  // how long workers look out for more
   std::atomic<bool> quit_{false};
   Task task_;
