@@ -5,7 +5,8 @@
 // What is subtracted is a row's and a column's, made once for all columns and rows. pmaddwd has
 // fewer ports than additions have. Sums of two values fit 16 bits, all others are modulo 2^32.
 //
-// A step is two values. Weights of a panel are [steps][16 columns][2], and steps are even.
+// A step is two values. Weights of a panel are [steps][16 columns][2]. After an odd number of steps,
+// weights and rows have one of zeros more.
 #ifndef FIRN_KERNELS_INNER_PRODUCT_YMM_H_
 #define FIRN_KERNELS_INNER_PRODUCT_YMM_H_
 
@@ -26,6 +27,9 @@ FIRN_INLINE __m256i load(const void* p) {
 }
 FIRN_INLINE void store(void* p, __m256i x) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), x);
+}
+FIRN_INLINE __m256i widen(const int8_t* p) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 FIRN_INLINE __m256i broadcast(const int16_t* p) {
   int32_t pair;

@@ -36,9 +36,9 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return threads_; }
-  // Calls fn(context, begin, end, thread) over [0, n) in pieces of at most `grain`, or more where
-  // that would be too many; returns when all are done. `thread` is below threads(), and another one
-  // for each of the pieces that are worked on at a time.
+  // Calls fn(context, begin, end, thread) over [0, n) in pieces of `grain`, or more where that
+  // would be too many, or several pieces at once; returns when all are done. `thread` is below
+  // threads(), and another one for each of the calls at a time.
   using Function = void (*)(void* context, size_t begin, size_t end, size_t thread);
   void run(size_t n, size_t grain, Function fn, void* context);
   // fn takes (begin, end) or (begin, end, thread).

@@ -22,9 +22,7 @@ struct WinoYmm {
   using I16 = __m256i;
   using I32 = __m256i;
 
-  static I16 widen(const int8_t* p) {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
+  static I16 widen(const int8_t* p) { return kernels::widen(p); }
   static void store16(uint8_t* p, I16 x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
   static I16 add16(I16 a, I16 b) { return _mm256_add_epi16(a, b); }
   static I16 sub16(I16 a, I16 b) { return _mm256_sub_epi16(a, b); }

@@ -27,10 +27,6 @@ struct State {
   alignas(32) int16_t rows[];
 };
 
-FIRN_INLINE __m256i widen(const int8_t* p) {
-  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
-
 // Of a widened row: whole vectors, and one more that may be written.
 constexpr ptrdiff_t words_of(int steps) {
   return (ptrdiff_t{steps} * 2 + 15) / 16 * 16 + 16;

@@ -198,8 +198,10 @@ TEST_CASE("gemm_s8: windows of many channels") {
 TEST_CASE("gemm_s8: many weights") {
   for (const int n : {600, 1090}) check({.shape = product(70, 1024, n), .input_zero = 3});
   check({.shape = convolution(7, 320, 400, 3, 1, 1), .input_zero = 3});
-  check({.shape = product(60, 2101, 40), .input_zero = 3});
-  check({.shape = product(60, 2101, 40), .fill = Fill::lowest, .to_float = true});
+  for (const ConvShape& s : {product(96, 2701, 100), product(6, 50001, 20)}) {
+    check({.shape = s, .input_zero = 3});
+    check({.shape = s, .fill = Fill::lowest, .to_float = true});
+  }
   check({.shape = convolution(9, 128, 70, 3, 1, 1, 8), .input_zero = 3});
 }
 
