@@ -5,8 +5,8 @@
 // What is subtracted is a row's and a column's, made once for all columns and rows. pmaddwd has
 // fewer ports than additions have. Sums of two values fit 16 bits, all others are modulo 2^32.
 //
-// A step is two values. Weights of a panel are [steps][16 columns][2]. After an odd number of steps,
-// weights and rows have one of zeros more.
+// A step is two values. Weights of a panel are [steps][16 columns][2]. After an odd number of
+// steps, weights and rows have one of zeros more.
 #ifndef FIRN_KERNELS_INNER_PRODUCT_YMM_H_
 #define FIRN_KERNELS_INNER_PRODUCT_YMM_H_
 
