@@ -5,6 +5,13 @@
 #include <iterator>
 
 namespace firn {
+
+Op::Op() = default;
+Op::Op(const Op& other) = default;
+Op::Op(Op&& other) noexcept = default;
+Op& Op::operator=(const Op& other) = default;
+Op& Op::operator=(Op&& other) noexcept = default;
+Op::~Op() = default;
 namespace {
 
 constexpr const char* kBinary[] = {

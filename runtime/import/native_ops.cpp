@@ -17,7 +17,7 @@ namespace {
 
 using Builder = flatbuffers::FlatBufferBuilder;
 
-static_assert(std::variant_size_v<Op> == static_cast<size_t>(wire::Op::MAX));
+static_assert(std::variant_size_v<OpVariant> == static_cast<size_t>(wire::Op::MAX));
 
 Offset<wire::Conv2d> pack(Builder& b, const Conv2d& op) {
   const wire::Window window = pack(op.window);
@@ -428,7 +428,7 @@ bool unpack_if(const wire::Node& node, Op& op, bool& valid) {
 
 template <size_t... kIndex>
 bool unpack_any(const wire::Node& node, Op& op, bool& valid, std::index_sequence<kIndex...>) {
-  return (unpack_if<std::variant_alternative_t<kIndex, Op>>(node, op, valid) || ...);
+  return (unpack_if<std::variant_alternative_t<kIndex, OpVariant>>(node, op, valid) || ...);
 }
 
 }  // namespace
@@ -441,7 +441,7 @@ WireOp pack_op(flatbuffers::FlatBufferBuilder& builder, const Op& op) {
 Result<Op> unpack_op(const wire::Node& node) {
   Op op;
   bool valid = true;
-  if (!unpack_any(node, op, valid, std::make_index_sequence<std::variant_size_v<Op>>())) {
+  if (!unpack_any(node, op, valid, std::make_index_sequence<std::variant_size_v<OpVariant>>())) {
     return Status(Code::malformed,
                   "operator " + std::to_string(static_cast<int>(node.op_type())) + " is unknown");
   }

@@ -75,7 +75,7 @@ class Random {
   Op op(int rank) {
     const Clamp clamp = coin() ? Clamp{} : Clamp{real(), real()};
     const std::array<int32_t, 2> pair{number(), number()};
-    switch (below(static_cast<int>(std::variant_size_v<Op>))) {
+    switch (below(static_cast<int>(std::variant_size_v<OpVariant>))) {
       case 0:
         return Conv2d{window(), positive(), clamp};
       case 1:
@@ -300,7 +300,7 @@ void mend(const Op& op, std::vector<Value>& in, Random& random) {
 }  // namespace
 
 TEST_CASE("hostile operators are refused or computed, never worse") {
-  std::vector<int> computed(std::variant_size_v<Op>);
+  std::vector<int> computed(std::variant_size_v<OpVariant>);
   for (uint32_t seed = 0; seed < 40000; ++seed) {
     Random random(seed);
     const int rank = random.below(3) == 0 ? random.below(kMaxRank + 1) : 4;

@@ -17,12 +17,12 @@ namespace {
 
 template <size_t... kIndex>
 std::vector<Op> default_ops(std::index_sequence<kIndex...>) {
-  return {Op(std::variant_alternative_t<kIndex, Op>())...};
+  return {Op(std::variant_alternative_t<kIndex, OpVariant>())...};
 }
 
 // Every operator as it is by default.
 std::vector<Op> default_ops() {
-  return default_ops(std::make_index_sequence<std::variant_size_v<Op>>());
+  return default_ops(std::make_index_sequence<std::variant_size_v<OpVariant>>());
 }
 
 void check_equal(const Graph& got, const Graph& want) {
