@@ -89,8 +89,10 @@ class ConvRun {
     workspace_ = filled<uint8_t>(variant.workspace_bytes(s_));
     scale_ = filled<float>(out_c);
     std::fill_n(scale_.get(), out_c, 1e-3f);
-    const auto weights =
-        filled<int8_t>(out_c * static_cast<size_t>(s_.kernel_h * s_.kernel_w * s_.in_c));
+    const size_t weight_count = out_c * static_cast<size_t>(s_.kernel_h * s_.kernel_w * s_.in_c);
+    const auto weights = filled<int8_t>(weight_count);
+    // They are symmetric, from -127 to 127.
+    std::replace(weights.get(), weights.get() + weight_count, int8_t{-128}, int8_t{127});
     variant.pack(s_, weights.get(), nullptr, 3, packed_.get());
     args_ = {.input = input_.get(),
              .zero_row = zero_row_.get(),

@@ -29,6 +29,10 @@ Scales check_scales(std::span<const float> scale) {
   return {left >= 0, sign >= 0};
 }
 
+// What packed weights say of themselves behind the biases: their sums can be floats' (requant.h),
+// no weight is -128.
+constexpr int32_t kFloatSums = 1, kNarrowWeights = 2;
+
 // The columns of one part: what a block's fields are beside its tiles. Where the last panel is not
 // whole, its scales are copied to `padded`, so that kernels can load whole vectors.
 void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, const ConvS8Args& args,
@@ -151,6 +155,7 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k;
   int64_t largest = 0;
+  int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
     const int8_t* w = weights + column.channel * row;
     int8_t* out = panels + column.first;
@@ -158,6 +163,7 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
     for (int64_t i = 0; i < row; ++i) {
       sum += w[i];
       size += std::abs(w[i]);
+      least = std::min(least, w[i]);
     }
     for (int32_t tap = 0; tap < plan.taps; ++tap) {
       if (kernel.k_step == 4)
@@ -177,7 +183,8 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   for (int64_t i = 0; i < plan.bias_count; ++i)
     packed_bias[plan.bias_count + i] =
         static_cast<int32_t>(static_cast<uint32_t>(packed_bias[i]) + kFloatBits);
-  packed_bias[2 * plan.bias_count] = largest <= kLargestFloatSum;
+  packed_bias[2 * plan.bias_count] =
+      (largest <= kLargestFloatSum ? kFloatSums : 0) | (least > -128 ? kNarrowWeights : 0);
 }
 
 void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
@@ -228,10 +235,12 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
   const Scales scales = check_scales({args.scale, static_cast<size_t>(s.groups) * s.out_c});
+  const int32_t properties = static_cast<const int32_t*>(args.packed)[2 * plan.bias_count];
+  block.narrow_weights = (properties & kNarrowWeights) != 0;
   block.scale_below_one = scales.below_one;
   block.float_sums = kernel.float_sums && !args.to_float && scales.below_one && scales.positive &&
                      args.clamp.lo == args.clamp.zero && !plan.huge() &&
-                     static_cast<const int32_t*>(args.packed)[2 * plan.bias_count] != 0;
+                     (properties & kFloatSums) != 0;
 
   GemmS8Rows input_rows(kernel, s, plan, args.unsigned_input,
                         static_cast<int8_t*>(workspace) + state_bytes(kernel, plan));

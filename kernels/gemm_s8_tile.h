@@ -101,6 +101,7 @@ struct GemmS8Block {
   int32_t all_panels;       // of all blocks that have these tiles
   const int32_t* bias;      // 16 * panels
   const float* scale;       // 16 * panels
+  bool narrow_weights;      // no weight is -128: two products of bytes add up in 16 bits
   bool scale_below_one;     // all of them: no product overflows int32
   bool float_sums;          // the output is int8 and can be made of FloatSums (requant.h)
   Clamp8 clamp;

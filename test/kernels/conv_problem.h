@@ -63,6 +63,7 @@ struct Case {
   Clamp8 clamp = {};
   bool to_float = false;
   bool bias = true;
+  int32_t least_weight = -127;
   bool huge_scale = false;  // products overflow int32: the clamp must come first
 };
 
@@ -88,7 +89,7 @@ struct Problem {
         bias(size_t(c.shape.groups) * c.shape.out_c),
         scale(bias.size()) {
     fill(input.span(), c.fill, c.seed);
-    fill<int8_t>(weights.span(), c.fill, c.seed + 1, -127, 127);
+    fill<int8_t>(weights.span(), c.fill, c.seed + 1, c.least_weight, 127);
     fill<int32_t>(bias.span(), Fill::random, c.seed + 2, -100000, 100000);
     // Most results within int8's range, some beyond.
     const float spread =

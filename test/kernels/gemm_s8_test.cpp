@@ -35,7 +35,8 @@ TEST_CASE("gemm_s8: the table begins with scalar and names what this CPU cannot 
   CHECK(gemm_s8_table()[0].isa == Isa::scalar);
   for (const GemmS8& variant : gemm_s8_table()) {
     CHECK(std::string(variant.name) == std::string("gemm_s8_") + isa_name(variant.isa));
-    if ((supported_isas() & bit(variant.isa)) == 0) MESSAGE("skipped: " << variant.name);
+    if ((supported_isas() & bit(variant.isa)) == 0)
+      MESSAGE("skipped: " << std::string(variant.name));
   }
 }
 
@@ -254,6 +255,16 @@ TEST_CASE("gemm_s8: many taps") {
   check({.shape = convolution(70, 1, 3, 65, 3, 1), .input_zero = 17, .clamp = {1}});
   check({.shape = convolution(70, 1, 3, 65, 5, 1), .input_zero = 17, .to_float = true});
   check({.shape = convolution(33, 2, 17, 31, 1, 3), .input_zero = -1});
+}
+
+// The least weight there is: with the least input, two products do not add up in 16 bits.
+TEST_CASE("gemm_s8: weights of -128") {
+  for (const Fill fill : {Fill::lowest, Fill::random}) {
+    for (const ConvShape& s : {product(13, 64, 40), product(5, 52, 17), product(70, 300, 33),
+                               convolution(9, 24, 40, 3, 1, 1), convolution(11, 3, 18, 3, 2, 1)}) {
+      check({.shape = s, .fill = fill, .input_zero = 3, .to_float = true, .least_weight = -128});
+    }
+  }
 }
 
 TEST_CASE("gemm_s8: float output") {
