@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of operators.
+// Names of operators, and how they are copied, moved and destroyed.
 #include "runtime/ops.h"
 
 #include <iterator>
@@ -12,6 +12,7 @@ Op::Op(Op&& other) noexcept = default;
 Op& Op::operator=(const Op& other) = default;
 Op& Op::operator=(Op&& other) noexcept = default;
 Op::~Op() = default;
+
 namespace {
 
 constexpr const char* kBinary[] = {
