@@ -65,10 +65,17 @@ FIRN_INLINE void halved_dot(__m256i& acc, __m256i x, __m256i y, __m256i a, __m25
 template <int R>
 FIRN_INLINE void multiply_halved(const int16_t* in, ptrdiff_t stride, int steps, const int16_t* w,
                                  __m256i (&acc)[R][2]) {
+  ptrdiff_t row[R];
+  FIRN_UNROLL for (int r = 0; r < R; ++r) {
+    row[r] = r * stride;
+#if defined(__clang__)
+    asm("" : "+r"(row[r]));  // or they are computed in each step
+#endif
+  }
   for (int k = 0; k < steps; k += 2, in += 4, w += 4 * kPanel) {
     const __m256i a0 = load(w), a1 = load(w + 16), b0 = load(w + 32), b1 = load(w + 48);
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
-      const __m256i x = broadcast(in + r * stride), y = broadcast(in + r * stride + 2);
+      const __m256i x = broadcast(in + row[r]), y = broadcast(in + row[r] + 2);
       halved_dot(acc[r][0], x, y, a0, b0);
       halved_dot(acc[r][1], x, y, a1, b1);
     }
