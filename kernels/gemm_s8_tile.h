@@ -97,11 +97,11 @@ struct GemmS8Block {
   int32_t taps, steps;
   const int8_t* weights;  // of the first panel
   ptrdiff_t panel_bytes;
+  bool narrow_weights;      // none is -128: two products of bytes add up in 16 bits
   int32_t panels, columns;  // columns <= 16 * panels
   int32_t all_panels;       // of all blocks that have these tiles
   const int32_t* bias;      // 16 * panels
   const float* scale;       // 16 * panels
-  bool narrow_weights;      // no weight is -128: two products of bytes add up in 16 bits
   bool scale_below_one;     // all of them: no product overflows int32
   bool float_sums;          // the output is int8 and can be made of FloatSums (requant.h)
   Clamp8 clamp;
