@@ -17,6 +17,12 @@ struct DwRows {
   static constexpr bool affine = kAffine;
 };
 
+// How many accumulators are worked on together.
+template <int N>
+struct DwVecs {
+  static constexpr int count = N;
+};
+
 template <class V>
 struct DwConv : DwPacking<V> {
   using P = DwPacking<V>;
@@ -48,10 +54,12 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  // A unit's rows, N accumulators from channel c0 on.
+  // A unit's rows, N accumulators from channel c0 on. kRepeats: taps are read `times` times, or
+  // else once.
   template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
-                          const uint8_t* packed, size_t block_bytes, int32_t c0, bool floats) {
+                          const uint8_t* packed, size_t block_bytes, int32_t c0, int32_t times,
+                          bool floats) {
     constexpr int KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
     const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
@@ -152,7 +160,7 @@ struct DwConv : DwPacking<V> {
                 }
               }
             }
-          } while (kRepeats && ++time < s.repeat);
+          } while (kRepeats && ++time < times);
         };
 
         FIRN_UNROLL for (int k = 0; k < KW; ++k) {
@@ -185,7 +193,7 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  template <class T, bool kRepeats>
+  template <class T>
   static void run_tile(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
     constexpr int32_t kTogether = kMost / V::kVecs;
@@ -195,16 +203,22 @@ struct DwConv : DwPacking<V> {
     for (size_t index = begin; index < end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
-        const uint8_t* packed = P::block(args.packed, plan, i);
-        if (i + kTogether <= unit.last) {
-          tile_blocks<T, kMost, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels,
-                                          floats);
-          i += kTogether;
-        } else {
-          tile_blocks<T, V::kVecs, kRepeats>(s, args, unit, packed, block_bytes, i * kChannels,
-                                             floats);
-          ++i;
-        }
+        const auto blocks = [&](auto vecs) {
+          constexpr int32_t kVecs = vecs.count, kBlocks = kVecs / V::kVecs;
+          const uint8_t* packed = P::block(s, args.packed, plan, i);
+          const int32_t times = P::times(args.packed, i, kBlocks), c0 = i * kChannels;
+          i += kBlocks;
+          if constexpr (T::kRepeats) {
+            if (times > 1)
+              return tile_blocks<T, kVecs, true>(s, args, unit, packed, block_bytes, c0, times,
+                                                 floats);
+          }
+          tile_blocks<T, kVecs, false>(s, args, unit, packed, block_bytes, c0, times, floats);
+        };
+        if (i + kTogether <= unit.last)
+          blocks(DwVecs<kMost>());
+        else
+          blocks(DwVecs<V::kVecs>());
       }
     }
   }
@@ -230,9 +244,8 @@ struct DwConv : DwPacking<V> {
   // One pixel, N accumulators from channel c0 on.
   template <int N, typename Prepare>
   static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* packed,
-                          size_t block_bytes, int32_t c0, bool floats, int8_t* out,
+                          size_t block_bytes, int32_t c0, int32_t taps, bool floats, int8_t* out,
                           const int8_t* const* tap, const Prepare& prepare) {
-    const int32_t taps = taps_of(s);
     typename V::Acc acc[1][N];
     const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
@@ -264,7 +277,7 @@ struct DwConv : DwPacking<V> {
   static void run_flat(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
     constexpr int32_t kTogether = P::kGroup;
     const DwPlan p = P::plan(s);
-    const int32_t taps = taps_of(s);
+    const int32_t taps = taps_of(s), once = taps / s.repeat;
     const size_t block_bytes = P::block_bytes(p);
     const bool floats = P::float_sums(s, args);
     const int8_t* tap[kFlatTaps + 3];
@@ -276,21 +289,24 @@ struct DwConv : DwPacking<V> {
         const int32_t y = (unit.y + pixel / s.out_w) * s.stride_h - s.pad_top;
         const int32_t x = pixel % s.out_w * s.stride_w - s.pad_left;
         for (int32_t i = unit.first; i < unit.last;) {
-          const uint8_t* packed = P::block(args.packed, p, i);
           // Once for all channels, unless there are too many to keep.
           const auto prepare = [&](int32_t first, int32_t n) {
-            if (taps > kFlatTaps || i == unit.first)
+            if (taps > kFlatTaps)
               flat_taps(s, args, unit.image, y, x, first, n, tap);
+            else if (i == unit.first)
+              flat_taps(s, args, unit.image, y, x, 0, taps, tap);
           };
-          if (i + kTogether <= unit.last) {
-            flat_blocks<V::kMaxVecs>(s, args, packed, block_bytes, i * kChannels, floats, out, tap,
-                                     prepare);
-            i += kTogether;
-          } else {
-            flat_blocks<V::kVecs>(s, args, packed, block_bytes, i * kChannels, floats, out, tap,
-                                  prepare);
-            ++i;
-          }
+          const auto blocks = [&](auto vecs) {
+            constexpr int32_t kBlocks = vecs.count / V::kVecs;
+            flat_blocks<vecs.count>(s, args, P::block(s, args.packed, p, i), block_bytes,
+                                    i * kChannels, once * P::times(args.packed, i, kBlocks), floats,
+                                    out, tap, prepare);
+            i += kBlocks;
+          };
+          if (i + kTogether <= unit.last)
+            blocks(DwVecs<V::kMaxVecs>());
+          else
+            blocks(DwVecs<V::kVecs>());
         }
         out += s.out_pixel_stride;
       }
@@ -298,13 +314,8 @@ struct DwConv : DwPacking<V> {
   }
 
   static void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
-    const bool tiled = with_tile<V>(s, [&](auto tile) {
-      using T = decltype(tile);
-      if constexpr (T::kRepeats) {
-        if (s.repeat > 1) return run_tile<T, true>(s, args, begin, end);
-      }
-      run_tile<T, false>(s, args, begin, end);
-    });
+    const bool tiled =
+        with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); });
     if (!tiled) run_flat(s, args, begin, end);
   }
 

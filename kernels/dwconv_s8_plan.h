@@ -161,17 +161,30 @@ struct DwPacking {
   }
 
   // A block is what sums start from, the same as floats (requant.h), and taps. Before all blocks
-  // there is whether sums can be floats.
-  static constexpr size_t kHead = 64, kFloatBias = sizeof(int32_t) * kChannels;
+  // there is whether sums can be floats, and a byte for each block: how many times its taps are
+  // read. None of its weights for more is other than zero.
+  static constexpr size_t kTimes = sizeof(int32_t), kFloatBias = sizeof(int32_t) * kChannels;
+  static size_t head_bytes(const ConvShape& s) {
+    return (kTimes + static_cast<size_t>(ceil_div(s.groups, kChannels)) + 63) / 64 * 64;
+  }
+  // Of blocks [first, first + n).
+  static int32_t times(const void* packed, int32_t first, int32_t n) {
+    const uint8_t* of = static_cast<const uint8_t*>(packed) + kTimes + first;
+    uint8_t most = 1;
+    for (int32_t i = 0; i < n; ++i) most = of[i] > most ? of[i] : most;
+    return most;
+  }
   static constexpr size_t kTaps = (V::kFloatSums ? 2 : 1) * kFloatBias;
   static size_t block_bytes(const DwPlan& p) {
     return kTaps + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
   }
   static size_t packed_bytes(const ConvShape& s) {
-    return kHead + static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
+    return head_bytes(s) +
+           static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
   }
-  static const uint8_t* block(const void* packed, const DwPlan& p, int32_t index) {
-    return static_cast<const uint8_t*>(packed) + kHead +
+  static const uint8_t* block(const ConvShape& s, const void* packed, const DwPlan& p,
+                              int32_t index) {
+    return static_cast<const uint8_t*>(packed) + head_bytes(s) +
            static_cast<size_t>(index) * block_bytes(p);
   }
   static bool float_sums(const ConvShape& s, const ConvS8Args& args) {
@@ -190,7 +203,9 @@ struct DwPacking {
                    int32_t input_zero, void* packed) {
     const DwPlan p = plan(s);
     const int32_t taps = taps_of(s);
-    auto* block = static_cast<uint8_t*>(packed) + kHead;
+    const int32_t once = taps / s.repeat;
+    auto* block = static_cast<uint8_t*>(packed) + head_bytes(s);
+    auto* times = static_cast<uint8_t*>(packed) + kTimes;
     memset(packed, 0, packed_bytes(s));
     bool fits = true;
     for (int32_t c0 = 0; c0 < s.groups; c0 += kChannels, block += block_bytes(p)) {
@@ -202,7 +217,11 @@ struct DwPacking {
         if (c >= s.groups) continue;
         const int8_t* w = weights + static_cast<ptrdiff_t>(c) * taps;
         int64_t sum = 0;
-        for (int32_t t = 0; t < taps; ++t) sum += w[t];
+        for (int32_t t = 0; t < taps; ++t) {
+          sum += w[t];
+          if (w[t] != 0 && t >= once * times[c0 / kChannels])
+            times[c0 / kChannels] = static_cast<uint8_t>(t / once + 1);
+        }
         const int64_t all = (bias != nullptr ? bias[c] : 0) - sum * (input_zero + V::kOffset);
         // Wraps as the dot products do.
         out_bias[place] = static_cast<int32_t>(static_cast<uint32_t>(all));
@@ -228,7 +247,7 @@ struct DwPacking {
     for (int32_t c = 0; c < s.groups; ++c) {
       // Neighbours are apart in a block.
       const int32_t place = place_of(c % kChannels);
-      const auto* from = reinterpret_cast<const Tap*>(block(packed, p, c / kChannels) + kTaps) +
+      const auto* from = reinterpret_cast<const Tap*>(block(s, packed, p, c / kChannels) + kTaps) +
                          place / V::kLanes * kVecTaps;
       for (int32_t quad = 0; quad < p.quads; ++quad)
         for (int32_t i = 0; i < 4; ++i) {

@@ -33,14 +33,22 @@ Scales check_scales(std::span<const float> scale) {
 // no weight is -128.
 constexpr int32_t kFloatSums = 1, kNarrowWeights = 2;
 
-// The columns of one part: what a block's fields are beside its tiles. Where the last panel is not
-// whole, its scales are copied to `padded`, so that kernels can load whole vectors.
+// Of each panel how many times its taps are read, behind that.
+const int32_t* times_of(const GemmS8Plan& plan, const void* packed) {
+  return static_cast<const int32_t*>(packed) + 2 * plan.bias_count + kPanel;
+}
+
+// The columns of panels from the first on, up to `most`, whose taps are read as many times: what a
+// block's fields are beside its tiles. Where the last panel is not whole, its scales are copied to
+// `padded`, so that kernels can load whole vectors.
 void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, const ConvS8Args& args,
-                 int32_t group, int32_t part, float* padded) {
-  const int32_t first = plan.part_begin(part);
+                 int32_t group, int32_t first, int32_t most, float* padded) {
   const int32_t column = first * kPanel;
   const int64_t panel = int64_t{group} * plan.panels + first;
-  b.panels = plan.part_begin(part + 1) - first;
+  const int32_t* times = times_of(plan, args.packed) + panel;
+  b.panels = 1;
+  while (b.panels < most && times[b.panels] == times[0]) ++b.panels;
+  b.taps = plan.taps / s.repeat * times[0];
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
   b.bias = static_cast<const int32_t*>(args.packed) + (b.float_sums ? plan.bias_count : 0) +
            panel * kPanel;
@@ -153,7 +161,8 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   std::memset(packed, 0, gemm_s8_packed_bytes(kernel, s));
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
-  const int64_t row = int64_t{plan.taps} * plan.tap_k;
+  const int64_t row = int64_t{plan.taps} * plan.tap_k, once = row / s.repeat;
+  auto* all_times = const_cast<int32_t*>(times_of(plan, packed));
   int64_t largest = 0;
   int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
@@ -165,6 +174,11 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       size += std::abs(w[i]);
       least = std::min(least, w[i]);
     }
+    int32_t& times = all_times[column.bias / kPanel];
+    times = std::max(times, 1);
+    while (times < s.repeat &&
+           std::any_of(w + times * once, w + row, [](int8_t x) { return x != 0; }))
+      ++times;
     for (int32_t tap = 0; tap < plan.taps; ++tap) {
       if (kernel.k_step == 4)
         spread<4>(w, plan.tap_k, 4, out);
@@ -224,7 +238,6 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   const GemmS8Plan plan(s, kernel);
   std::array<float, kMaxPanels * kPanel> scale;
   GemmS8Block block{};
-  block.taps = plan.taps;
   block.steps = plan.steps;
   block.panel_bytes = plan.panel_bytes;
   block.all_panels = plan.panels;
@@ -252,36 +265,42 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   // parts with tiles of the same height.
   int64_t loaded_block = -1;
   int32_t built_rows = 0;
-  int64_t set_panels = -1;
+  int64_t set_panel = -1;
   for (int64_t unit = static_cast<int64_t>(begin); unit < static_cast<int64_t>(end); ++unit) {
     const auto [group, number, part] = plan.unit(unit);
-    if (const int64_t panels = int64_t{group} * plan.parts + part; panels != set_panels) {
-      set_columns(block, s, plan, args, group, part, scale.data());
-      set_panels = panels;
-    }
-    block.output = output_at(args, plan.output_row(s, number) * s.out_pixel_stride +
-                                       int64_t{group} * s.out_c + plan.part_begin(part) * kPanel);
     const int8_t* input = args.input + int64_t{group} * s.in_c;
-    if (plan.huge()) {
-      const int64_t row = number * plan.block_rows;
-      run_huge(kernel, s, block, input, args.zero_row, row,
-               static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row)));
-      continue;
-    }
-    block.same_tiles = true;
-    if (const int64_t index = group * plan.blocks + number; index != loaded_block) {
+    const int64_t index = group * plan.blocks + number;
+    if (index != loaded_block && !plan.huge()) {
       input_rows.load(input, args.zero_row, number);
       loaded_block = index;
       built_rows = 0;
     }
-    if (const int32_t tile_rows = kernel.rows[block.panels - 1]; tile_rows != built_rows) {
-      const auto tiles = input_rows.tiles(tile_rows);
-      block.tiles = tiles.data();
-      block.tile_count = static_cast<int32_t>(tiles.size());
-      built_rows = tile_rows;
-      block.same_tiles = false;
+    const int32_t part_end = plan.part_begin(part + 1);
+    for (int32_t first = plan.part_begin(part); first < part_end; first += block.panels) {
+      block.same_tiles = true;
+      if (const int64_t panel = int64_t{group} * plan.panels + first; panel != set_panel) {
+        const int32_t taps = block.taps;
+        set_columns(block, s, plan, args, group, first, part_end - first, scale.data());
+        block.same_tiles = block.taps == taps;
+        set_panel = panel;
+      }
+      block.output = output_at(args, plan.output_row(s, number) * s.out_pixel_stride +
+                                         int64_t{group} * s.out_c + first * kPanel);
+      if (plan.huge()) {
+        const int64_t row = number * plan.block_rows;
+        run_huge(kernel, s, block, input, args.zero_row, row,
+                 static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row)));
+        continue;
+      }
+      if (const int32_t tile_rows = kernel.rows[block.panels - 1]; tile_rows != built_rows) {
+        const auto tiles = input_rows.tiles(tile_rows);
+        block.tiles = tiles.data();
+        block.tile_count = static_cast<int32_t>(tiles.size());
+        built_rows = tile_rows;
+        block.same_tiles = false;
+      }
+      kernel.tiles(block);
     }
-    kernel.tiles(block);
   }
   if (kernel.end != nullptr) kernel.end(workspace);
 }

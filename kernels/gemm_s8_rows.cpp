@@ -80,7 +80,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   steps = static_cast<int32_t>(group * step_groups);
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
   bias_count = int64_t{s.groups} * panels * kPanel;
-  bias_bytes = (2 * bias_count + kPanel) * int64_t{sizeof(int32_t)};
+  bias_bytes = (2 * bias_count + kPanel + divide_up(int64_t{s.groups} * panels, kPanel) * kPanel) *
+               int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
@@ -91,8 +92,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
   // Where all weights are read again for each block, from a cache that does not hold them.
   const bool far = weights > kFarWeights;
-  const int most = std::min(
-      {kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps, fused ? kMaxSlots / taps : kMaxBlockRows});
+  const int most = std::min({kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps,
+                             fused ? kMaxSlots / taps : kMaxBlockRows});
   if (strips) {
     rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
     // What copies may take of the nearest cache, but at least half of what is copied is new.

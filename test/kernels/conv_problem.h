@@ -65,6 +65,7 @@ struct Case {
   bool bias = true;
   int32_t least_weight = -127;
   bool huge_scale = false;  // products overflow int32: the clamp must come first
+  bool repeat_few = false;  // few channels have weights beyond the first time
 };
 
 // One problem: its data and the reference's answer.
@@ -90,6 +91,8 @@ struct Problem {
         scale(bias.size()) {
     fill(input.span(), c.fill, c.seed);
     fill<int8_t>(weights.span(), c.fill, c.seed + 1, c.least_weight, 127);
+    if (c.repeat_few)
+      clear_repeated(weights.span(), c.shape.groups * c.shape.out_c, c.shape.repeat);
     fill<int32_t>(bias.span(), Fill::random, c.seed + 2, -100000, 100000);
     // Most results within int8's range, some beyond.
     const float spread =

@@ -61,6 +61,7 @@ struct Problem {
   bool with_bias = true;
   int32_t bias_range = 100000;
   std::optional<int32_t> bias = {};  // of all
+  bool repeat_few = false;           // few channels have weights beyond the first time
 };
 
 constexpr Clamp8 kRelu = {-128, -128, 127};
@@ -79,6 +80,7 @@ struct Data {
         scale(static_cast<size_t>(p.s.groups)) {
     fill<int8_t>(input.span(), p.fill_input, p.seed);
     fill<int8_t>(weights.span(), p.fill_weights, p.seed + 1, -127, 127);
+    if (p.repeat_few) clear_repeated(weights.span(), p.s.groups, p.s.repeat);
     fill<int32_t>(bias, Fill::random, p.seed + 2, -p.bias_range, p.bias_range);
     if (p.bias) std::fill(bias.begin(), bias.end(), *p.bias);
     fill<float>(scale, Fill::random, p.seed + 3, p.scale_lo, p.scale_hi);
@@ -269,11 +271,14 @@ TEST_CASE("dwconv_s8: taps that are read several times") {
         for (const int32_t stride : {1, 2}) {
           ConvShape s = shape(channels, 7, 6, kernel, kernel, stride, 1, kernel / 2);
           s.repeat = repeat;
-          check_all({.s = s, .input_zero = 11});
+          for (const bool few : {false, true})
+            check_all({.s = s, .input_zero = 11, .repeat_few = few});
         }
-  ConvShape s = shape(40, 12, 13, 11, 12, 1, 1, 5);
-  s.repeat = 2;
-  check_all({.s = s, .input_zero = -5});
+  for (const int32_t channels : {40, 100}) {
+    ConvShape s = shape(channels, 12, 13, 11, 12, 1, 1, 5);
+    s.repeat = 2;
+    for (const bool few : {false, true}) check_all({.s = s, .input_zero = -5, .repeat_few = few});
+  }
 }
 
 TEST_CASE("dwconv_s8: more taps than any table of pointers holds") {

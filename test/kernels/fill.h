@@ -139,6 +139,16 @@ std::string difference(std::span<const T> got, std::span<const T> want, size_t r
   return {};
 }
 
+// Of weights [channels][repeat][...]: for most channels there are none beyond the first time.
+inline void clear_repeated(std::span<int8_t> weights, int32_t channels, int32_t repeat) {
+  const size_t once = weights.size() / static_cast<size_t>(channels * repeat);
+  for (int32_t c = 0; c < channels; ++c)
+    for (int32_t time = 1; time < repeat; ++time)
+      if (c % (40 * time) != 7)
+        std::ranges::fill(weights.subspan(static_cast<size_t>(c * repeat + time) * once, once),
+                          int8_t{0});
+}
+
 }  // namespace firn::test
 
 #endif  // FIRN_TEST_KERNELS_FILL_H_

@@ -241,11 +241,13 @@ TEST_CASE("gemm_s8: sides that differ, several images, groups, slices of wider p
 
 TEST_CASE("gemm_s8: taps that are read several times") {
   for (const int repeat : {2, 3}) {
-    for (ConvShape s : {product(49, 19, 33), product(7, 64, 17), convolution(11, 3, 18, 3, 2, 1),
+    for (ConvShape s : {product(49, 19, 33), product(7, 64, 17), product(60, 70, 150),
+                        product(60, 600, 150), convolution(11, 3, 18, 3, 2, 1),
                         convolution(9, 24, 40, 3, 1, 1), convolution(7, 5, 20, 1, 2, 0),
                         convolution(9, 2, 17, 5, 1, 2), convolution(33, 2, 17, 31, 1, 3)}) {
       s.repeat = repeat;
       check({.shape = s, .input_zero = -9, .clamp = {4}});
+      check({.shape = s, .input_zero = -9, .clamp = {4}, .repeat_few = true});
       check({.shape = s, .fill = Fill::lowest, .input_zero = 3, .to_float = true});
     }
   }
