@@ -105,7 +105,10 @@ class ConvRun {
       args_.unsigned_output = (layer.around & kFeeds) != 0 && variant.writes_unsigned;
     }
   }
-  void operator()() { variant_.run(s_, args_, workspace_.get(), 0, variant_.units(s_)); }
+  void operator()() {
+    kernels::Units all(0, variant_.units(s_));
+    variant_.run(s_, args_, workspace_.get(), all);
+  }
 
  private:
   const Variant& variant_;

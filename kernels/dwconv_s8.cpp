@@ -56,7 +56,7 @@ size_t units(const ConvShape& s) {
 }
 
 // One output row per unit.
-void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
+void run_rows(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
   const auto channels = static_cast<size_t>(s.groups);
   const auto* bias = static_cast<const int32_t*>(args.packed);
   const auto* weights = reinterpret_cast<const int8_t*>(bias + channels);
@@ -93,6 +93,11 @@ void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t
       }
     }
   }
+}
+
+void run(const ConvShape& s, const ConvS8Args& args, void*, Units& units) {
+  do run_rows(s, args, units.begin, units.end);
+  while (units.next());
 }
 
 }  // namespace

@@ -194,13 +194,13 @@ struct DwConv : DwPacking<V> {
   }
 
   template <class T>
-  static void run_tile(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+  static void run_tile(const ConvShape& s, const ConvS8Args& args, const Units& range) {
     constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
     constexpr int32_t kTogether = kMost / V::kVecs;
     const DwPlan plan = P::plan(s);
     const size_t block_bytes = P::block_bytes(plan);
     const bool floats = P::float_sums(s, args);
-    for (size_t index = begin; index < end; ++index) {
+    for (size_t index = range.begin; index < range.end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
         const auto blocks = [&](auto vecs) {
@@ -274,14 +274,14 @@ struct DwConv : DwPacking<V> {
     output.template store<1>(acc, to);
   }
 
-  static void run_flat(const ConvShape& s, const ConvS8Args& args, size_t begin, size_t end) {
+  static void run_flat(const ConvShape& s, const ConvS8Args& args, const Units& range) {
     constexpr int32_t kTogether = P::kGroup;
     const DwPlan p = P::plan(s);
     const int32_t taps = taps_of(s), once = taps / s.repeat;
     const size_t block_bytes = P::block_bytes(p);
     const bool floats = P::float_sums(s, args);
     const int8_t* tap[kFlatTaps + 3];
-    for (size_t index = begin; index < end; ++index) {
+    for (size_t index = range.begin; index < range.end; ++index) {
       const typename P::Unit unit(s, p, index);
       int8_t* out = output_row(s, args, unit.image, unit.y);
       // Rows of the output follow each other.
@@ -313,10 +313,12 @@ struct DwConv : DwPacking<V> {
     }
   }
 
-  static void run(const ConvShape& s, const ConvS8Args& args, void*, size_t begin, size_t end) {
-    const bool tiled =
-        with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, begin, end); });
-    if (!tiled) run_flat(s, args, begin, end);
+  static void run(const ConvShape& s, const ConvS8Args& args, void*, Units& units) {
+    do {
+      const bool tiled =
+          with_tile<V>(s, [&](auto tile) { run_tile<decltype(tile)>(s, args, units); });
+      if (!tiled) run_flat(s, args, units);
+    } while (units.next());
   }
 
   static constexpr DwConvS8 entry(const char* name, Isa isa) {

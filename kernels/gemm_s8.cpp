@@ -58,8 +58,9 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
           },
           [](const ConvShape& s) { return gemm_s8_units(kKernel, s); },
           [](const ConvShape& s) { return gemm_s8_workspace_bytes(kKernel, s); },
-          [](const ConvShape& s, const ConvS8Args& args, void* workspace, size_t begin,
-             size_t end) { gemm_s8_run(kKernel, s, args, workspace, begin, end); },
+          [](const ConvShape& s, const ConvS8Args& args, void* workspace, Units& units) {
+            gemm_s8_run(kKernel, s, args, workspace, units);
+          },
           [](const ConvShape& s) { return gemm_s8_reads_unsigned(kKernel, s); },
           kKernel.float_sums};
 }

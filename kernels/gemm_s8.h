@@ -10,6 +10,7 @@
 
 #include "kernels/isa.h"
 #include "kernels/requant.h"
+#include "kernels/units.h"
 
 namespace firn::kernels {
 
@@ -61,11 +62,11 @@ struct GemmS8 {
                void* packed);
   // The weights that were packed, as pack() takes them.
   void (*unpack)(const ConvShape&, const void* packed, int8_t* weights);
-  // The work is this many independent units; run() does [begin, end). Reentrant.
+  // The work is this many independent units; run() does those that it is given. Reentrant.
   size_t (*units)(const ConvShape&);
   // Of one call of run(), aligned to 64 bytes and a multiple of them.
   size_t (*workspace_bytes)(const ConvShape&);
-  void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
+  void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, Units&);
   // Whether the input may be unsigned, and is better so, and whether the output may be.
   bool (*reads_unsigned)(const ConvShape&) = [](const ConvShape&) { return false; };
   bool writes_unsigned = false;

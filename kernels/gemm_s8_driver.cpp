@@ -64,14 +64,14 @@ size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
   return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
 }
 
-// Of what is to be brought near, what falls to units [begin, end).
-GemmS8Ahead share_of(const ConvS8Args& args, size_t begin, size_t end, size_t units) {
+// Of what is to be brought near, what falls to a range of all units.
+GemmS8Ahead share_of(const ConvS8Args& args, const Units& range, size_t units) {
   // Half of a second cache that is not large, the other half being this layer's.
   const size_t most = std::min(args.ahead.size(), size_t{512} << 10);
   // Where there is nothing, something that is near: an address of no page is looked up each time.
   const auto* first = static_cast<const char*>(most > 0 ? args.ahead.data() : args.packed);
   const size_t each = most / std::max<size_t>(units, 1);
-  return {first + each * begin, first + (end == units ? most : each * end)};
+  return {first + each * range.begin, first + (range.end == units ? most : each * range.end)};
 }
 
 void* output_at(const ConvS8Args& args, int64_t element) {
@@ -234,7 +234,7 @@ bool gemm_s8_reads_unsigned(const GemmS8Kernel& kernel, const ConvShape& s) {
 }
 
 void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Args& args,
-                 void* workspace, size_t begin, size_t end) {
+                 void* workspace, Units& units) {
   const GemmS8Plan plan(s, kernel);
   std::array<float, kMaxPanels * kPanel> scale;
   GemmS8Block block{};
@@ -258,7 +258,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   GemmS8Rows input_rows(kernel, s, plan, args.unsigned_input,
                         static_cast<int8_t*>(workspace) + state_bytes(kernel, plan));
   block.state = workspace;
-  GemmS8Ahead ahead = share_of(args, begin, end, units_of(s, plan));
+  GemmS8Ahead ahead;
   block.ahead = &ahead;
   if (kernel.begin != nullptr) kernel.begin(plan.steps, plan.taps, workspace);
   // Parts are the inner units: a block's rows stay in cache, and its pointers are made once for all
@@ -266,7 +266,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   int64_t loaded_block = -1;
   int32_t built_rows = 0;
   int64_t set_panel = -1;
-  for (int64_t unit = static_cast<int64_t>(begin); unit < static_cast<int64_t>(end); ++unit) {
+  const auto run_unit = [&](int64_t unit) {
     const auto [group, number, part] = plan.unit(unit);
     const int8_t* input = args.input + int64_t{group} * s.in_c;
     const int64_t index = group * plan.blocks + number;
@@ -301,7 +301,11 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
       }
       kernel.tiles(block);
     }
-  }
+  };
+  do {
+    ahead = share_of(args, units, units_of(s, plan));
+    for (size_t unit = units.begin; unit < units.end; ++unit) run_unit(static_cast<int64_t>(unit));
+  } while (units.next());
   if (kernel.end != nullptr) kernel.end(workspace);
 }
 

@@ -53,8 +53,7 @@ void gemm_s8_unpack(const GemmS8Kernel&, const ConvShape&, const void* packed, i
 size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel&, const ConvShape&);
 bool gemm_s8_reads_unsigned(const GemmS8Kernel&, const ConvShape&);
-void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, void* workspace,
-                 size_t begin, size_t end);
+void gemm_s8_run(const GemmS8Kernel&, const ConvShape&, const ConvS8Args&, void* workspace, Units&);
 
 // Writes one accumulator of a block as output, in scalar code: the meaning of every kernel's
 // stores.

@@ -87,7 +87,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
   const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = even && many ? kernel.even_panels : kernel.max_panels;
-  parts = static_cast<int32_t>(part_panels == 2 ? panels / 2 : divide_up(panels, part_panels));
+  parts = static_cast<int32_t>(part_panels == 2 ? std::max(panels / 2, 1)
+                                                : divide_up(panels, part_panels));
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
   // Where all weights are read again for each block, from a cache that does not hold them.

@@ -15,10 +15,9 @@ namespace {
 // wake it up; or milliseconds, where it puts it on the processor of the thread that wakes it, which
 // is busy: so a worker waits longer for a step after one that it had no part in.
 constexpr int32_t kLookOutUs = 50, kLookOutForStepUs = 500;
-// Handing work over and waiting for it takes two threads some hundred nanoseconds, and a kernel that
-// is called for a piece sets up for it. Of less work there are smaller pieces, so that a thread that
-// comes late leaves some to others.
-constexpr double kPieceNs = 8000, kLeastPieceNs = 2000;
+// Handing work over and waiting for it takes two threads some hundred nanoseconds. Of less work
+// there are smaller pieces, so that a thread that comes late leaves some to others.
+constexpr double kPieceNs = 4000, kLeastPieceNs = 1000;
 constexpr double kPiecesPerThread = 32, kLeastPiecesPerThread = 2;
 
 void pause() {
@@ -85,7 +84,10 @@ size_t Pool::grain_for(size_t n, double ns, int threads) {
 
 void Pool::run(size_t n, size_t grain, Function fn, void* context) {
   if (n == 0) return;
-  if (workers_.empty() || n <= grain) return fn(context, 0, n, 0);
+  if (workers_.empty() || n <= grain) {
+    Units all(0, n);
+    return fn(context, all, 0);
+  }
   grain = std::max({grain, size_t{1}, (n - 1) / Pieces::kMost + 1});
   together([&] { share({fn, context, n, grain}, (n - 1) / grain + 1); });
 }
@@ -112,15 +114,46 @@ void Pool::end(bool others_follow) {
   one_caller_.unlock();
 }
 
-void Pool::Task::run(Taken taken, size_t thread) const {
-  const size_t begin = taken.first * grain;
-  fn(context, begin, std::min(begin + taken.count * grain, n), thread);
+// What one thread does of a task.
+class Pool::Share : public Units {
+ public:
+  Share(Pool& pool, const Task& task, Taken taken, bool from_front)
+      : Units(0, 0, take_more), pool_(pool), task_(task), from_front_(from_front) {
+    add(taken);
+  }
+  uint32_t pieces() const { return pieces_; }
+
+ private:
+  static bool take_more(Units& units) {
+    auto& share = static_cast<Share&>(units);
+    const Taken taken = share.pool_.take(share.from_front_);
+    share.add(taken);
+    return taken.count > 0;
+  }
+  void add(Taken taken) {
+    begin = taken.first * task_.grain;
+    end = std::min(begin + taken.count * task_.grain, task_.n);
+    pieces_ += taken.count;
+  }
+
+  Pool& pool_;
+  const Task& task_;
+  const bool from_front_;
+  uint32_t pieces_ = 0;
+};
+
+// How many pieces were done. None of them counts as done before all are, so that the task stays
+// that of whoever is at it.
+uint32_t Pool::run_share(const Task& task, Taken first, size_t thread) {
+  Share share(*this, task, first, thread == 0);
+  task.fn(task.context, share, thread);
+  return share.pieces();
 }
 
 // The caller takes from the front and workers from the back: with two threads each keeps to its
-// half, whose data are in its cache from the layer before. Many pieces at first, as kernels set up
-// for each call, and fewer the fewer are left, so that all end together (guided self-scheduling:
-// Polychronopoulos and Kuck, IEEE Transactions on Computers, 1987). None where none are left.
+// half, whose data are in its cache from the layer before. Many pieces at first, neighbours, and
+// fewer the fewer are left, so that all end together (guided self-scheduling: Polychronopoulos and
+// Kuck, IEEE Transactions on Computers, 1987). None where none are left.
 Pool::Taken Pool::take(bool from_front) {
   Pieces left = pieces_.load(std::memory_order_acquire);
   while (left.front < left.back) {
@@ -146,7 +179,7 @@ void Pool::share(const Task& task, size_t pieces) {
   pieces_.store({number, 0, static_cast<uint16_t>(pieces)}, std::memory_order_release);
   tell();
   auto others = static_cast<uint32_t>(pieces);
-  for (Taken taken; (taken = take(true)).count > 0; others -= taken.count) task.run(taken, 0);
+  for (Taken taken; (taken = take(true)).count > 0;) others -= run_share(task, taken, 0);
   const auto all_done = [&] { return done_.load(std::memory_order_acquire) == others; };
   if (look_out_for(all_done, [] { return kLookOutUs; })) return;
   for (uint32_t done; (done = done_.load(std::memory_order_acquire)) != others;)
@@ -157,8 +190,7 @@ void Pool::work(size_t thread) {
   while (true) {
     const uint32_t news = news_.load(std::memory_order_acquire);
     for (Taken taken; (taken = take(false)).count > 0;) {
-      task_.run(taken, thread);
-      done_.fetch_add(taken.count, std::memory_order_release);
+      done_.fetch_add(run_share(task_, taken, thread), std::memory_order_release);
       done_.notify_one();
     }
     if (quit_.load(std::memory_order_relaxed)) return;

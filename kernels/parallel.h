@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/units.h"
+
 struct pthreadpool;
 
 namespace firn::kernels {
@@ -36,22 +38,25 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return threads_; }
-  // Calls fn(context, begin, end, thread) over [0, n) in pieces of `grain`, or more where that
-  // would be too many, or several pieces at once; returns when all are done. `thread` is below
-  // threads(), and another one for each of the calls at a time.
-  using Function = void (*)(void* context, size_t begin, size_t end, size_t thread);
+  // Calls fn(context, units, thread) over units [0, n) in pieces of `grain`, or more where that
+  // would be too many, or several pieces at once; returns when all are done. A thread is given
+  // range after range by next(), as long as there are any. `thread` is below threads(), and another
+  // one for each of the calls at a time.
+  using Function = void (*)(void* context, Units&, size_t thread);
   void run(size_t n, size_t grain, Function fn, void* context);
-  // fn takes (begin, end) or (begin, end, thread).
+  // fn takes (Units&, thread), or one range: (begin, end) or (begin, end, thread).
   template <typename F>
   void parallel_for(size_t n, size_t grain, F&& fn) {
     run(
         n, grain,
-        [](void* f, size_t begin, size_t end, size_t thread) {
+        [](void* f, Units& units, size_t thread) {
           auto& call = *static_cast<std::remove_reference_t<F>*>(f);
-          if constexpr (std::is_invocable_v<F, size_t, size_t, size_t>)
-            call(begin, end, thread);
+          if constexpr (std::is_invocable_v<F, Units&, size_t>)
+            call(units, thread);
+          else if constexpr (std::is_invocable_v<F, size_t, size_t, size_t>)
+            call(units.begin, units.end, thread);
           else
-            call(begin, end);
+            call(units.begin, units.end);
         },
         &fn);
   }
@@ -90,8 +95,6 @@ class Pool {
     Function fn = nullptr;
     void* context = nullptr;
     size_t n = 0, grain = 1;
-
-    void run(Taken taken, size_t thread) const;
   };
   // The pieces [front, back) of a task that nobody has taken yet. The number tells tasks apart, so
   // that nobody takes a piece of a task for one of another. Aligned, or clang calls libatomic.
@@ -109,6 +112,8 @@ class Pool {
   bool is_together() const;
   void share(const Task& task, size_t pieces);
   Taken take(bool from_front);
+  class Share;
+  uint32_t run_share(const Task& task, Taken first, size_t thread);
   void work(size_t thread);
 
   int threads_;

@@ -35,7 +35,7 @@ struct WinogradS8 {
   size_t (*units)(const ConvShape&);
   // Of one call of run(), aligned to 64 bytes and a multiple of them.
   size_t (*workspace_bytes)(const ConvShape&);
-  void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, size_t begin, size_t end);
+  void (*run)(const ConvShape&, const ConvS8Args&, void* workspace, Units&);
 };
 
 // At most one for each instruction set. The oracle is the direct convolution in scalar code.

@@ -280,8 +280,7 @@ struct Winograd {
     }
   }
 
-  static void run(const ConvShape& s, const ConvS8Args& args, void* workspace, size_t begin,
-                  size_t end) {
+  static void run(const ConvShape& s, const ConvS8Args& args, void* workspace, Units& units) {
     const Plan p(s);
     auto* pixels = static_cast<uint8_t*>(workspace);
     auto* sums = reinterpret_cast<int32_t*>(pixels + p.pixels_bytes());
@@ -289,7 +288,7 @@ struct Winograd {
     const auto* bias = static_cast<const int32_t*>(args.packed);
     const auto* weights = static_cast<const uint8_t*>(args.packed) + p.bias_bytes;
     int32_t transformed = -1;
-    for (auto unit = static_cast<int32_t>(begin); unit < static_cast<int32_t>(end); ++unit) {
+    const auto run_unit = [&](int32_t unit) {
       const int32_t block = unit / p.groups, group = unit % p.groups;
       const int32_t first = block * p.block_tiles;
       const int32_t count = min_of(p.block_tiles, p.tiles - first);
@@ -313,7 +312,11 @@ struct Winograd {
       for (int32_t i = 0; i < count; ++i)
         transform_output(s, args, p, bias + column, first + i, column, columns,
                          sums + ptrdiff_t{i} * wide * kPanel);
-    }
+    };
+    do {
+      for (size_t unit = units.begin; unit < units.end; ++unit)
+        run_unit(static_cast<int32_t>(unit));
+    } while (units.next());
   }
 
   static int32_t min_of(int32_t a, int32_t b) { return a < b ? a : b; }

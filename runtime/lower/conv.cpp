@@ -198,8 +198,8 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
     now.ahead = frame.ahead;
-    frame.pool.parallel_work(units, ns, [&](size_t begin, size_t end, size_t thread) {
-      kernel.run(s, now, frame.scratch + thread * scratch, begin, end);
+    frame.pool.parallel_work(units, ns, [&](kernels::Units& share, size_t thread) {
+      kernel.run(s, now, frame.scratch + thread * scratch, share);
     });
     return {};
   });

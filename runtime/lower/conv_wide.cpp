@@ -234,15 +234,16 @@ Status lower_halves(const LowerContext& context, const Node& node, const ConvSha
     if (bands.count() == 1) {
       run(0, 0, [&](const ConvShape& shape, const kernels::ConvS8Args& args) {
         frame.pool.parallel_work(gemm.units(shape), product ? ns : ns / 2,
-                                 [&](size_t begin, size_t end, size_t thread) {
-                                   gemm.run(shape, args, own(thread), begin, end);
+                                 [&](kernels::Units& share, size_t thread) {
+                                   gemm.run(shape, args, own(thread), share);
                                  });
       });
     } else {
       frame.pool.parallel_work(bands.count(), ns, [&](size_t begin, size_t end, size_t thread) {
         for (size_t i = begin; i < end; ++i)
           run(i, thread, [&](const ConvShape& shape, const kernels::ConvS8Args& args) {
-            gemm.run(shape, args, own(thread), 0, gemm.units(shape));
+            kernels::Units all(0, gemm.units(shape));
+            gemm.run(shape, args, own(thread), all);
           });
       });
     }

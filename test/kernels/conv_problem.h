@@ -172,7 +172,7 @@ struct Problem {
     return a;
   }
 
-  // run(args, begin, end) computes units of the variant.
+  // run(args, units) computes units of the variant.
   template <typename T, typename Variant, typename Run>
   void compare(const Variant& variant, const Guarded<T>& want, const Form& form, Run run) const {
     const ConvShape& s = c.shape;
@@ -185,11 +185,19 @@ struct Problem {
     CHECK(difference<int8_t>(unpacked.span(), weights.span(), 16) == "");
     const size_t units = variant.units(s);
     REQUIRE(units > 0);
-    // All at once, one by one backwards, and in uneven pieces.
-    for (const size_t piece : {units, size_t{1}, size_t{3}}) {
+    // All at once, one by one backwards, in uneven pieces, and those in a call each.
+    for (const size_t piece : {units, size_t{1}, size_t{3}, size_t{0}}) {
       Guarded<T> got(want.size());
-      for (size_t end = units; end > 0; end -= std::min(end, piece))
-        run(args(packed.data(), got.data(), form), end - std::min(end, piece), end);
+      const ConvS8Args a = args(packed.data(), got.data(), form);
+      if (piece > 0) {
+        Backwards ranges(units, piece);
+        run(a, ranges);
+      }
+      for (size_t end = piece > 0 ? 0 : units; end > 0;) {
+        Units range(end - std::min(end, size_t{3}), end);
+        end = range.begin;
+        run(a, range);
+      }
       CHECK(difference<T>(got.span(), want.span(), s.out_pixel_stride) == "");
       CHECK(got.intact());
       if (units == 1) break;

@@ -161,11 +161,8 @@ void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain,
                            .output = output.data(),
                            .unsigned_input = unsigned_input,
                            .unsigned_output = unsigned_output};
-  for (size_t end = kernel.units(s); end > 0;) {
-    const size_t begin = end > grain ? end - grain : 0;
-    kernel.run(s, args, nullptr, begin, end);
-    end = begin;
-  }
+  Backwards units(kernel.units(s), grain);
+  kernel.run(s, args, nullptr, units);
   CHECK(output.intact());
   CHECK(difference<int8_t>(output.span(), data.want.span(),
                            static_cast<size_t>(s.out_pixel_stride)) == "");

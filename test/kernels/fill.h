@@ -17,6 +17,8 @@
 #include <string>
 #include <type_traits>
 
+#include "kernels/units.h"
+
 namespace firn::test {
 
 // splitmix64 (Steele, Lea, Flood 2014): the same numbers with every standard library.
@@ -138,6 +140,21 @@ std::string difference(std::span<const T> got, std::span<const T> want, size_t r
   }
   return {};
 }
+
+// Ranges of `piece` units, the last one first.
+class Backwards : public kernels::Units {
+ public:
+  Backwards(size_t units, size_t piece)
+      : Units(units - std::min(units, piece), units, more), piece_(piece) {}
+
+ private:
+  static bool more(Units& units) {
+    units.end = units.begin;
+    units.begin -= std::min(units.begin, static_cast<Backwards&>(units).piece_);
+    return units.end > 0;
+  }
+  size_t piece_;
+};
 
 // Of weights [channels][repeat][...]: for most channels there are none beyond the first time.
 inline void clear_repeated(std::span<int8_t> weights, int32_t channels, int32_t repeat) {

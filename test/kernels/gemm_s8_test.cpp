@@ -21,8 +21,8 @@ void check(const Case& c) {
     if ((supported_isas() & bit(variant.isa)) == 0) continue;
     Guarded<uint8_t> workspace(variant.workspace_bytes(c.shape));
     CHECK(workspace.size() % 64 == 0);
-    problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t end) {
-      variant.run(c.shape, args, workspace.data(), begin, end);
+    problem.check(variant, [&](const ConvS8Args& args, Units& units) {
+      variant.run(c.shape, args, workspace.data(), units);
     });
     CHECK(workspace.intact());
   }
@@ -88,7 +88,8 @@ TEST_CASE("gemm_s8: ties round to even") {
     args.output = got.data();
     Guarded<uint8_t> workspace(variant.workspace_bytes(s));
     CHECK(workspace.size() % 64 == 0);
-    variant.run(s, args, workspace.data(), 0, variant.units(s));
+    Units all(0, variant.units(s));
+    variant.run(s, args, workspace.data(), all);
     CHECK(difference<int8_t>(got.span(), want.span(), 16) == "");
   }
 }
@@ -115,8 +116,8 @@ TEST_CASE("gemm_s8: sums at the largest that is exact as a float, and at the sma
             if ((supported_isas() & bit(variant.isa)) == 0) continue;
             Guarded<uint8_t> workspace(variant.workspace_bytes(s));
             CHECK(workspace.size() % 64 == 0);
-            problem.check(variant, [&](const ConvS8Args& args, size_t begin, size_t units_end) {
-              variant.run(s, args, workspace.data(), begin, units_end);
+            problem.check(variant, [&](const ConvS8Args& args, Units& units) {
+              variant.run(s, args, workspace.data(), units);
             });
           }
         }

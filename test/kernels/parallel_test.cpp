@@ -17,15 +17,22 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How often each of n was done, given a grain.
+// How often each of n was done, given a grain, in two ways.
 std::vector<int> counts(Pool& pool, size_t n, size_t grain) {
   std::vector<int> done(n, 0);  // plain: two threads at one place would be a race
   std::vector<size_t> by_thread(static_cast<size_t>(pool.threads()));  // and so would be two here
-  pool.parallel_for(n, grain, [&](size_t begin, size_t end, size_t thread) {
+  auto work = [&](size_t begin, size_t end, size_t thread) {
     for (size_t i = begin; i < end; ++i) ++done[i];
     by_thread[thread] += end - begin;
-  });
+  };
+  pool.parallel_for(n, grain, work);
   CHECK(std::accumulate(by_thread.begin(), by_thread.end(), size_t{0}) == n);
+  // The same in range after range of one call.
+  pool.parallel_for(n, grain, [&](Units& units, size_t thread) {
+    do work(units.begin, units.end, thread);
+    while (units.next());
+  });
+  CHECK(std::accumulate(by_thread.begin(), by_thread.end(), size_t{0}) == 2 * n);
   return done;
 }
 
@@ -44,9 +51,9 @@ TEST_CASE("parallel: everything is done once") {
       for (const size_t grain : {size_t{0}, size_t{1}, size_t{2}, size_t{63}, n}) {
         CAPTURE(n);
         CAPTURE(grain);
-        const std::vector<int> once(n, 1);
-        CHECK(counts(*pool, n, grain) == once);
-        pool->together([&] { CHECK(counts(*pool, n, grain) == once); });
+        const std::vector<int> twice(n, 2);
+        CHECK(counts(*pool, n, grain) == twice);
+        pool->together([&] { CHECK(counts(*pool, n, grain) == twice); });
       }
     }
   }
@@ -123,9 +130,9 @@ TEST_CASE("parallel: nobody is busy when idle") {
 TEST_CASE("parallel: small work is not shared, large work is in pieces that take a while") {
   CHECK(Pool::grain_for(1000, 1e3, 4) == 1000);
   CHECK(Pool::grain_for(1000, 1e9, 1) == 1000);
-  CHECK(Pool::grain_for(1000, 80e3, 2) == 100);  // 8 us each
+  CHECK(Pool::grain_for(1000, 80e3, 2) == 50);   // 4 us each
   CHECK(Pool::grain_for(1000, 12e3, 2) == 250);  // two for each thread
-  CHECK(Pool::grain_for(1000, 5e3, 2) == 400);   // or as many as take 2 us
+  CHECK(Pool::grain_for(1000, 5e3, 4) == 200);   // or as many as take 1 us
   CHECK(Pool::grain_for(3, 1e9, 2) == 1);
   // No more pieces than keep the threads even.
   CHECK(Pool::grain_for(100'000, 1e9, 2) >= 100'000 / 128);

@@ -21,8 +21,8 @@ void check(const Case& c) {
     if ((supported_isas() & bit(variant->isa)) == 0) continue;
     Guarded<uint8_t> workspace(variant->workspace_bytes(c.shape));
     CHECK(workspace.size() % 64 == 0);
-    problem.check(*variant, [&](const ConvS8Args& args, size_t begin, size_t end) {
-      variant->run(c.shape, args, workspace.data(), begin, end);
+    problem.check(*variant, [&](const ConvS8Args& args, Units& units) {
+      variant->run(c.shape, args, workspace.data(), units);
     });
     CHECK(workspace.intact());
   }
