@@ -61,17 +61,23 @@ FIRN_INLINE void halved_dot(__m256i& acc, __m256i x, __m256i y, __m256i a, __m25
       : "x"(x), "x"(y), "x"(a), "x"(b));
 }
 
-// acc += R rows, `stride` values apart, times a panel, still with what is to be subtracted.
+// The distances of R rows from the first, kept in registers.
 template <int R>
-FIRN_INLINE void multiply_halved(const int16_t* in, ptrdiff_t stride, int steps, const int16_t* w,
-                                 __m256i (&acc)[R][2]) {
-  ptrdiff_t row[R];
+FIRN_INLINE void row_offsets(ptrdiff_t stride, ptrdiff_t (&row)[R]) {
   FIRN_UNROLL for (int r = 0; r < R; ++r) {
     row[r] = r * stride;
 #if defined(__clang__)
     asm("" : "+r"(row[r]));  // or they are computed in each step
 #endif
   }
+}
+
+// acc += R rows, `stride` values apart, times a panel, still with what is to be subtracted.
+template <int R>
+FIRN_INLINE void multiply_halved(const int16_t* in, ptrdiff_t stride, int steps, const int16_t* w,
+                                 __m256i (&acc)[R][2]) {
+  ptrdiff_t row[R];
+  row_offsets(stride, row);
   for (int k = 0; k < steps; k += 2, in += 4, w += 4 * kPanel) {
     const __m256i a0 = load(w), a1 = load(w + 16), b0 = load(w + 32), b1 = load(w + 48);
     FIRN_UNROLL for (int r = 0; r < R; ++r) {

@@ -116,19 +116,25 @@ FIRN_INLINE void dot(__m256i& acc, __m256i x, __m256i w) {
 template <int R>
 FIRN_INLINE void multiply(const int16_t* in, ptrdiff_t stride, int steps, const int8_t* w,
                           __m256i (&acc)[R][2]) {
+  ptrdiff_t row[R];
+  row_offsets(stride, row);
   for (int k = 0; k < steps; ++k, in += 2, w += 32) {
+#if defined(__clang__)
+    asm("" : "+r"(w), "+r"(in));  // or each is the other's index
+#endif
     const __m256i w0 = widen(w), w1 = widen(w + 16);
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
-      const __m256i x = broadcast(in + r * stride);
+      const __m256i x = broadcast(in + row[r]);
       dot(acc[r][0], x, w0);
       dot(acc[r][1], x, w1);
     }
   }
 }
 
-// R rows from `row` on by panel p.
+// R rows from `row` on by panel p. Inlined by clang, it would share registers with its callers.
 template <int R, bool kHalved>
-void tile(const GemmS8Block& b, int p, const Rows& rows, int row, State& s) {
+__attribute__((noinline)) void tile(const GemmS8Block& b, int p, const Rows& rows, int row,
+                                    State& s) {
   const bool first = rows.first == 0, last = rows.first + rows.steps == b.taps * b.steps;
   int32_t* sums = s.sums[p] + row * kPanel;
   const int16_t* in = rows.words + row * rows.stride;
