@@ -8,6 +8,7 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/parallel.h"
 #include "test/kernels/conv_problem.h"
 
 namespace {
@@ -250,6 +251,26 @@ TEST_CASE("gemm_s8: taps that are read several times") {
       check({.shape = s, .input_zero = -9, .clamp = {4}});
       check({.shape = s, .input_zero = -9, .clamp = {4}, .repeat_few = true});
       check({.shape = s, .fill = Fill::lowest, .input_zero = 3, .to_float = true});
+    }
+  }
+}
+
+TEST_CASE("gemm_s8: threads share a layer") {
+  const auto pool = Pool::create(3);
+  REQUIRE(pool != nullptr);
+  for (const ConvShape& s : {product(196, 300, 130), product(3, 64, 1000),
+                             convolution(30, 3, 32, 3, 2, 1), convolution(14, 64, 64, 3, 1, 1)}) {
+    const Problem problem({.shape = s, .input_zero = 3});
+    for (const GemmS8& variant : gemm_s8_table()) {
+      if ((supported_isas() & bit(variant.isa)) == 0) continue;
+      const size_t bytes = variant.workspace_bytes(s);
+      Guarded<uint8_t> workspace(3 * bytes);
+      problem.check(variant, [&](const ConvS8Args& args, Units&) {
+        pool->parallel_for(variant.units(s), 1, [&](Units& share, size_t thread) {
+          variant.run(s, args, workspace.data() + thread * bytes, share);
+        });
+      });
+      CHECK(workspace.intact());
     }
   }
 }

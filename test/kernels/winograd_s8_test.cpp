@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "kernels/parallel.h"
 #include "test/kernels/conv_problem.h"
 
 namespace {
@@ -36,6 +37,24 @@ ConvShape window(int height, int width, int in_c, int out_c, int pad = 1) {
 }
 
 }  // namespace
+
+TEST_CASE("winograd_s8: threads share a layer") {
+  const auto pool = Pool::create(3);
+  REQUIRE(pool != nullptr);
+  const ConvShape s = convolution(29, 64, 80, 3, 1, 1);
+  const Problem problem({.shape = s, .input_zero = 3});
+  for (const WinogradS8* variant : winograd_s8_table()) {
+    if ((supported_isas() & bit(variant->isa)) == 0) continue;
+    const size_t bytes = variant->workspace_bytes(s);
+    Guarded<uint8_t> workspace(3 * bytes);
+    problem.check(*variant, [&](const ConvS8Args& args, Units&) {
+      pool->parallel_for(variant->units(s), 1, [&](Units& share, size_t thread) {
+        variant->run(s, args, workspace.data() + thread * bytes, share);
+      });
+    });
+    CHECK(workspace.intact());
+  }
+}
 
 TEST_CASE("winograd_s8: tiles that end before, at and behind the image's edge") {
   uint64_t seed = 1;
