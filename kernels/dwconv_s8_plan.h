@@ -162,7 +162,7 @@ struct DwPacking {
 
   // A block is what sums start from, the same as floats (requant.h), and taps. Before all blocks
   // there is whether sums can be floats, and a byte for each block: how many times its taps are
-  // read. None of its weights for more is other than zero.
+  // read, as its weights for more are zero.
   static constexpr size_t kTimes = sizeof(int32_t), kFloatBias = sizeof(int32_t) * kChannels;
   static size_t head_bytes(const ConvShape& s) {
     return (kTimes + static_cast<size_t>(ceil_div(s.groups, kChannels)) + 63) / 64 * 64;

@@ -23,8 +23,9 @@ struct ConvShape {
   int32_t groups = 1;
   int32_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
   int32_t pad_top = 0, pad_left = 0;
-  // The filter's taps are read this many times over, each time with weights of their own: a weight
-  // of more than 8 bits is the sum of several.
+  // The filter's taps are read up to this many times over, each time with weights of their own: a
+  // weight of more than 8 bits is the sum of several. Neighbouring columns that have none are
+  // multiplied once.
   int32_t repeat = 1;
   int32_t in_pixel_stride = 1, out_pixel_stride = 1;
 };

@@ -33,9 +33,9 @@ Scales check_scales(std::span<const float> scale) {
 // no weight is -128.
 constexpr int32_t kFloatSums = 1, kNarrowWeights = 2;
 
-// Of each panel how many times its taps are read, behind that.
-const int32_t* times_of(const GemmS8Plan& plan, const void* packed) {
-  return static_cast<const int32_t*>(packed) + 2 * plan.bias_count + kPanel;
+// Where they say of each panel how many times its taps are read: behind that, in int32.
+int64_t times_at(const GemmS8Plan& plan) {
+  return 2 * plan.bias_count + kPanel;
 }
 
 // The columns of panels from the first on, up to `most`, whose taps are read as many times: what a
@@ -45,13 +45,13 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
                  int32_t group, int32_t first, int32_t most, float* padded) {
   const int32_t column = first * kPanel;
   const int64_t panel = int64_t{group} * plan.panels + first;
-  const int32_t* times = times_of(plan, args.packed) + panel;
+  const auto* packed = static_cast<const int32_t*>(args.packed);
+  const int32_t* times = packed + times_at(plan) + panel;
   b.panels = 1;
   while (b.panels < most && times[b.panels] == times[0]) ++b.panels;
   b.taps = plan.taps / s.repeat * times[0];
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
-  b.bias = static_cast<const int32_t*>(args.packed) + (b.float_sums ? plan.bias_count : 0) +
-           panel * kPanel;
+  b.bias = packed + (b.float_sums ? plan.bias_count : 0) + panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
   b.scale = args.scale + group * s.out_c + column;
   if (const int32_t missing = b.panels * kPanel - b.columns; missing > 0) {
@@ -162,7 +162,6 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k, once = row / s.repeat;
-  auto* all_times = const_cast<int32_t*>(times_of(plan, packed));
   int64_t largest = 0;
   int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
@@ -174,7 +173,7 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
       size += std::abs(w[i]);
       least = std::min(least, w[i]);
     }
-    int32_t& times = all_times[column.bias / kPanel];
+    int32_t& times = packed_bias[times_at(plan) + column.bias / kPanel];
     times = std::max(times, 1);
     while (times < s.repeat &&
            std::any_of(w + times * once, w + row, [](int8_t x) { return x != 0; }))
