@@ -28,7 +28,6 @@ struct DwConv : DwPacking<V> {
   using P = DwPacking<V>;
   using Tap = typename V::Tap;
   using P::kChannels;
-  using P::kQuadTaps;
   using P::kVecTaps;
   // Pointers prepared at once by the flat loop.
   static constexpr int32_t kFlatTaps = 64;
@@ -58,19 +57,16 @@ struct DwConv : DwPacking<V> {
   // else once.
   template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
-                          const uint8_t* packed, size_t block_bytes, int32_t c0, int32_t times,
-                          bool floats) {
+                          const uint8_t* strip, int32_t c0, int32_t times, bool floats) {
     constexpr int KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
-    const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
+    const auto* sums = reinterpret_cast<const int32_t*>(strip) + (floats ? N * V::kLanes : 0);
+    const auto* taps = reinterpret_cast<const Tap*>(strip + P::taps_at(N));
     const auto bias = [&](int v) __attribute__((always_inline)) {
-      return V::bias(reinterpret_cast<const int32_t*>(start + v / V::kVecs * block_bytes) +
-                     v % V::kVecs * V::kLanes);
+      return V::bias(sums + v * V::kLanes);
     };
     const auto weight = [&](int quad, int v) __attribute__((always_inline)) {
-      const auto* taps =
-          reinterpret_cast<const Tap*>(packed + P::kTaps + v / V::kVecs * block_bytes);
-      return V::weight(taps + quad * kQuadTaps + v % V::kVecs * kVecTaps);
+      return V::weight(taps + (quad * N + v) * kVecTaps);
     };
     // Weights stay in registers where there are enough of them.
     constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12 && !kRepeats;
@@ -116,7 +112,7 @@ struct DwConv : DwPacking<V> {
               if (!T::needs(R, q)) continue;
               const int8_t* p[4];
               FIRN_UNROLL for (int i = 0; i < 4; ++i) {
-                const int r = q * T::kRowStep + min_of(i, T::kUsed - 1);
+                const int r = q * 4 + min_of(i, T::kUsed - 1);
                 p[i] = rows.affine ? top + r * row_step : in[r];
               }
               quads[q] = interleave.template quad<N, T::kUsed>(p[0], p[1], p[2], p[3]);
@@ -193,32 +189,36 @@ struct DwConv : DwPacking<V> {
     }
   }
 
+  // Calls fn(DwVecs) for as many of the blocks that are left as can be worked on together, and
+  // returns how many.
+  template <int kMost, typename F>
+  static int32_t together(int32_t left, F& fn) {
+    constexpr int32_t kBlocks = kMost / V::kVecs;
+    if constexpr (kBlocks > 1) {
+      if (left < kBlocks) return together<kMost / 2>(left, fn);
+    }
+    fn(DwVecs<kMost>());
+    return kBlocks;
+  }
+
   template <class T>
   static void run_tile(const ConvShape& s, const ConvS8Args& args, const Units& range) {
-    constexpr int kMost = T::kMaxVecs > V::kVecs ? min_of(T::kMaxVecs, V::kMaxVecs) : V::kVecs;
-    constexpr int32_t kTogether = kMost / V::kVecs;
     const DwPlan plan = P::plan(s);
-    const size_t block_bytes = P::block_bytes(plan);
     const bool floats = P::float_sums(s, args);
     for (size_t index = range.begin; index < range.end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
         const auto blocks = [&](auto vecs) {
-          constexpr int32_t kVecs = vecs.count, kBlocks = kVecs / V::kVecs;
-          const uint8_t* packed = P::block(s, args.packed, plan, i);
-          const int32_t times = P::times(args.packed, i, kBlocks), c0 = i * kChannels;
-          i += kBlocks;
+          constexpr int32_t kVecs = vecs.count;
+          const uint8_t* strip = static_cast<const uint8_t*>(args.packed) + P::strip_at(s, plan, i);
+          const int32_t times = P::times(args.packed, i), c0 = i * kChannels;
           if constexpr (T::kRepeats) {
             if (times > 1)
-              return tile_blocks<T, kVecs, true>(s, args, unit, packed, block_bytes, c0, times,
-                                                 floats);
+              return tile_blocks<T, kVecs, true>(s, args, unit, strip, c0, times, floats);
           }
-          tile_blocks<T, kVecs, false>(s, args, unit, packed, block_bytes, c0, times, floats);
+          tile_blocks<T, kVecs, false>(s, args, unit, strip, c0, times, floats);
         };
-        if (i + kTogether <= unit.last)
-          blocks(DwVecs<kMost>());
-        else
-          blocks(DwVecs<V::kVecs>());
+        i += together<T::kMaxVecs>(unit.last - i, blocks);
       }
     }
   }
@@ -243,28 +243,24 @@ struct DwConv : DwPacking<V> {
 
   // One pixel, N accumulators from channel c0 on.
   template <int N, typename Prepare>
-  static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* packed,
-                          size_t block_bytes, int32_t c0, int32_t taps, bool floats, int8_t* out,
+  static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* strip,
+                          int32_t c0, int32_t taps, bool floats, int8_t* out,
                           const int8_t* const* tap, const Prepare& prepare) {
     typename V::Acc acc[1][N];
-    const uint8_t* start = packed + (floats ? P::kFloatBias : 0);
+    const auto* sums = reinterpret_cast<const int32_t*>(strip) + (floats ? N * V::kLanes : 0);
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
-      acc[0][v] = V::bias(reinterpret_cast<const int32_t*>(start + v / V::kVecs * block_bytes) +
-                          v % V::kVecs * V::kLanes);
+      acc[0][v] = V::bias(sums + v * V::kLanes);
     }
     const typename V::Interleave interleave(args.unsigned_input);
-    const uint8_t* weights = packed + P::kTaps;
+    const auto* weights = reinterpret_cast<const Tap*>(strip + P::taps_at(N));
     for (int32_t first = 0; first < taps; first += kFlatTaps) {
       const int32_t n = min_of(kFlatTaps, taps - first);
       prepare(first, n);
-      for (int32_t t = 0; t < n; t += 4, weights += sizeof(Tap) * kQuadTaps) {
+      for (int32_t t = 0; t < n; t += 4, weights += N * kVecTaps) {
         const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0,
                                                          tap[t + 2] + c0, tap[t + 3] + c0);
         FIRN_UNROLL for (int v = 0; v < N; ++v) {
-          acc[0][v] = V::template dot<N>(
-              acc[0][v], quad, v,
-              V::weight(reinterpret_cast<const Tap*>(weights + v / V::kVecs * block_bytes) +
-                        v % V::kVecs * kVecTaps));
+          acc[0][v] = V::template dot<N>(acc[0][v], quad, v, V::weight(weights + v * kVecTaps));
         }
       }
     }
@@ -275,10 +271,8 @@ struct DwConv : DwPacking<V> {
   }
 
   static void run_flat(const ConvShape& s, const ConvS8Args& args, const Units& range) {
-    constexpr int32_t kTogether = P::kGroup;
     const DwPlan p = P::plan(s);
     const int32_t taps = taps_of(s), once = taps / s.repeat;
-    const size_t block_bytes = P::block_bytes(p);
     const bool floats = P::float_sums(s, args);
     const int8_t* tap[kFlatTaps + 3];
     for (size_t index = range.begin; index < range.end; ++index) {
@@ -297,16 +291,11 @@ struct DwConv : DwPacking<V> {
               flat_taps(s, args, unit.image, y, x, 0, taps, tap);
           };
           const auto blocks = [&](auto vecs) {
-            constexpr int32_t kBlocks = vecs.count / V::kVecs;
-            flat_blocks<vecs.count>(s, args, P::block(s, args.packed, p, i), block_bytes,
-                                    i * kChannels, once * P::times(args.packed, i, kBlocks), floats,
-                                    out, tap, prepare);
-            i += kBlocks;
+            flat_blocks<vecs.count>(
+                s, args, static_cast<const uint8_t*>(args.packed) + P::strip_at(s, p, i),
+                i * kChannels, once * P::times(args.packed, i), floats, out, tap, prepare);
           };
-          if (i + kTogether <= unit.last)
-            blocks(DwVecs<V::kMaxVecs>());
-          else
-            blocks(DwVecs<V::kVecs>());
+          i += together<V::kMaxVecs>(unit.last - i, blocks);
         }
         out += s.out_pixel_stride;
       }

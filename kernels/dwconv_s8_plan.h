@@ -19,7 +19,8 @@
 //                         unless its argument says that it was
 //         kFloatSums      Output<N> takes float sums (requant.h) and makes unsigned bytes
 //         Tap             type of a packed weight
-//         channel(v, l)   place within the block of lane l of accumulator v
+//         channel(n, v, l)  which of the channels of n accumulators that are worked on together
+//                         lane l of accumulator v is
 //         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator
 //         Acc, Weight, Quad<N>, bias(), weight(), Interleave, dot(), Output<N>: see the ISA's file
 #ifndef FIRN_KERNELS_DWCONV_S8_PLAN_H_
@@ -57,36 +58,31 @@ struct DwPlan {
   int32_t rows = 1;      // output rows made at once
   int32_t vertical = 1;  // packed quads of a column
   int32_t quads = 0;     // packed quads of a block; of a tile for each time that taps are read
+  int32_t together = 1;  // blocks that are worked on together where there are as many
 };
 
 // A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column serve.
-// With 3x3 moved by 2 that is one; given many registers, two rows with a quad each.
-template <int KH, int KW, int S, bool kManyRegisters>
+// With 3x3 moved by 2 that is one.
+template <class V, int KH, int KW, int S>
 struct DwTile {
   static constexpr int kHeight = KH, kWidth = KW, kStride = S;
-  static constexpr bool kOwnQuads = kManyRegisters && KH == 3 && S == 2;
-  static constexpr int kVertical = kOwnQuads ? 2 : ceil_div(KH, 4);
-  static constexpr int kRowStep = kOwnQuads ? S : 4;
+  static constexpr int kVertical = ceil_div(KH, 4);
   // Input rows of a quad that have weights.
   static constexpr int kUsed = KH == 3 && S == 2 ? KH : 4;
-  static constexpr int kInputs = kRowStep * (kVertical - 1) + kUsed;
+  static constexpr int kInputs = 4 * (kVertical - 1) + kUsed;
   static constexpr int kRows = (kInputs - KH) / S + 1;
-  // Rows with a quad each share their weights.
-  static constexpr DwPlan kPlan = {false, kRows, kOwnQuads ? 1 : kVertical,
-                                   (kOwnQuads ? 1 : kRows * kVertical) * KW};
-  static constexpr int packed_quad(int j, int q, int k) {
-    return kOwnQuads ? k : (j * kVertical + q) * KW + k;
-  }
   // Accumulators of an output row: large windows and many rows need the registers.
-  static constexpr int kMaxVecs = KH <= 5 ? 2 : 1;
+  static constexpr int kFit = KH <= 3 ? 4 : KH <= 5 ? 2 : 1;
+  static constexpr int kMaxVecs = kFit < V::kVecs ? V::kVecs : min_of(kFit, V::kMaxVecs);
+  static constexpr int kQuads = kRows * kVertical * KW;
+  static constexpr DwPlan kPlan = {false, kRows, kVertical, kQuads, kMaxVecs / V::kVecs};
+  static constexpr int packed_quad(int j, int q, int k) { return (j * kVertical + q) * KW + k; }
 
   // Whether there is code for taps that are read several times.
   static constexpr bool kRepeats = KH == 3;
 
   // Whether output row j has weights in quad q.
-  static constexpr bool uses(int j, int q) {
-    return kOwnQuads ? j == q : j * S < kRowStep * q + 4 && j * S + KH > kRowStep * q;
-  }
+  static constexpr bool uses(int j, int q) { return j * S < 4 * q + 4 && j * S + KH > 4 * q; }
   // Whether any of the first `rows` output rows has.
   static constexpr bool needs(int rows, int q) {
     for (int j = 0; j < rows; ++j)
@@ -102,27 +98,23 @@ struct DwTile {
 // Calls fn(DwTile) with the tile of the shape; false where it has none.
 template <class V, typename F>
 bool with_tile(const ConvShape& s, F&& fn) {
-  constexpr bool kMany = V::kManyRegisters;
   const auto try_tile = [&](auto tile) {
     if constexpr (decltype(tile)::kHeight <= V::kMaxTile) {
       if (decltype(tile)::fits(s)) return fn(tile), true;
     }
     return false;
   };
-  return try_tile(DwTile<3, 3, 1, kMany>()) || try_tile(DwTile<3, 3, 2, kMany>()) ||
-         try_tile(DwTile<5, 5, 1, kMany>()) || try_tile(DwTile<5, 5, 2, kMany>()) ||
-         try_tile(DwTile<7, 7, 1, kMany>());
+  return try_tile(DwTile<V, 3, 3, 1>()) || try_tile(DwTile<V, 3, 3, 2>()) ||
+         try_tile(DwTile<V, 5, 5, 1>()) || try_tile(DwTile<V, 5, 5, 2>()) ||
+         try_tile(DwTile<V, 7, 7, 1>());
 }
 
 template <class V>
 struct DwPacking {
   using Tap = typename V::Tap;
   static constexpr int32_t kChannels = V::kVecs * V::kLanes;
-  // Taps from a packed quad to the next, and from an accumulator to the next.
+  // Taps of an accumulator in a packed quad.
   static constexpr int kVecTaps = V::kLanes * 4;
-  static constexpr int kQuadTaps = V::kVecs * kVecTaps;
-  // Blocks that may be worked on together.
-  static constexpr int32_t kGroup = V::kMaxVecs / V::kVecs;
   // Channels are divided where rows alone make fewer units.
   static constexpr int32_t kMinUnits = 16;
   // So few groups of output rows are divided in two at most.
@@ -133,8 +125,29 @@ struct DwPacking {
     if (with_tile<V>(s, [&](auto tile) { p = decltype(tile)::kPlan; }))
       p.quads *= s.repeat;
     else
-      p.quads = ceil_div(taps_of(s), 4);
+      p.quads = ceil_div(taps_of(s), 4), p.together = V::kMaxVecs / V::kVecs;
     return p;
+  }
+
+  // Packed blocks: the last ones are as many as are worked on together if they are most of these.
+  static int32_t blocks_of(const ConvShape& s, const DwPlan& p) {
+    const int32_t n = ceil_div(s.groups, kChannels), rest = n % p.together;
+    return 2 * rest > p.together ? n + p.together - rest : n;
+  }
+
+  // Calls fn(first block of the strip, its accumulators, one of these, lane, channel) for all lanes
+  // that have a channel.
+  template <typename F>
+  static void for_each_channel(const ConvShape& s, const DwPlan& p, F fn) {
+    const int32_t blocks = blocks_of(s, p);
+    for (int32_t first = 0; first < blocks; first += p.together) {
+      const int32_t vecs = min_of(p.together, blocks - first) * V::kVecs;
+      for (int32_t vec = 0; vec < vecs; ++vec)
+        for (int32_t lane = 0; lane < V::kLanes; ++lane) {
+          const int32_t c = first * kChannels + V::channel(vecs, vec, lane);
+          if (c < s.groups) fn(first, vecs, vec, lane, c);
+        }
+    }
   }
 
   // The tap (ky * kernel_w + kx, repeated ones behind) at place i of a packed quad, -1 where its
@@ -153,39 +166,31 @@ struct DwPacking {
     return (time * s.kernel_h + ky) * s.kernel_w + kx;
   }
 
-  // The place that a channel of a block has among its accumulators.
-  static int32_t place_of(int32_t channel) {
-    int32_t place = 0;
-    while (V::channel(place / V::kLanes, place % V::kLanes) != channel) ++place;
-    return place;
+  // A strip, blocks that are worked on together, is what sums start from, the same as floats
+  // (requant.h), and taps. Before all strips there is whether sums can be floats, and a byte for
+  // each block: how many times the taps of the strip that begins with it are read, as its weights
+  // for more are zero.
+  static constexpr size_t kTimes = sizeof(int32_t), kVecBias = sizeof(int32_t) * V::kLanes;
+  static size_t head_bytes(const ConvShape& s, const DwPlan& p) {
+    return (kTimes + static_cast<size_t>(blocks_of(s, p)) + 63) / 64 * 64;
   }
-
-  // A block is what sums start from, the same as floats (requant.h), and taps. Before all blocks
-  // there is whether sums can be floats, and a byte for each block: how many times its taps are
-  // read, as its weights for more are zero.
-  static constexpr size_t kTimes = sizeof(int32_t), kFloatBias = sizeof(int32_t) * kChannels;
-  static size_t head_bytes(const ConvShape& s) {
-    return (kTimes + static_cast<size_t>(ceil_div(s.groups, kChannels)) + 63) / 64 * 64;
+  static int32_t times(const void* packed, int32_t first) {
+    const uint8_t n = static_cast<const uint8_t*>(packed)[kTimes + static_cast<size_t>(first)];
+    return n > 1 ? n : 1;
   }
-  // Of blocks [first, first + n).
-  static int32_t times(const void* packed, int32_t first, int32_t n) {
-    const uint8_t* of = static_cast<const uint8_t*>(packed) + kTimes + first;
-    uint8_t most = 1;
-    for (int32_t i = 0; i < n; ++i) most = of[i] > most ? of[i] : most;
-    return most;
+  // Where the taps of a strip of so many accumulators begin.
+  static constexpr size_t taps_at(int32_t vecs) {
+    return (V::kFloatSums ? 2 : 1) * kVecBias * static_cast<size_t>(vecs);
   }
-  static constexpr size_t kTaps = (V::kFloatSums ? 2 : 1) * kFloatBias;
   static size_t block_bytes(const DwPlan& p) {
-    return kTaps + sizeof(Tap) * kQuadTaps * static_cast<size_t>(p.quads);
+    return taps_at(V::kVecs) + sizeof(Tap) * kVecTaps * V::kVecs * static_cast<size_t>(p.quads);
   }
   static size_t packed_bytes(const ConvShape& s) {
-    return head_bytes(s) +
-           static_cast<size_t>(ceil_div(s.groups, kChannels)) * block_bytes(plan(s));
+    const DwPlan p = plan(s);
+    return head_bytes(s, p) + static_cast<size_t>(blocks_of(s, p)) * block_bytes(p);
   }
-  static const uint8_t* block(const ConvShape& s, const void* packed, const DwPlan& p,
-                              int32_t index) {
-    return static_cast<const uint8_t*>(packed) + head_bytes(s) +
-           static_cast<size_t>(index) * block_bytes(p);
+  static size_t strip_at(const ConvShape& s, const DwPlan& p, int32_t first) {
+    return head_bytes(s, p) + static_cast<size_t>(first) * block_bytes(p);
   }
   static bool float_sums(const ConvShape& s, const ConvS8Args& args) {
     if (!V::kFloatSums || args.clamp.lo != args.clamp.zero) return false;
@@ -204,59 +209,51 @@ struct DwPacking {
     const DwPlan p = plan(s);
     const int32_t taps = taps_of(s);
     const int32_t once = taps / s.repeat;
-    auto* block = static_cast<uint8_t*>(packed) + head_bytes(s);
     auto* times = static_cast<uint8_t*>(packed) + kTimes;
     memset(packed, 0, packed_bytes(s));
     bool fits = true;
-    for (int32_t c0 = 0; c0 < s.groups; c0 += kChannels, block += block_bytes(p)) {
-      auto* out_bias = reinterpret_cast<int32_t*>(block);
-      auto* out_taps = reinterpret_cast<Tap*>(block + kTaps);
-      for (int32_t place = 0; place < kChannels; ++place) {
-        const int32_t vec = place / V::kLanes, lane = place % V::kLanes;
-        const int32_t c = c0 + V::channel(vec, lane);
-        if (c >= s.groups) continue;
-        const int8_t* w = weights + static_cast<ptrdiff_t>(c) * taps;
-        int64_t sum = 0;
-        for (int32_t t = 0; t < taps; ++t) {
-          sum += w[t];
-          if (w[t] != 0 && t >= once * times[c0 / kChannels])
-            times[c0 / kChannels] = static_cast<uint8_t>(t / once + 1);
-        }
-        const int64_t all = (bias != nullptr ? bias[c] : 0) - sum * (input_zero + V::kOffset);
-        // Wraps as the dot products do.
-        out_bias[place] = static_cast<int32_t>(static_cast<uint32_t>(all));
-        if constexpr (V::kFloatSums) {
-          const int64_t most = int64_t{taps} * 128 * 255;  // of products
-          fits &= all + most <= kLargestFloatSum;
-          out_bias[kChannels + place] =
-              static_cast<int32_t>(static_cast<uint32_t>(all) + kFloatBits);
-        }
-        for (int32_t quad = 0; quad < p.quads; ++quad)
-          for (int32_t i = 0; i < 4; ++i) {
-            const int32_t t = tap_of(s, p, quad, i);
-            if (t >= 0) out_taps[quad * kQuadTaps + vec * kVecTaps + V::tap(lane, i)] = w[t];
-          }
+    for_each_channel(s, p, [&](int32_t first, int32_t vecs, int32_t vec, int32_t lane, int32_t c) {
+      uint8_t* strip = static_cast<uint8_t*>(packed) + strip_at(s, p, first);
+      auto* out_bias = reinterpret_cast<int32_t*>(strip) + vec * V::kLanes + lane;
+      auto* out_taps = reinterpret_cast<Tap*>(strip + taps_at(vecs)) + vec * kVecTaps;
+      const int8_t* w = weights + static_cast<ptrdiff_t>(c) * taps;
+      int64_t sum = 0;
+      for (int32_t t = 0; t < taps; ++t) {
+        sum += w[t];
+        if (w[t] != 0 && t >= once * times[first])
+          times[first] = static_cast<uint8_t>(t / once + 1);
       }
-    }
+      const int64_t all = (bias != nullptr ? bias[c] : 0) - sum * (input_zero + V::kOffset);
+      // Wraps as the dot products do.
+      out_bias[0] = static_cast<int32_t>(static_cast<uint32_t>(all));
+      if constexpr (V::kFloatSums) {
+        const int64_t most = int64_t{taps} * 128 * 255;  // of products
+        fits &= all + most <= kLargestFloatSum;
+        out_bias[vecs * V::kLanes] = static_cast<int32_t>(static_cast<uint32_t>(all) + kFloatBits);
+      }
+      for (int32_t quad = 0; quad < p.quads; ++quad)
+        for (int32_t i = 0; i < 4; ++i) {
+          const int32_t t = tap_of(s, p, quad, i);
+          if (t >= 0) out_taps[quad * vecs * kVecTaps + V::tap(lane, i)] = w[t];
+        }
+    });
     *static_cast<int32_t*>(packed) = fits;
   }
 
   static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
     const DwPlan p = plan(s);
     const int32_t taps = taps_of(s);
-    for (int32_t c = 0; c < s.groups; ++c) {
-      // Neighbours are apart in a block.
-      const int32_t place = place_of(c % kChannels);
-      const auto* from = reinterpret_cast<const Tap*>(block(s, packed, p, c / kChannels) + kTaps) +
-                         place / V::kLanes * kVecTaps;
+    for_each_channel(s, p, [&](int32_t first, int32_t vecs, int32_t vec, int32_t lane, int32_t c) {
+      const uint8_t* strip = static_cast<const uint8_t*>(packed) + strip_at(s, p, first);
+      const auto* from = reinterpret_cast<const Tap*>(strip + taps_at(vecs)) + vec * kVecTaps;
       for (int32_t quad = 0; quad < p.quads; ++quad)
         for (int32_t i = 0; i < 4; ++i) {
           const int32_t t = tap_of(s, p, quad, i);
           if (t >= 0)
             weights[static_cast<ptrdiff_t>(c) * taps + t] =
-                static_cast<int8_t>(from[quad * kQuadTaps + V::tap(place % V::kLanes, i)]);
+                static_cast<int8_t>(from[quad * vecs * kVecTaps + V::tap(lane, i)]);
         }
-    }
+    });
   }
 
   // Parts that the rows and the channels are divided into: small pictures rather by channels, so
@@ -267,7 +264,7 @@ struct DwPacking {
     int32_t height;  // of a part
     explicit Parts(const ConvShape& s, const DwPlan& p) {
       const int32_t row_groups = ceil_div(s.out_h, p.rows);
-      const int32_t channel_groups = ceil_div(s.groups, kChannels * kGroup);
+      const int32_t channel_groups = ceil_div(blocks_of(s, p), p.together);
       rows = row_groups > kSmallRows ? row_groups : row_groups > 2 ? 2 : 1;
       height = ceil_div(row_groups, rows) * p.rows;
       channels = min_of(channel_groups, ceil_div(kMinUnits, rows));
@@ -285,12 +282,12 @@ struct DwPacking {
       const Parts parts(s, p);
       const auto row = static_cast<int32_t>(index / static_cast<size_t>(parts.channels));
       const auto part = static_cast<int32_t>(index % static_cast<size_t>(parts.channels));
-      const int32_t blocks = ceil_div(s.groups, kChannels), groups = ceil_div(blocks, kGroup);
+      const int32_t blocks = blocks_of(s, p), groups = ceil_div(blocks, p.together);
       image = row / parts.rows;
       y = row % parts.rows * parts.height;
       y_end = min_of(y + parts.height, s.out_h);
-      first = groups * part / parts.channels * kGroup;
-      last = min_of(groups * (part + 1) / parts.channels * kGroup, blocks);
+      first = groups * part / parts.channels * p.together;
+      last = min_of(groups * (part + 1) / parts.channels * p.together, blocks);
     }
   };
 };

@@ -20,8 +20,6 @@ struct YmmOutput {
   int32_t channels;
   bool floats;  // sums are
 
-  static constexpr int channel(int vec, int lane) { return (lane / 4 * N + vec) * 4 + lane % 4; }
-
   YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
       : high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
         zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),

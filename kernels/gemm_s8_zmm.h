@@ -36,7 +36,7 @@ struct Store {
   ptrdiff_t stride;
   __mmask64 mask;
   bool float_sums, unsigned_output;
-  bool narrow;                  // the clamp: packs already saturate to int8, or from 0 to 255
+  bool adjusted;                // packs saturate to int8, or from 0 to 255, which is not all
   __m512i zero, lo, hi, order;  // hi: of float sums' bytes, above lo
 
   Store() = default;
@@ -46,7 +46,7 @@ struct Store {
         mask(columns_mask(b.columns)),
         float_sums(b.float_sums),
         unsigned_output(b.unsigned_output),
-        narrow(b.clamp.hi < 127 || b.clamp.lo > -128),
+        adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (b.float_sums && !b.unsigned_output)),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
         lo(_mm512_set1_epi8(
             static_cast<int8_t>(b.clamp.lo + (b.float_sums && b.unsigned_output ? 128 : 0)))),
@@ -78,11 +78,11 @@ struct Store {
     const __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
     if constexpr (kFloat) {
       const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
-      return _mm512_add_epi8(narrow ? _mm512_min_epu8(y, hi) : y, lo);
+      return adjusted ? _mm512_add_epi8(_mm512_min_epu8(y, hi), lo) : y;
     }
     __m512i y = _mm512_permutexvar_epi32(
         order, _mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
-    if (narrow) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
+    if (adjusted) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
     return unsigned_output ? _mm512_xor_si512(y, _mm512_set1_epi8(-128)) : y;
   }
 

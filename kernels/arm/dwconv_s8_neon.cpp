@@ -16,7 +16,7 @@ struct Neon {
   using Tap = int16_t;
   template <int N>
   using Output = NeonOutput<N>;
-  static constexpr int channel(int vec, int lane) { return vec * kLanes + lane; }
+  static constexpr int channel(int, int vec, int lane) { return vec * kLanes + lane; }
   static constexpr int tap(int lane, int i) { return i * kLanes + lane; }
 
   using Acc = int32x4_t;

@@ -15,7 +15,7 @@ struct NeonDot {
   using Tap = int8_t;
   template <int N>
   using Output = NeonOutput<N>;
-  static constexpr int channel(int vec, int lane) { return vec * kLanes + lane; }
+  static constexpr int channel(int, int vec, int lane) { return vec * kLanes + lane; }
   static constexpr int tap(int lane, int i) { return lane * 4 + i; }
 
   using Acc = int32x4_t;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// 8-bit depthwise convolution with AVX-512: blocks of 16 channels, one or two at once,
-// vpdpbusd over byte quads that vpermt2b interleaves.
+// 8-bit depthwise convolution with AVX-512: blocks of 16 channels, one, two or four at once,
+// vpdpbusd over byte quads. Of four blocks unpacks interleave them, within 128 bits, and the packs
+// of the way back undo it; fewer fill a register with two rows, which takes permutations.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12's header reads a variable of its own before writing it.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -14,14 +15,16 @@ namespace firn::kernels {
 namespace {
 
 struct Avx512 {
-  static constexpr int kVecs = 1, kMaxVecs = 2, kLanes = 16;
+  static constexpr int kVecs = 1, kMaxVecs = 4, kLanes = 16;
   static constexpr bool kManyRegisters = true;
   static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
   static constexpr int32_t kOffset = 128;
   static constexpr bool kFloatSums = true;
   using Tap = int8_t;
-  static constexpr int channel(int, int lane) { return lane; }
+  static constexpr int channel(int n, int vec, int lane) {
+    return n == 4 ? (lane / 4 * n + vec) * 4 + lane % 4 : vec * kLanes + lane;
+  }
   static constexpr int tap(int lane, int i) { return lane * 4 + i; }
 
   using Acc = __m512i;
@@ -51,10 +54,17 @@ struct Avx512 {
       __asm__("" : "+v"(sign), "+v"(pairs));
     }
 
-    // Byte i of lane l of v[n] is channel 16 n + l of the i-th pointer; the last one counts where
+    // Byte i of lane l of v[n] is channel(N, n, l) of the i-th pointer; the last one counts where
     // four are used.
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
+      if constexpr (N == 4) {
+        const __m512i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+        const __m512i a = _mm512_unpacklo_epi8(r0, r1), b = _mm512_unpacklo_epi8(r2, r3);
+        const __m512i c = _mm512_unpackhi_epi8(r0, r1), d = _mm512_unpackhi_epi8(r2, r3);
+        return {{_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b),
+                 _mm512_unpacklo_epi16(c, d), _mm512_unpackhi_epi16(c, d)}};
+      }
       __m512i a = load2(p0, p1), b = kUsed == 4 ? load2(p2, p3) : load1(p2);
       if (!is_unsigned) {
         a = _mm512_xor_si512(a, sign);
@@ -66,6 +76,12 @@ struct Avx512 {
       q.v[0] = _mm512_unpacklo_epi16(ab, cd);
       if constexpr (N == 2) q.v[1] = _mm512_unpackhi_epi16(ab, cd);
       return q;
+    }
+
+   private:
+    __m512i load(const int8_t* p) const {
+      const __m512i x = _mm512_loadu_si512(p);
+      return is_unsigned ? x : _mm512_xor_si512(x, sign);
     }
   };
 
@@ -82,8 +98,8 @@ struct Avx512 {
     int32_t channels;
     bool floats;  // sums are
     bool is_unsigned;
-    bool small;   // all scales are below 1
-    bool narrow;  // the clamp: packs already saturate to int8, or from 0 to 255
+    bool small;     // all scales are below 1
+    bool adjusted;  // packs saturate to int8, or from 0 to 255, which is not all
 
     Output(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
         : high_float(_mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
@@ -96,11 +112,16 @@ struct Avx512 {
           floats(float_sums),
           is_unsigned(args.unsigned_output),
           small(true),
-          narrow(args.clamp.lo > -128 || args.clamp.hi < 127) {
+          adjusted(args.clamp.lo > -128 || args.clamp.hi < 127 ||
+                   (float_sums && !args.unsigned_output)) {
       FIRN_UNROLL
       for (int v = 0; v < N; ++v) {
         const auto mask = static_cast<__mmask16>(first(count) >> 16 * v);
         scale[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + 16 * v);
+      }
+      if constexpr (N == 4) transpose(scale);
+      FIRN_UNROLL
+      for (int v = 0; v < N; ++v) {
         offset[v] = _mm512_mul_ps(scale[v], _mm512_set1_ps(-kFloatStart));
         small &= _mm512_cmp_ps_mask(_mm512_abs_ps(scale[v]), _mm512_set1_ps(1), _CMP_NLT_UQ) == 0;
       }
@@ -140,16 +161,16 @@ struct Avx512 {
         __m512i bytes;
         if constexpr (kFloats) {
           bytes = _mm512_packus_epi16(a, b);
-          if (narrow) bytes = _mm512_min_epu8(bytes, high);
-          bytes = _mm512_add_epi8(bytes, low);
+          if (adjusted) bytes = _mm512_add_epi8(_mm512_min_epu8(bytes, high), low);
         } else {
           bytes = _mm512_packs_epi16(_mm512_adds_epi16(a, zero), _mm512_adds_epi16(b, zero));
-          if (narrow) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+          if (adjusted) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
           if (is_unsigned) bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
         }
         // Dword k of each 128 bits came from accumulator i + k.
-        bytes = _mm512_permutexvar_epi32(
-            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+        if constexpr (N < 4)
+          bytes = _mm512_permutexvar_epi32(
+              _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
         put<R>(i / N, bytes, out);
       }
     }
@@ -160,7 +181,9 @@ struct Avx512 {
     // As many rows from j on as there are in 64 bytes.
     template <int R>
     void put(int j, __m512i bytes, int8_t* const* out) const {
-      if constexpr (N == 2) {
+      if constexpr (N == 4) {
+        put(out[j], bytes);
+      } else if constexpr (N == 2) {
         put(out[j], _mm512_castsi512_si256(bytes));
         if (j + 1 < R) put(out[j + 1], _mm512_extracti64x4_epi64(bytes, 1));
       } else {
@@ -170,11 +193,18 @@ struct Avx512 {
         if (j + 3 < R) put(out[j + 3], _mm512_extracti32x4_epi32(bytes, 3));
       }
     }
+    void put(int8_t* to, __m512i bytes) const {
+      if (channels == 64) {
+        _mm512_storeu_si512(to, bytes);
+      } else {
+        _mm512_mask_storeu_epi8(to, first(channels), bytes);
+      }
+    }
     void put(int8_t* to, __m256i bytes) const {
       if (channels == 32) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
       } else {
-        _mm256_mask_storeu_epi8(to, first(channels), bytes);
+        _mm256_mask_storeu_epi8(to, static_cast<__mmask32>(first(channels)), bytes);
       }
     }
     void put(int8_t* to, __m128i bytes) const {
@@ -187,7 +217,18 @@ struct Avx512 {
   };
 
  private:
-  static __mmask32 first(int32_t count) { return 0xffffffffu >> (32 - count); }
+  static __mmask64 first(int32_t count) { return ~__mmask64{0} >> (64 - count); }
+  // From vectors of neighbours to those that channel() tells of.
+  static void transpose(__m512 (&x)[4]) {
+    const __m512 a = _mm512_shuffle_f32x4(x[0], x[1], 0x88);
+    const __m512 b = _mm512_shuffle_f32x4(x[0], x[1], 0xdd);
+    const __m512 c = _mm512_shuffle_f32x4(x[2], x[3], 0x88);
+    const __m512 d = _mm512_shuffle_f32x4(x[2], x[3], 0xdd);
+    x[0] = _mm512_shuffle_f32x4(a, c, 0x88);
+    x[1] = _mm512_shuffle_f32x4(b, d, 0x88);
+    x[2] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    x[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
   static __m512i load1(const int8_t* low) {
     return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
   }
