@@ -66,11 +66,11 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
 }
 
 #define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, state_bytes, float_sums, \
-                     max_panels, even_panels, low_rows, ...)                                    \
+                     max_panels, even_panels, low_rows, deep_rows, ...)                         \
   constexpr GemmS8Kernel kernel_##isa = {                                                       \
-      k_step,   most_steps,    GemmS8Input::input, copy,       begin,                           \
-      end,      state_bytes,   float_sums,         max_panels, even_panels,                     \
-      low_rows, {__VA_ARGS__}, gemm_s8_tiles_##isa};
+      k_step,        most_steps,         GemmS8Input::input, copy,        begin,    end,        \
+      state_bytes,   float_sums,         max_panels,         even_panels, low_rows, deep_rows,  \
+      {__VA_ARGS__}, gemm_s8_tiles_##isa};
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 

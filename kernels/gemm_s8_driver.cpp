@@ -64,14 +64,23 @@ size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
   return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
 }
 
-// Of what is to be brought near, what falls to a range of all units.
-GemmS8Ahead share_of(const ConvS8Args& args, const Units& range, size_t units) {
+// Of what the caller wants near, what falls to one of all units.
+GemmS8Ahead share_of(const ConvS8Args& args, size_t unit, size_t units) {
   // Half of a second cache that is not large, the other half being this layer's.
   const size_t most = std::min(args.ahead.size(), size_t{512} << 10);
   // Where there is nothing, something that is near: an address of no page is looked up each time.
   const auto* first = static_cast<const char*>(most > 0 ? args.ahead.data() : args.packed);
-  const size_t each = most / std::max<size_t>(units, 1);
-  return {first + each * range.begin, first + (range.end == units ? most : each * range.end)};
+  const size_t each = most / units;
+  return {first + each * unit, first + (unit + 1 == units ? most : each * (unit + 1))};
+}
+
+// A part's weights.
+GemmS8Ahead weights_of(const ConvS8Args& args, const GemmS8Plan& plan,
+                       const GemmS8Plan::Unit& unit) {
+  const auto* panels = static_cast<const char*>(args.packed) + plan.bias_bytes +
+                       int64_t{unit.group} * plan.panels * plan.panel_bytes;
+  return {panels + plan.part_begin(unit.part) * plan.panel_bytes,
+          panels + plan.part_begin(unit.part + 1) * plan.panel_bytes};
 }
 
 void* output_at(const ConvS8Args& args, int64_t element) {
@@ -265,6 +274,18 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   int64_t loaded_block = -1;
   int32_t built_rows = 0;
   int64_t set_panel = -1;
+  int64_t first_block = -1;
+  // What is brought near while a unit is multiplied: the weights of the next one, unless a block
+  // before had them.
+  const auto set_ahead = [&](size_t unit) {
+    ahead = share_of(args, unit, units_of(s, plan));
+    if (unit + 1 == units.end) return;
+    const auto now = plan.unit(static_cast<int64_t>(unit));
+    const auto next = plan.unit(static_cast<int64_t>(unit) + 1);
+    if (first_block < 0) first_block = now.block;
+    const bool first = now.block == first_block && next.block == now.block;
+    if (plan.far || (first && next.group == now.group)) ahead = weights_of(args, plan, next);
+  };
   const auto run_unit = [&](int64_t unit) {
     const auto [group, number, part] = plan.unit(unit);
     const int8_t* input = args.input + int64_t{group} * s.in_c;
@@ -291,7 +312,9 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
                  static_cast<int32_t>(std::min(plan.block_rows, plan.rows - row)));
         continue;
       }
-      if (const int32_t tile_rows = kernel.rows[block.panels - 1]; tile_rows != built_rows) {
+      const int32_t rows = kernel.rows[block.panels - 1];
+      if (const int32_t tile_rows = plan.deep ? std::max(rows, kernel.deep_rows) : rows;
+          tile_rows != built_rows) {
         const auto tiles = input_rows.tiles(tile_rows);
         block.tiles = tiles.data();
         block.tile_count = static_cast<int32_t>(tiles.size());
@@ -302,8 +325,10 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
     }
   };
   do {
-    ahead = share_of(args, units, units_of(s, plan));
-    for (size_t unit = units.begin; unit < units.end; ++unit) run_unit(static_cast<int64_t>(unit));
+    for (size_t unit = units.begin; unit < units.end; ++unit) {
+      set_ahead(unit);
+      run_unit(static_cast<int64_t>(unit));
+    }
   } while (units.next());
   if (kernel.end != nullptr) kernel.end(workspace);
 }

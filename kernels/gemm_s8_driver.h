@@ -42,6 +42,8 @@ struct GemmS8Kernel {
   int32_t even_panels = 1;
   // Tiles of up to so many rows take no longer for each than whole ones.
   int32_t low_rows = 0;
+  // Rows of a tile, if more than those of all others, where they have many steps.
+  int32_t deep_rows = 0;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels
   void (*tiles)(const GemmS8Block&) = nullptr;
 };

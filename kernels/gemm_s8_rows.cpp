@@ -14,6 +14,8 @@ constexpr std::array<ptrdiff_t, kMaxTaps> kNoOffsets{};
 // second cache does not hold them beside the input.
 constexpr int64_t kLargeWeights = 512 << 10;
 constexpr int64_t kFarWeights = 1 << 20;
+// Steps of a row that make it a deep one.
+constexpr int64_t kDeepSteps = 128;
 // Places between the first and the last tap up to which copied lines are worth it.
 constexpr int64_t kMaxReach = 4 * kMaxStripRows;
 
@@ -91,8 +93,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
                                                 : divide_up(panels, part_panels));
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
-  // Where all weights are read again for each block, from a cache that does not hold them.
-  const bool far = weights > kFarWeights;
+  far = weights > kFarWeights;
+  deep = int64_t{taps} * steps >= kDeepSteps;
   const int most = std::min({kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps,
                              fused ? kMaxSlots / taps : kMaxBlockRows});
   if (strips) {

@@ -31,6 +31,8 @@ struct GemmS8Plan {
   // Rows are the places of an image whose lines are `pitch` long: those beyond the output's width
   // are multiplied for nothing. Weights are packed as if there were none.
   bool strips;
+  bool deep;             // rows have many steps
+  bool far;              // the second cache does not hold the weights beside the input
   bool fused;            // one tap is a row of the filter: kernel_w * in_c consecutive bytes
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
   int32_t taps, tap_k, steps, panels, part_panels, parts;

@@ -44,6 +44,20 @@ FIRN_INLINE __m512i load(const int8_t* w) {
   return x;
 }
 
+// What is brought near, so many bytes a step; so few in all are not worth it.
+constexpr ptrdiff_t kLeastAhead = 16 << 10;
+struct Ahead {
+  const char* next;
+  ptrdiff_t step;
+};
+struct NoAhead {};
+
+FIRN_INLINE void bring(Ahead& ahead) {
+  _mm_prefetch(ahead.next, _MM_HINT_T1);
+  ahead.next += ahead.step;
+}
+FIRN_INLINE void bring(NoAhead&) {}
+
 // R rows by P panels.
 template <int R, int P>
 struct Tile {
@@ -57,12 +71,14 @@ struct Tile {
   }
 
   // Evenly spaced rows: a pointer for every third serves two more by the addressing modes.
+  template <class A>
   FIRN_INLINE const int8_t* even(const GemmS8Block& b, const int8_t* first, ptrdiff_t stride,
-                                 const int8_t* w) {
+                                 const int8_t* w, A& ahead) {
     const ptrdiff_t three = 3 * stride;
     for (const int8_t* end = first + ptrdiff_t{b.steps} * 4; first < end; first += 4, w += 64) {
       __m512i column[P];
       FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
+      bring(ahead);
       const int8_t* a = first;
       FIRN_UNROLL for (int r = 0; r < R; ++r) {
         if (r > 0 && r % 3 == 0) {
@@ -77,10 +93,13 @@ struct Tile {
   }
 
   // Rows anywhere.
-  FIRN_INLINE const int8_t* uneven(const GemmS8Block& b, const int8_t* (&a)[R], const int8_t* w) {
+  template <class A>
+  FIRN_INLINE const int8_t* uneven(const GemmS8Block& b, const int8_t* (&a)[R], const int8_t* w,
+                                   A& ahead) {
     for (ptrdiff_t k = 0; k < ptrdiff_t{b.steps} * 4; k += 4, w += 64) {
       __m512i column[P];
       FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
+      bring(ahead);
       FIRN_UNROLL for (int r = 0; r < R; ++r) {
         const __m512i x = broadcast(a[r], k, 1);
         FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
@@ -112,64 +131,78 @@ struct Tile {
   }
 };
 
-template <int R, int P>
-FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScale* scales) {
+template <int R, int P, class A>
+FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScale* scales, A& all) {
+  A ahead = all;  // in registers
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap)
-    w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w);
+    w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w, ahead);
+  all = ahead;
   tile.finish(b, t, 0, scales);
 }
 
 // Rows [begin, begin + R) of a tile.
-template <int R, int P>
-void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const PanelScale* scales) {
+template <int R, int P, class A>
+void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const PanelScale* scales,
+            A& all) {
+  A ahead = all;  // in registers
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
   for (int tap = 0; tap < b.taps; ++tap) {
     const int8_t* a[R];
     FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, begin + r);
-    w = tile.uneven(b, a, w);
+    w = tile.uneven(b, a, w, ahead);
   }
+  all = ahead;
   tile.finish(b, t, begin, scales);
 }
 
 // `rows` from `begin` on, at most R.
-template <int R, int P>
-void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows,
-           const PanelScale* scales) {
-  if (rows == R) return uneven<R, P>(b, t, begin, scales);
-  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows, scales);
+template <int R, int P, class A>
+void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows, const PanelScale* scales,
+           A& ahead) {
+  if (rows == R) return uneven<R, P>(b, t, begin, scales, ahead);
+  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows, scales, ahead);
 }
 
 // Any tile but the highest: evenly spaced rows at once, R or down to kLeast of them, others piece
 // by piece.
-template <int R, int kLeast, int P>
+template <int R, int kLeast, int P, class A>
 __attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t,
-                                     const PanelScale* scales) {
+                                     const PanelScale* scales, A& ahead) {
   if constexpr (R >= kLeast) {
     if (t.rows == nullptr && t.count <= R)
-      return t.count == R ? even<R, P>(b, t, scales) : lower<R - 1, kLeast, P>(b, t, scales);
+      return t.count == R ? even<R, P>(b, t, scales, ahead)
+                          : lower<R - 1, kLeast, P>(b, t, scales, ahead);
   }
   for (int r = 0, n; r < t.count; r += n) {
     const int left = t.count - r, pieces = (left + 5) / 6;
     n = (left + pieces - 1) / pieces;
-    piece<6, P>(b, t, r, n, scales);
+    piece<6, P>(b, t, r, n, scales, ahead);
   }
 }
 
-template <int R, int kLeast, int P>
-void tiles(const GemmS8Block& b) {
+template <int R, int kLeast, int P, class A>
+void tiles(const GemmS8Block& b, A ahead) {
   PanelScale scales[P];
   for (int p = 0; p < P; ++p) scales[p].set(b.scale + p * kPanel);
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {
-      even<R, P>(b, t, scales);
+      even<R, P>(b, t, scales, ahead);
     } else {
-      lower<R - 1, kLeast, P>(b, t, scales);
+      lower<R - 1, kLeast, P>(b, t, scales, ahead);
     }
   }
+}
+
+template <int R, int kLeast, int P>
+void tiles(const GemmS8Block& b) {
+  const ptrdiff_t bytes = b.ahead->end - b.ahead->next;
+  if (P == 1 || bytes < kLeastAhead) return tiles<R, kLeast, P>(b, NoAhead());
+  const ptrdiff_t steps = ptrdiff_t{b.tile_count} * b.taps * b.steps;
+  tiles<R, kLeast, P>(b, Ahead{b.ahead->next, (bytes + steps - 1) / steps});
 }
 
 }  // namespace

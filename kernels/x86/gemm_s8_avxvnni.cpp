@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 convolution with AVX-VNNI, the 256-bit vpdpbusd of CPUs without AVX-512: tiles of 6 x 16.
+// int8 convolution with AVX-VNNI, the 256-bit vpdpbusd of CPUs without AVX-512: tiles of 6 x 16, or
+// 7 x 16 where rows are long.
 #include <immintrin.h>
 #include <string.h>
 
@@ -9,6 +10,9 @@
 namespace firn::kernels {
 namespace {
 
+// Rows of a tile where they are long: there is no register for all weights of a step.
+constexpr int kDeepRows = 7;
+
 // acc += unsigned a * signed w. As assembly for g++ 12, which spills accumulators that it may copy;
 // clang spills those of the assembly.
 FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
@@ -17,6 +21,13 @@ FIRN_INLINE void dot(__m256i& acc, __m256i a, __m256i w) {
 #else
   asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(w));
 #endif
+}
+
+// The same of weights in memory.
+FIRN_INLINE void dot(__m256i& acc, __m256i a, const int8_t* w) {
+  asm("%{vex%} vpdpbusd %2, %1, %0"
+      : "+x"(acc)
+      : "x"(a), "m"(*reinterpret_cast<const __m256i*>(w)));
 }
 
 // Four input values in every lane.
@@ -42,7 +53,16 @@ void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
     const int8_t* a[R];
     FIRN_UNROLL for (int r = 0; r < R; ++r) a[r] = gemm_s8_input(t, tap, r);
     for (ptrdiff_t k = 0; k < tap_bytes; k += 4, w += 64) {
-      if constexpr (P == 1) {
+      if constexpr (R == kDeepRows) {
+        // Weights come from the second cache, and half of them are read again for each row.
+        _mm_prefetch(w + 512, _MM_HINT_T0);
+        const __m256i w0 = load(w);
+        FIRN_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256i x = broadcast(a[r] + k);
+          dot(acc[0][r][0], x, w0);
+          dot(acc[0][r][1], x, w + 32);
+        }
+      } else if constexpr (P == 1) {
         const __m256i w0 = load(w), w1 = load(w + 32);
         FIRN_UNROLL for (int r = 0; r < R; ++r) {
           const __m256i x = broadcast(a[r] + k);
@@ -88,7 +108,7 @@ void gemm_s8_copy_avxvnni(const GemmS8Pixels& p, int8_t* to) {
 }
 
 void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {
-  for (int i = 0; i < b.tile_count; ++i) panels<6>(b, b.tiles[i]);
+  for (int i = 0; i < b.tile_count; ++i) panels<kDeepRows>(b, b.tiles[i]);
 }
 
 }  // namespace firn::kernels
