@@ -65,12 +65,8 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
           kKernel.float_sums};
 }
 
-#define FIRN_GEMM_S8(isa, k_step, most_steps, input, copy, begin, end, state_bytes, float_sums, \
-                     max_panels, even_panels, low_rows, deep_rows, ...)                         \
-  constexpr GemmS8Kernel kernel_##isa = {                                                       \
-      k_step,        most_steps,         GemmS8Input::input, copy,        begin,    end,        \
-      state_bytes,   float_sums,         max_panels,         even_panels, low_rows, deep_rows,  \
-      {__VA_ARGS__}, gemm_s8_tiles_##isa};
+#define FIRN_GEMM_S8(isa, ...) \
+  constexpr GemmS8Kernel kernel_##isa = {.tiles = gemm_s8_tiles_##isa, __VA_ARGS__};
 #include "kernels/gemm_s8.inc"
 #undef FIRN_GEMM_S8
 

@@ -22,6 +22,7 @@ enum class GemmS8Input : uint8_t {
 
 // A variant's inner kernel and how it wants its data: a line of gemm_s8.inc.
 struct GemmS8Kernel {
+  void (*tiles)(const GemmS8Block&) = nullptr;
   int32_t k_step = 1;  // consecutive input values a column takes at once
   // Steps are taken in groups of one size, of at most so many.
   int32_t most_steps = 1;
@@ -38,14 +39,14 @@ struct GemmS8Kernel {
   // Makes output of float sums, and unsigned one, where GemmS8Block says so.
   bool float_sums = false;
   int32_t max_panels = 1;  // of a block
-  // The same of many rows that are evenly spaced, where there are more than max_panels in all.
-  int32_t even_panels = 1;
+  // The same of many rows that are evenly spaced, where there are more than max_panels in all; 0
+  // where that makes no difference.
+  int32_t even_panels = 0;
   // Tiles of up to so many rows take no longer for each than whole ones.
   int32_t low_rows = 0;
   // Rows of a tile, if more than those of all others, where they have many steps.
   int32_t deep_rows = 0;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels
-  void (*tiles)(const GemmS8Block&) = nullptr;
 };
 
 size_t gemm_s8_packed_bytes(const GemmS8Kernel&, const ConvShape&);

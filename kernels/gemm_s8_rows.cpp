@@ -87,8 +87,9 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
-  const bool many = panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
-  part_panels = even && many ? kernel.even_panels : kernel.max_panels;
+  const bool narrower = kernel.even_panels > 0 && even && panels > kernel.max_panels &&
+                        rows >= kernel.rows[kernel.even_panels - 1];
+  part_panels = narrower ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? std::max(panels / 2, 1)
                                                 : divide_up(panels, part_panels));
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
