@@ -143,18 +143,23 @@ struct DwConv : DwPacking<V> {
           }
           int time = 0;
           do {
-            FIRN_UNROLL for (int k = 0; k < KW; ++k) {
-              FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-                FIRN_UNROLL for (int j = 0; j < R; ++j) {
-                  if (!T::uses(j, q)) continue;
-                  const int quad = T::packed_quad(j, q, k);
-                  FIRN_UNROLL for (int v = 0; v < N; ++v) {
-                    acc[j][v] = V::template dot<N>(
-                        acc[j][v], window[k][q], v,
-                        kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
-                  }
-                }
-              }
+            const auto products = [&](int k, int q, int j, int v) __attribute__((always_inline)) {
+              if (!T::uses(j, q)) return;
+              const int quad = T::packed_quad(j, q, k);
+              acc[j][v] = V::template dot<N>(
+                  acc[j][v], window[k][q], v,
+                  kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
+            };
+            // Of more sums than x86 has 256-bit registers for, some are made after others.
+            if constexpr (V::kLanes == 8 && R * N > 8) {
+              FIRN_UNROLL for (int v = 0; v < N; ++v) FIRN_UNROLL for (int k = 0; k < KW; ++k)
+                  FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
+                      FIRN_UNROLL for (int j = 0; j < R; ++j) products(k, q, j, v);
+            } else {
+              FIRN_UNROLL for (int k = 0; k < KW; ++k)
+                  FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
+                      FIRN_UNROLL for (int j = 0; j < R; ++j)
+                          FIRN_UNROLL for (int v = 0; v < N; ++v) products(k, q, j, v);
             }
           } while (kRepeats && ++time < times);
         };
