@@ -39,8 +39,8 @@ struct GemmS8Kernel {
   // Makes output of float sums, and unsigned one, where GemmS8Block says so.
   bool float_sums = false;
   int32_t max_panels = 1;  // of a block
-  // The same of many rows that are evenly spaced, where there are more than max_panels in all; 0
-  // where that makes no difference.
+  // The same of many long rows that are evenly spaced, where there are more than max_panels in all;
+  // 0 where that makes no difference.
   int32_t even_panels = 0;
   // Tiles of up to so many rows take no longer for each than whole ones.
   int32_t low_rows = 0;

@@ -14,8 +14,8 @@ constexpr std::array<ptrdiff_t, kMaxTaps> kNoOffsets{};
 // second cache does not hold them beside the input.
 constexpr int64_t kLargeWeights = 512 << 10;
 constexpr int64_t kFarWeights = 1 << 20;
-// Steps of a row that make it a deep one.
-constexpr int64_t kDeepSteps = 128;
+// Steps of a row up to which the nearest cache holds four panels of weights.
+constexpr int64_t kNearSteps = 128;
 // Places between the first and the last tap up to which copied lines are worth it.
 constexpr int64_t kMaxReach = 4 * kMaxStripRows;
 
@@ -87,15 +87,15 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;
   const bool even = dense || strips || (apart && kernel.input == GemmS8Input::as_unsigned);
-  const bool narrower = kernel.even_panels > 0 && even && panels > kernel.max_panels &&
-                        rows >= kernel.rows[kernel.even_panels - 1];
+  const bool narrower = kernel.even_panels > 0 && even && int64_t{taps} * steps > kNearSteps &&
+                        panels > kernel.max_panels && rows >= kernel.rows[kernel.even_panels - 1];
   part_panels = narrower ? kernel.even_panels : kernel.max_panels;
   parts = static_cast<int32_t>(part_panels == 2 ? std::max(panels / 2, 1)
                                                 : divide_up(panels, part_panels));
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
   far = weights > kFarWeights;
-  deep = int64_t{taps} * steps >= kDeepSteps;
+  deep = int64_t{taps} * steps >= kNearSteps;
   const int most = std::min({kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps,
                              fused ? kMaxSlots / taps : kMaxBlockRows});
   if (strips) {
