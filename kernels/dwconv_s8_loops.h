@@ -197,10 +197,10 @@ struct DwConv : DwPacking<V> {
   // Calls fn(DwVecs) for as many of the blocks that are left as can be worked on together, and
   // returns how many.
   template <int kMost, typename F>
-  static int32_t together(int32_t left, F& fn) {
+  static int32_t with_strip(int32_t left, F& fn) {
     constexpr int32_t kBlocks = kMost / V::kVecs;
     if constexpr (kBlocks > 1) {
-      if (left < kBlocks) return together<kMost / 2>(left, fn);
+      if (left < kBlocks) return with_strip<kMost / 2>(left, fn);
     }
     fn(DwVecs<kMost>());
     return kBlocks;
@@ -223,7 +223,7 @@ struct DwConv : DwPacking<V> {
           }
           tile_blocks<T, kVecs, false>(s, args, unit, strip, c0, times, floats);
         };
-        i += together<T::kMaxVecs>(unit.last - i, blocks);
+        i += with_strip<T::kMaxVecs>(unit.last - i, blocks);
       }
     }
   }
@@ -300,7 +300,7 @@ struct DwConv : DwPacking<V> {
                 s, args, static_cast<const uint8_t*>(args.packed) + P::strip_at(s, p, i),
                 i * kChannels, once * P::times(args.packed, i), floats, out, tap, prepare);
           };
-          i += together<V::kMaxVecs>(unit.last - i, blocks);
+          i += with_strip<V::kMaxVecs>(unit.last - i, blocks);
         }
         out += s.out_pixel_stride;
       }

@@ -49,6 +49,11 @@ constexpr int32_t ceil_div(int32_t a, int32_t b) {
   return (a + b - 1) / b;
 }
 
+// channel() of vectors whose bytes unpacks interleave, which work within 128 bits.
+constexpr int unpacked_channel(int n, int vec, int lane) {
+  return (lane / 4 * n + vec) * 4 + lane % 4;
+}
+
 inline int32_t taps_of(const ConvShape& s) {
   return s.repeat * s.kernel_h * s.kernel_w;
 }

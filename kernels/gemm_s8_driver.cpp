@@ -275,19 +275,9 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   int32_t built_rows = 0;
   int64_t set_panel = -1;
   int64_t first_block = -1;
-  // What is brought near while a unit is multiplied: the weights of the next one, unless a block
-  // before had them.
-  const auto set_ahead = [&](size_t unit) {
-    ahead = share_of(args, unit, units_of(s, plan));
-    if (unit + 1 == units.end) return;
-    const auto now = plan.unit(static_cast<int64_t>(unit));
-    const auto next = plan.unit(static_cast<int64_t>(unit) + 1);
-    if (first_block < 0) first_block = now.block;
-    const bool first = now.block == first_block && next.block == now.block;
-    if (plan.far || (first && next.group == now.group)) ahead = weights_of(args, plan, next);
-  };
-  const auto run_unit = [&](int64_t unit) {
-    const auto [group, number, part] = plan.unit(unit);
+  const size_t all = units_of(s, plan);
+  const auto run_unit = [&](const GemmS8Plan::Unit& unit) {
+    const auto [group, number, part] = unit;
     const int8_t* input = args.input + int64_t{group} * s.in_c;
     const int64_t index = group * plan.blocks + number;
     if (index != loaded_block && !plan.huge()) {
@@ -325,9 +315,18 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
     }
   };
   do {
-    for (size_t unit = units.begin; unit < units.end; ++unit) {
-      set_ahead(unit);
-      run_unit(static_cast<int64_t>(unit));
+    if (units.begin == units.end) continue;
+    auto unit = plan.unit(static_cast<int64_t>(units.begin));
+    if (first_block < 0) first_block = unit.block;
+    for (size_t n = units.begin; n < units.end; ++n) {
+      // Brought near meanwhile: the weights of the next unit, unless a block before had them.
+      const bool last = n + 1 == units.end;
+      const auto next = last ? unit : plan.unit(static_cast<int64_t>(n) + 1);
+      const bool same_rows = next.block == unit.block && next.group == unit.group;
+      const bool cold = plan.far || (same_rows && unit.block == first_block);
+      ahead = cold && !last ? weights_of(args, plan, next) : share_of(args, n, all);
+      run_unit(unit);
+      unit = next;
     }
   } while (units.next());
   if (kernel.end != nullptr) kernel.end(workspace);

@@ -17,9 +17,7 @@ struct Avx2 {
   using Tap = int16_t;
   template <int N>
   using Output = YmmOutput<N>;
-  static constexpr int channel(int n, int vec, int lane) {
-    return (lane / 4 * n + vec) * 4 + lane % 4;
-  }
+  static constexpr int channel(int n, int vec, int lane) { return unpacked_channel(n, vec, lane); }
   static constexpr int tap(int lane, int i) { return i / 2 * 2 * kLanes + lane * 2 + i % 2; }
 
   using Acc = __m256i;

@@ -23,7 +23,7 @@ struct Avx512 {
   static constexpr bool kFloatSums = true;
   using Tap = int8_t;
   static constexpr int channel(int n, int vec, int lane) {
-    return n == 4 ? (lane / 4 * n + vec) * 4 + lane % 4 : vec * kLanes + lane;
+    return n == 4 ? unpacked_channel(n, vec, lane) : vec * kLanes + lane;
   }
   static constexpr int tap(int lane, int i) { return lane * 4 + i; }
 

@@ -18,9 +18,7 @@ struct AvxVnni {
   using Tap = int8_t;
   template <int N>
   using Output = YmmOutput<N>;
-  static constexpr int channel(int n, int vec, int lane) {
-    return (lane / 4 * n + vec) * 4 + lane % 4;
-  }
+  static constexpr int channel(int n, int vec, int lane) { return unpacked_channel(n, vec, lane); }
   static constexpr int tap(int lane, int i) { return lane * 4 + i; }
 
   using Acc = __m256i;
