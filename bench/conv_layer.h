@@ -103,6 +103,9 @@ class ConvRun {
     if constexpr (requires { variant.writes_unsigned; }) {
       args_.unsigned_input = (layer.around & kFed) != 0 && variant.reads_unsigned(s_);
       args_.unsigned_output = (layer.around & kFeeds) != 0 && variant.writes_unsigned;
+      float_sums_ = filled<uint8_t>(variant.float_sums_bytes(s_));
+      if (variant.float_sums(s_, packed_.get(), scale_.get(), args_.clamp, float_sums_.get()))
+        args_.float_sums = float_sums_.get();
     }
   }
   void operator()() {
@@ -115,7 +118,7 @@ class ConvRun {
   kernels::ConvShape s_;
   kernels::ConvS8Args args_;
   Aligned<int8_t> input_, output_, zero_row_;
-  Aligned<uint8_t> packed_, workspace_;
+  Aligned<uint8_t> packed_, workspace_, float_sums_;
   Aligned<float> scale_;
 };
 

@@ -19,7 +19,7 @@ struct NeonOutput {
   int8x8_t lo, hi;
   int32_t channels;
 
-  NeonOutput(const ConvS8Args& args, int32_t channel, int32_t count, bool)
+  NeonOutput(const ConvS8Args& args, int32_t channel, int32_t count, const DwSums&)
       : zero(vdupq_n_s16(static_cast<int16_t>(args.clamp.zero))),
         lo(vdup_n_s8(static_cast<int8_t>(args.clamp.lo))),
         hi(vdup_n_s8(static_cast<int8_t>(args.clamp.hi))),

@@ -57,13 +57,13 @@ struct DwConv : DwPacking<V> {
   // else once.
   template <class T, int N, bool kRepeats>
   static void tile_blocks(const ConvShape& s, const ConvS8Args& args, const typename P::Unit& unit,
-                          const uint8_t* strip, int32_t c0, int32_t times, bool floats) {
+                          const uint8_t* strip, int32_t c0, int32_t times) {
     constexpr int KW = T::kWidth, S = T::kStride;
     using Quad = typename V::template Quad<N>;
-    const auto* sums = reinterpret_cast<const int32_t*>(strip) + (floats ? N * V::kLanes : 0);
+    const DwSums sums = P::sums_of(s, T::kPlan, args, strip, c0);
     const auto* taps = reinterpret_cast<const Tap*>(strip + P::taps_at(N));
     const auto bias = [&](int v) __attribute__((always_inline)) {
-      return V::bias(sums + v * V::kLanes);
+      return V::bias(sums.start + v * V::kLanes);
     };
     const auto weight = [&](int quad, int v) __attribute__((always_inline)) {
       return V::weight(taps + (quad * N + v) * kVecTaps);
@@ -80,7 +80,7 @@ struct DwConv : DwPacking<V> {
     }
     const typename V::Interleave interleave(args.unsigned_input);
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
-                                                floats);
+                                                sums);
     const int8_t* zero = args.zero_row + c0;
 
     for (int32_t y = unit.y; y < unit.y_end; y += T::kRows) {
@@ -209,7 +209,6 @@ struct DwConv : DwPacking<V> {
   template <class T>
   static void run_tile(const ConvShape& s, const ConvS8Args& args, const Units& range) {
     const DwPlan plan = P::plan(s);
-    const bool floats = P::float_sums(s, args);
     for (size_t index = range.begin; index < range.end; ++index) {
       const typename P::Unit unit(s, T::kPlan, index);
       for (int32_t i = unit.first; i < unit.last;) {
@@ -218,10 +217,9 @@ struct DwConv : DwPacking<V> {
           const uint8_t* strip = static_cast<const uint8_t*>(args.packed) + P::strip_at(s, plan, i);
           const int32_t times = P::times(args.packed, i), c0 = i * kChannels;
           if constexpr (T::kRepeats) {
-            if (times > 1)
-              return tile_blocks<T, kVecs, true>(s, args, unit, strip, c0, times, floats);
+            if (times > 1) return tile_blocks<T, kVecs, true>(s, args, unit, strip, c0, times);
           }
-          tile_blocks<T, kVecs, false>(s, args, unit, strip, c0, times, floats);
+          tile_blocks<T, kVecs, false>(s, args, unit, strip, c0, times);
         };
         i += with_strip<T::kMaxVecs>(unit.last - i, blocks);
       }
@@ -248,13 +246,13 @@ struct DwConv : DwPacking<V> {
 
   // One pixel, N accumulators from channel c0 on.
   template <int N, typename Prepare>
-  static void flat_blocks(const ConvShape& s, const ConvS8Args& args, const uint8_t* strip,
-                          int32_t c0, int32_t taps, bool floats, int8_t* out,
+  static void flat_blocks(const ConvShape& s, const DwPlan& p, const ConvS8Args& args,
+                          const uint8_t* strip, int32_t c0, int32_t taps, int8_t* out,
                           const int8_t* const* tap, const Prepare& prepare) {
     typename V::Acc acc[1][N];
-    const auto* sums = reinterpret_cast<const int32_t*>(strip) + (floats ? N * V::kLanes : 0);
+    const DwSums sums = P::sums_of(s, p, args, strip, c0);
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
-      acc[0][v] = V::bias(sums + v * V::kLanes);
+      acc[0][v] = V::bias(sums.start + v * V::kLanes);
     }
     const typename V::Interleave interleave(args.unsigned_input);
     const auto* weights = reinterpret_cast<const Tap*>(strip + P::taps_at(N));
@@ -271,14 +269,13 @@ struct DwConv : DwPacking<V> {
     }
     int8_t* to[1] = {out + c0};
     const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
-                                                floats);
+                                                sums);
     output.template store<1>(acc, to);
   }
 
   static void run_flat(const ConvShape& s, const ConvS8Args& args, const Units& range) {
     const DwPlan p = P::plan(s);
     const int32_t taps = taps_of(s), once = taps / s.repeat;
-    const bool floats = P::float_sums(s, args);
     const int8_t* tap[kFlatTaps + 3];
     for (size_t index = range.begin; index < range.end; ++index) {
       const typename P::Unit unit(s, p, index);
@@ -297,8 +294,8 @@ struct DwConv : DwPacking<V> {
           };
           const auto blocks = [&](auto vecs) {
             flat_blocks<vecs.count>(
-                s, args, static_cast<const uint8_t*>(args.packed) + P::strip_at(s, p, i),
-                i * kChannels, once * P::times(args.packed, i), floats, out, tap, prepare);
+                s, p, args, static_cast<const uint8_t*>(args.packed) + P::strip_at(s, p, i),
+                i * kChannels, once * P::times(args.packed, i), out, tap, prepare);
           };
           i += with_strip<V::kMaxVecs>(unit.last - i, blocks);
         }
@@ -325,7 +322,9 @@ struct DwConv : DwPacking<V> {
             [](const ConvShape&) { return size_t{0}; },
             run,
             [](const ConvShape&) { return V::kOffset != 0; },
-            V::kFloatSums};
+            V::kFloatSums,
+            DwConv::float_sums_bytes,
+            DwConv::float_sums};
   }
 };
 

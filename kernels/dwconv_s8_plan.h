@@ -17,7 +17,7 @@
 //         kMaxTile        height of the largest kernel that a tile is good for
 //         kOffset         what is added to activations before they are multiplied: by Interleave,
 //                         unless its argument says that it was
-//         kFloatSums      Output<N> takes float sums (requant.h) and makes unsigned bytes
+//         kFloatSums      Output<N> takes float sums (float_sums.h) and makes unsigned bytes
 //         Tap             type of a packed weight
 //         channel(n, v, l)  which of the channels of n accumulators that are worked on together
 //                         lane l of accumulator v is
@@ -64,6 +64,14 @@ struct DwPlan {
   int32_t vertical = 1;  // packed quads of a column
   int32_t quads = 0;     // packed quads of a block; of a tile for each time that taps are read
   int32_t together = 1;  // blocks that are worked on together where there are as many
+};
+
+// What the sums of a strip start from, and where they are floats, what is to be done with them
+// then.
+struct DwSums {
+  const int32_t* start;
+  const float *scale, *offset;  // can be read where they are not
+  bool floats;
 };
 
 // A tile for kernels of KH x KW moved by S: as many output rows as the quads of a column serve.
@@ -171,22 +179,32 @@ struct DwPacking {
     return (time * s.kernel_h + ky) * s.kernel_w + kx;
   }
 
-  // A strip, blocks that are worked on together, is what sums start from, the same as floats
-  // (requant.h), and taps. Before all strips there is whether sums can be floats, and a byte for
-  // each block: how many times the taps of the strip that begins with it are read, as its weights
-  // for more are zero.
-  static constexpr size_t kTimes = sizeof(int32_t), kVecBias = sizeof(int32_t) * V::kLanes;
+  // Calls fn(tap, its first place among those of an accumulator) for all taps of a lane.
+  template <typename F>
+  static void for_each_tap(const ConvShape& s, const DwPlan& p, int32_t vecs, int32_t lane, F fn) {
+    const int32_t once = p.quads / s.repeat;  // of a tile; its other output rows have the same
+    for (int32_t quad = 0; quad < p.quads; ++quad) {
+      if (!p.flat && quad % once >= p.vertical * s.kernel_w) continue;
+      for (int32_t i = 0; i < 4; ++i) {
+        const int32_t t = tap_of(s, p, quad, i);
+        if (t >= 0) fn(t, quad * vecs * kVecTaps + V::tap(lane, i));
+      }
+    }
+  }
+
+  // A strip, blocks that are worked on together, is what sums start from and taps. Before all
+  // strips there is a byte for each block: how many times the taps of the strip that begins with it
+  // are read, as its weights for more are zero.
+  static constexpr size_t kVecBias = sizeof(int32_t) * V::kLanes;
   static size_t head_bytes(const ConvShape& s, const DwPlan& p) {
-    return (kTimes + static_cast<size_t>(blocks_of(s, p)) + 63) / 64 * 64;
+    return (static_cast<size_t>(blocks_of(s, p)) + 63) / 64 * 64;
   }
   static int32_t times(const void* packed, int32_t first) {
-    const uint8_t n = static_cast<const uint8_t*>(packed)[kTimes + static_cast<size_t>(first)];
+    const uint8_t n = static_cast<const uint8_t*>(packed)[first];
     return n > 1 ? n : 1;
   }
   // Where the taps of a strip of so many accumulators begin.
-  static constexpr size_t taps_at(int32_t vecs) {
-    return (V::kFloatSums ? 2 : 1) * kVecBias * static_cast<size_t>(vecs);
-  }
+  static constexpr size_t taps_at(int32_t vecs) { return kVecBias * static_cast<size_t>(vecs); }
   static size_t block_bytes(const DwPlan& p) {
     return taps_at(V::kVecs) + sizeof(Tap) * kVecTaps * V::kVecs * static_cast<size_t>(p.quads);
   }
@@ -197,26 +215,13 @@ struct DwPacking {
   static size_t strip_at(const ConvShape& s, const DwPlan& p, int32_t first) {
     return head_bytes(s, p) + static_cast<size_t>(first) * block_bytes(p);
   }
-  static bool float_sums(const ConvShape& s, const ConvS8Args& args) {
-    if (!V::kFloatSums || args.clamp.lo != args.clamp.zero) return false;
-    // Bits of floats from 0 to below 1, as integers, are ordered as they are.
-    uint32_t beyond = 0;
-    for (int32_t c = 0; c < s.groups; ++c) {
-      uint32_t bits;
-      memcpy(&bits, args.scale + c, sizeof(bits));
-      beyond |= bits | (0x3f7f'ffff - bits);
-    }
-    return beyond >> 31 == 0 && *static_cast<const int32_t*>(args.packed) != 0;
-  }
-
   static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
                    int32_t input_zero, void* packed) {
     const DwPlan p = plan(s);
     const int32_t taps = taps_of(s);
     const int32_t once = taps / s.repeat;
-    auto* times = static_cast<uint8_t*>(packed) + kTimes;
+    auto* times = static_cast<uint8_t*>(packed);
     memset(packed, 0, packed_bytes(s));
-    bool fits = true;
     for_each_channel(s, p, [&](int32_t first, int32_t vecs, int32_t vec, int32_t lane, int32_t c) {
       uint8_t* strip = static_cast<uint8_t*>(packed) + strip_at(s, p, first);
       auto* out_bias = reinterpret_cast<int32_t*>(strip) + vec * V::kLanes + lane;
@@ -230,19 +235,63 @@ struct DwPacking {
       }
       const int64_t all = (bias != nullptr ? bias[c] : 0) - sum * (input_zero + V::kOffset);
       // Wraps as the dot products do.
-      out_bias[0] = static_cast<int32_t>(static_cast<uint32_t>(all));
-      if constexpr (V::kFloatSums) {
-        const int64_t most = int64_t{taps} * 128 * 255;  // of products
-        fits &= all + most <= kLargestFloatSum;
-        out_bias[vecs * V::kLanes] = static_cast<int32_t>(static_cast<uint32_t>(all) + kFloatBits);
-      }
+      *out_bias = static_cast<int32_t>(static_cast<uint32_t>(all));
       for (int32_t quad = 0; quad < p.quads; ++quad)
         for (int32_t i = 0; i < 4; ++i) {
           const int32_t t = tap_of(s, p, quad, i);
           if (t >= 0) out_taps[quad * vecs * kVecTaps + V::tap(lane, i)] = w[t];
         }
     });
-    *static_cast<int32_t*>(packed) = fits;
+  }
+
+  // What the sums of all strips start from, in their order, then their scales, and then what is
+  // added to products.
+  static int32_t lanes_of(const ConvShape& s, const DwPlan& p) {
+    return blocks_of(s, p) * kChannels;
+  }
+  static size_t float_sums_bytes(const ConvShape& s) {
+    if (!V::kFloatSums) return 0;
+    return static_cast<size_t>(lanes_of(s, plan(s))) * (sizeof(int32_t) + 2 * sizeof(float));
+  }
+  // Those of a strip, the one with channel c0.
+  static DwSums sums_of(const ConvShape& s, const DwPlan& p, const ConvS8Args& args,
+                        const uint8_t* strip, int32_t c0) {
+    if (!V::kFloatSums || args.float_sums == nullptr) {
+      const auto* any = reinterpret_cast<const float*>(strip);
+      return {reinterpret_cast<const int32_t*>(strip), any, any, false};
+    }
+    const int32_t lanes = lanes_of(s, p);
+    const auto* floats = static_cast<const float*>(args.float_sums) + c0;
+    return {static_cast<const int32_t*>(args.float_sums) + c0, floats + lanes, floats + 2 * lanes,
+            true};
+  }
+  static bool float_sums(const ConvShape& s, const void* packed, const float* scale,
+                         const Clamp8& clamp, void* found) {
+    if (!V::kFloatSums) return false;
+    const DwPlan p = plan(s);
+    memset(found, 0, float_sums_bytes(s));
+    bool all = true;
+    for_each_channel(s, p, [&](int32_t first, int32_t vecs, int32_t vec, int32_t lane, int32_t c) {
+      const uint8_t* strip = static_cast<const uint8_t*>(packed) + strip_at(s, p, first);
+      const int32_t bias = reinterpret_cast<const int32_t*>(strip)[vec * V::kLanes + lane];
+      const auto* taps = reinterpret_cast<const Tap*>(strip + taps_at(vecs)) + vec * kVecTaps;
+      int64_t sum = 0, size = 0;
+      for_each_tap(s, p, vecs, lane, [&](int32_t, int32_t at) {
+        sum += taps[at];
+        size += taps[at] < 0 ? -taps[at] : taps[at];
+      });
+      // Products are of inputs from -128 to 127, and kOffset.
+      FloatSum to{};
+      all = all && find_float_sum(scale[c], bias + V::kOffset * sum - (255 * size + sum) / 2,
+                                  bias + V::kOffset * sum + (255 * size - sum) / 2, clamp, to);
+      const ptrdiff_t at = ptrdiff_t{first} * kChannels + vec * V::kLanes + lane;
+      // Modulo 2^32, as the kernels add.
+      static_cast<int32_t*>(found)[at] =
+          static_cast<int32_t>(static_cast<uint32_t>(bias) + static_cast<uint32_t>(to.start));
+      static_cast<float*>(found)[lanes_of(s, p) + at] = scale[c];
+      static_cast<float*>(found)[2 * lanes_of(s, p) + at] = to.offset;
+    });
+    return all;
   }
 
   static void unpack(const ConvShape& s, const void* packed, int8_t* weights) {
@@ -251,13 +300,9 @@ struct DwPacking {
     for_each_channel(s, p, [&](int32_t first, int32_t vecs, int32_t vec, int32_t lane, int32_t c) {
       const uint8_t* strip = static_cast<const uint8_t*>(packed) + strip_at(s, p, first);
       const auto* from = reinterpret_cast<const Tap*>(strip + taps_at(vecs)) + vec * kVecTaps;
-      for (int32_t quad = 0; quad < p.quads; ++quad)
-        for (int32_t i = 0; i < 4; ++i) {
-          const int32_t t = tap_of(s, p, quad, i);
-          if (t >= 0)
-            weights[static_cast<ptrdiff_t>(c) * taps + t] =
-                static_cast<int8_t>(from[quad * vecs * kVecTaps + V::tap(lane, i)]);
-        }
+      for_each_tap(s, p, vecs, lane, [&](int32_t t, int32_t at) {
+        weights[static_cast<ptrdiff_t>(c) * taps + t] = static_cast<int8_t>(from[at]);
+      });
     });
   }
 

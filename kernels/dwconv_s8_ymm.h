@@ -15,20 +15,31 @@ namespace {
 // [4 (h N + v), 4 (h N + v) + 4).
 template <int N>
 struct YmmOutput {
+  bool floats;     // sums are
+  bool from_zero;  // and the lower limit is 0, to which low is added as bytes
   __m256 scale[N], offset[N], high;
   __m256i zero, low, most, sign;
   int32_t channels;
-  bool floats;  // sums are
 
-  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
-      : high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
+  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, const DwSums& sums)
+      : floats(sums.floats),
+        from_zero(floats && args.clamp.lo == args.clamp.zero),
+        high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
         zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
         low(_mm256_set1_epi8(
-            static_cast<int8_t>(args.clamp.lo + (float_sums && args.unsigned_output ? 128 : 0)))),
-        most(_mm256_set1_epi8(static_cast<int8_t>(args.clamp.hi - args.clamp.lo))),
+            static_cast<int8_t>(args.clamp.lo + (from_zero && args.unsigned_output ? 128 : 0)))),
+        most(
+            _mm256_set1_epi8(static_cast<int8_t>(args.clamp.hi - (from_zero ? args.clamp.lo : 0)))),
         sign(_mm256_set1_epi8(args.unsigned_output ? -128 : 0)),
-        channels(count),
-        floats(float_sums) {
+        channels(count) {
+    if (floats) {
+      FIRN_UNROLL
+      for (int v = 0; v < N; ++v) {
+        scale[v] = _mm256_load_ps(sums.scale + 8 * v);
+        offset[v] = _mm256_load_ps(sums.offset + 8 * v);
+      }
+      return;
+    }
     const float* from = args.scale + channel;
     float padded[8 * N] = {};
     if (count < 8 * N) {
@@ -39,7 +50,7 @@ struct YmmOutput {
     for (int v = 0; v < N; ++v) {
       scale[v] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + 4 * v)),
                                       _mm_loadu_ps(from + 4 * (N + v)), 1);
-      offset[v] = _mm256_mul_ps(scale[v], _mm256_set1_ps(-kFloatStart));
+      offset[v] = scale[v];
     }
   }
 
@@ -54,16 +65,17 @@ struct YmmOutput {
   }
   template <bool kFloats>
   __m256i words(const __m256i (&acc)[N], int v) const {
-    const __m256i x =
-        _mm256_packs_epi32(round<kFloats>(acc[v], v), round<kFloats>(acc[v + 1], v + 1));
-    return kFloats ? x : _mm256_adds_epi16(x, zero);
+    return _mm256_packs_epi32(round<kFloats>(acc[v], v), round<kFloats>(acc[v + 1], v + 1));
   }
   template <bool kFloats>
   __m256i pack(const __m256i (&acc)[N]) const {
     const __m256i a = words<kFloats>(acc, 0), b = words<kFloats>(acc, N - 2);
-    if constexpr (kFloats)
+    if (kFloats && from_zero)
       return _mm256_add_epi8(_mm256_min_epu8(_mm256_packus_epi16(a, b), most), low);
-    return _mm256_xor_si256(_mm256_max_epi8(_mm256_packs_epi16(a, b), low), sign);
+    const __m256i bytes =
+        _mm256_packs_epi16(_mm256_adds_epi16(a, zero), _mm256_adds_epi16(b, zero));
+    const __m256i x = _mm256_max_epi8(bytes, low);
+    return _mm256_xor_si256(kFloats ? _mm256_min_epi8(x, most) : x, sign);
   }
 
   template <int R>

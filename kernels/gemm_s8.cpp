@@ -62,7 +62,10 @@ constexpr GemmS8 entry(const char* name, Isa isa) {
             gemm_s8_run(kKernel, s, args, workspace, units);
           },
           [](const ConvShape& s) { return gemm_s8_reads_unsigned(kKernel, s); },
-          kKernel.float_sums};
+          kKernel.float_sums,
+          [](const ConvShape& s) { return gemm_s8_float_sums_bytes(kKernel, s); },
+          [](const ConvShape& s, const void* packed, const float* scale, const Clamp8& clamp,
+             void* found) { return gemm_s8_float_sums(kKernel, s, packed, scale, clamp, found); }};
 }
 
 #define FIRN_GEMM_S8(isa, ...) \

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/float_sums.h"
 #include "kernels/isa.h"
 #include "kernels/requant.h"
 #include "kernels/units.h"
@@ -37,11 +38,12 @@ struct ConvS8Args {
   const int8_t* input = nullptr;
   // groups * in_c + kReadSlack bytes of the input's zero point: what padding reads.
   const int8_t* zero_row = nullptr;
-  const void* packed = nullptr;  // 64-byte aligned
-  const float* scale = nullptr;  // groups * out_c: s_in * s_w / s_out (to float: s_in * s_w)
-  Clamp8 clamp;                  // of an int8 output
-  void* output = nullptr;        // int8_t, or float where to_float
-  bool to_float = false;         // y = clamp(float(acc) * scale[c], float_lo, float_hi)
+  const void* packed = nullptr;      // 64-byte aligned
+  const float* scale = nullptr;      // groups * out_c: s_in * s_w / s_out (to float: s_in * s_w)
+  const void* float_sums = nullptr;  // what float_sums() has found for these; or null
+  Clamp8 clamp;                      // of an int8 output
+  void* output = nullptr;            // int8_t, or float where to_float
+  bool to_float = false;             // y = clamp(float(acc) * scale[c], float_lo, float_hi)
   // Bytes of the input and zero_row, or of an int8 output, are values + 128: uint8, which the left
   // side of vpdpbusd is. Only with variants that say so.
   bool unsigned_input = false, unsigned_output = false;
@@ -71,6 +73,12 @@ struct GemmS8 {
   // Whether the input may be unsigned, and is better so, and whether the output may be.
   bool (*reads_unsigned)(const ConvShape&) = [](const ConvShape&) { return false; };
   bool writes_unsigned = false;
+  // Finds float sums (float_sums.h), which make an int8 output faster: so many bytes, aligned
+  // to 64. False where there are none.
+  size_t (*float_sums_bytes)(const ConvShape&) = [](const ConvShape&) { return size_t{0}; };
+  bool (*float_sums)(const ConvShape&, const void* packed, const float* scale, const Clamp8&,
+                     void* found) = [](const ConvShape&, const void*, const float*, const Clamp8&,
+                                       void*) { return false; };
 };
 
 // Compiled-in variants, scalar first, then by preference. Iterated by selection, tests, benchmarks.

@@ -12,30 +12,33 @@
 namespace firn::kernels {
 namespace {
 
-// Whether the size of all is below one, so that no product overflows int32, and whether none is
-// negative. Bits of floats that are not negative are ordered as they are, and integers are
-// vectorized.
-struct Scales {
-  bool below_one, positive;
-};
-Scales check_scales(std::span<const float> scale) {
+// Whether the size of all is below one, so that no product overflows int32. Bits of floats that are
+// not negative are ordered as they are, and integers are vectorized.
+bool below_one(std::span<const float> scale) {
   constexpr int32_t kLargest = 0x3f7f'ffff;  // below one
-  int32_t left = 0, sign = 0;
-  for (const float s : scale) {
-    const auto bits = std::bit_cast<int32_t>(s);
-    left |= kLargest - (bits & 0x7fff'ffff);
-    sign |= bits;
-  }
-  return {left >= 0, sign >= 0};
+  int32_t left = 0;
+  for (const float s : scale) left |= kLargest - (std::bit_cast<int32_t>(s) & 0x7fff'ffff);
+  return left >= 0;
 }
 
-// What packed weights say of themselves behind the biases: their sums can be floats' (requant.h),
-// no weight is -128.
-constexpr int32_t kFloatSums = 1, kNarrowWeights = 2;
-
-// Where they say of each panel how many times its taps are read: behind that, in int32.
+// Behind what the sums of all columns start from packed weights tell, in int32: the least and the
+// largest sum of each column, which are int32's where they are beyond that; whether no weight is
+// -128; and of each panel how many times its taps are read.
+int64_t least_at(const GemmS8Plan& plan) {
+  return plan.bias_count;
+}
+int64_t most_at(const GemmS8Plan& plan) {
+  return 2 * plan.bias_count;
+}
+int64_t narrow_at(const GemmS8Plan& plan) {
+  return 3 * plan.bias_count;
+}
 int64_t times_at(const GemmS8Plan& plan) {
-  return 2 * plan.bias_count + kPanel;
+  return narrow_at(plan) + kPanel;
+}
+
+int32_t saturate(int64_t x) {
+  return static_cast<int32_t>(std::clamp<int64_t>(x, INT32_MIN, INT32_MAX));
 }
 
 // The columns of panels from the first on, up to `most`, whose taps are read as many times: what a
@@ -51,13 +54,16 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   while (b.panels < most && times[b.panels] == times[0]) ++b.panels;
   b.taps = plan.taps / s.repeat * times[0];
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
-  b.bias = packed + (b.float_sums ? plan.bias_count : 0) + panel * kPanel;
+  b.bias = packed + panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
   b.scale = args.scale + group * s.out_c + column;
   if (const int32_t missing = b.panels * kPanel - b.columns; missing > 0) {
     std::fill_n(std::copy_n(b.scale, b.columns, padded), missing, 0.0f);
     b.scale = padded;
   }
+  if (args.float_sums == nullptr || args.to_float) return;
+  b.bias = static_cast<const int32_t*>(args.float_sums) + panel * kPanel;
+  b.offset = static_cast<const float*>(args.float_sums) + plan.bias_count + panel * kPanel;
 }
 
 size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
@@ -171,7 +177,6 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = int64_t{plan.taps} * plan.tap_k, once = row / s.repeat;
-  int64_t largest = 0;
   int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
     const int8_t* w = weights + column.channel * row;
@@ -197,16 +202,40 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
     }
     const int64_t all = (bias != nullptr ? bias[column.channel] : 0) - sum * input_zero;
     // Inputs are from -128 to 127.
-    largest = std::max(largest, all + (255 * size - sum) / 2);
+    packed_bias[least_at(plan) + column.bias] = saturate(all - (255 * size + sum) / 2);
+    packed_bias[most_at(plan) + column.bias] = saturate(all + (255 * size - sum) / 2);
     // Modulo 2^32, as the kernels add.
     packed_bias[column.bias] =
         static_cast<int32_t>(static_cast<uint32_t>(all - sum * added_to_input(kernel)));
   });
-  for (int64_t i = 0; i < plan.bias_count; ++i)
-    packed_bias[plan.bias_count + i] =
-        static_cast<int32_t>(static_cast<uint32_t>(packed_bias[i]) + kFloatBits);
-  packed_bias[2 * plan.bias_count] =
-      (largest <= kLargestFloatSum ? kFloatSums : 0) | (least > -128 ? kNarrowWeights : 0);
+  packed_bias[narrow_at(plan)] = least > -128;
+}
+
+// What the sums of all columns start from, and what is added to their products.
+size_t gemm_s8_float_sums_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
+  if (!kernel.float_sums) return 0;
+  return static_cast<size_t>(GemmS8Plan(s, kernel).bias_count) * (sizeof(int32_t) + sizeof(float));
+}
+
+bool gemm_s8_float_sums(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
+                        const float* scale, const Clamp8& clamp, void* found) {
+  const GemmS8Plan plan(s, kernel);
+  if (!kernel.float_sums || plan.huge()) return false;
+  const auto* const values = static_cast<const int32_t*>(packed);
+  auto* const bias = static_cast<int32_t*>(found);
+  auto* const offset = static_cast<float*>(found) + plan.bias_count;
+  std::memset(found, 0, gemm_s8_float_sums_bytes(kernel, s));
+  bool all = true;
+  for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
+    FloatSum sum{};
+    all = all && find_float_sum(scale[column.channel], values[least_at(plan) + column.bias],
+                                values[most_at(plan) + column.bias], clamp, sum);
+    // Modulo 2^32, as the kernels add.
+    bias[column.bias] = static_cast<int32_t>(static_cast<uint32_t>(values[column.bias]) +
+                                             static_cast<uint32_t>(sum.start));
+    offset[column.bias] = sum.offset;
+  });
+  return all;
 }
 
 void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
@@ -255,13 +284,8 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   block.float_lo = args.float_lo;
   block.float_hi = args.float_hi;
   block.out_stride = s.out_pixel_stride;
-  const Scales scales = check_scales({args.scale, static_cast<size_t>(s.groups) * s.out_c});
-  const int32_t properties = static_cast<const int32_t*>(args.packed)[2 * plan.bias_count];
-  block.narrow_weights = (properties & kNarrowWeights) != 0;
-  block.scale_below_one = scales.below_one;
-  block.float_sums = kernel.float_sums && !args.to_float && scales.below_one && scales.positive &&
-                     args.clamp.lo == args.clamp.zero && !plan.huge() &&
-                     (properties & kFloatSums) != 0;
+  block.narrow_weights = static_cast<const int32_t*>(args.packed)[narrow_at(plan)] != 0;
+  block.scale_below_one = below_one({args.scale, static_cast<size_t>(s.groups) * s.out_c});
 
   GemmS8Rows input_rows(kernel, s, plan, args.unsigned_input,
                         static_cast<int8_t*>(workspace) + state_bytes(kernel, plan));

@@ -36,7 +36,7 @@ struct GemmS8Kernel {
   void (*end)(void* state) = nullptr;
   // What they keep, a multiple of 64 bytes: by a block's rows and the steps of a row.
   size_t (*state_bytes)(int64_t rows, int64_t steps) = nullptr;
-  // Makes output of float sums, and unsigned one, where GemmS8Block says so.
+  // Makes int8 output of float sums, and unsigned one, where GemmS8Block says so.
   bool float_sums = false;
   int32_t max_panels = 1;  // of a block
   // The same of many long rows that are evenly spaced, where there are more than max_panels in all;
@@ -52,6 +52,9 @@ struct GemmS8Kernel {
 size_t gemm_s8_packed_bytes(const GemmS8Kernel&, const ConvShape&);
 void gemm_s8_pack(const GemmS8Kernel&, const ConvShape&, const int8_t* weights, const int32_t* bias,
                   int32_t input_zero, void* packed);
+size_t gemm_s8_float_sums_bytes(const GemmS8Kernel&, const ConvShape&);
+bool gemm_s8_float_sums(const GemmS8Kernel&, const ConvShape&, const void* packed,
+                        const float* scale, const Clamp8&, void* found);
 void gemm_s8_unpack(const GemmS8Kernel&, const ConvShape&, const void* packed, int8_t* weights);
 size_t gemm_s8_units(const GemmS8Kernel&, const ConvShape&);
 size_t gemm_s8_workspace_bytes(const GemmS8Kernel&, const ConvShape&);

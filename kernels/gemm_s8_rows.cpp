@@ -82,7 +82,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   steps = static_cast<int32_t>(group * step_groups);
   panels = static_cast<int32_t>(divide_up(s.out_c, kPanel));
   bias_count = int64_t{s.groups} * panels * kPanel;
-  bias_bytes = (2 * bias_count + kPanel + divide_up(int64_t{s.groups} * panels, kPanel) * kPanel) *
+  bias_bytes = (3 * bias_count + kPanel + divide_up(int64_t{s.groups} * panels, kPanel) * kPanel) *
                int64_t{sizeof(int32_t)};
   panel_bytes = int64_t{taps} * steps * kPanel * kernel.k_step;
   rows = int64_t{s.batch} * s.out_h * s.out_w;

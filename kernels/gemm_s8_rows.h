@@ -37,8 +37,7 @@ struct GemmS8Plan {
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
   int32_t taps, tap_k, steps, panels, part_panels, parts;
   int64_t pitch, reach;  // how far the last tap is from the first, in places
-  // Behind the biases they are as float sums', then what holds of all weights, and of each panel
-  // how many times its taps are read: its weights for more are zero.
+  // Biases, and what else packed weights tell of themselves before the panels.
   int64_t bias_count;
   int64_t bias_bytes, panel_bytes, rows, block_rows, blocks;
 

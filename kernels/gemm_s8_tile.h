@@ -100,10 +100,10 @@ struct GemmS8Block {
   bool narrow_weights;      // none is -128: two products of bytes add up in 16 bits
   int32_t panels, columns;  // columns <= 16 * panels
   int32_t all_panels;       // of all blocks that have these tiles
-  const int32_t* bias;      // 16 * panels
+  const int32_t* bias;      // 16 * panels: what sums start from
   const float* scale;       // 16 * panels
   bool scale_below_one;     // all of them: no product overflows int32
-  bool float_sums;          // the output is int8 and can be made of FloatSums (requant.h)
+  const float* offset;      // 16 * panels, of float sums (float_sums.h); null where they are none
   Clamp8 clamp;
   bool to_float, unsigned_output;
   float float_lo, float_hi;

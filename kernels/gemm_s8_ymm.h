@@ -35,17 +35,18 @@ FIRN_INLINE void store_columns(int8_t* out, __m128i bytes, int32_t columns) {
 template <bool kFloat, int R, typename At>
 FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2], At at) {
   const Clamp8& c = b.clamp;
+  const bool from_zero = kFloat && c.lo == c.zero;
   const __m256 most = _mm256_set1_ps(static_cast<float>(c.hi - c.zero));
   const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(c.zero));
   const __m256i lo =
-      _mm256_set1_epi8(static_cast<int8_t>(c.lo + (kFloat && b.unsigned_output ? 128 : 0)));
-  const __m256i hi = _mm256_set1_epi8(static_cast<int8_t>(c.hi - c.lo));
+      _mm256_set1_epi8(static_cast<int8_t>(c.lo + (from_zero && b.unsigned_output ? 128 : 0)));
+  const __m256i hi = _mm256_set1_epi8(static_cast<int8_t>(c.hi - (from_zero ? c.lo : 0)));
   // packs work within 128-bit lanes: lane i holds columns 4i.. and 8 + 4i.. of two rows.
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256 scale0 = _mm256_loadu_ps(b.scale + p * kPanel);
   const __m256 scale1 = _mm256_loadu_ps(b.scale + p * kPanel + 8);
-  const __m256 offset0 = _mm256_mul_ps(scale0, _mm256_set1_ps(-kFloatStart));
-  const __m256 offset1 = _mm256_mul_ps(scale1, _mm256_set1_ps(-kFloatStart));
+  const __m256 offset0 = kFloat ? _mm256_loadu_ps(b.offset + p * kPanel) : scale0;
+  const __m256 offset1 = kFloat ? _mm256_loadu_ps(b.offset + p * kPanel + 8) : scale1;
   const int32_t columns = b.columns - p * kPanel;
   FIRN_UNROLL for (int r = 0; r < R; r += 2) {
     __m256i row[2];
@@ -55,15 +56,22 @@ FIRN_INLINE void store_s8(const GemmS8Block& b, int p, const __m256i (&acc)[R][2
         row[i] = _mm256_packs_epi32(scaled_float(acc[from][0], scale0, offset0),
                                     scaled_float(acc[from][1], scale1, offset1));
       } else {
-        row[i] = _mm256_adds_epi16(_mm256_packs_epi32(scaled(acc[from][0], scale0, most),
-                                                      scaled(acc[from][1], scale1, most)),
-                                   zero);
+        row[i] = _mm256_packs_epi32(scaled(acc[from][0], scale0, most),
+                                    scaled(acc[from][1], scale1, most));
       }
     }
-    const __m256i y = _mm256_permutevar8x32_epi32(
-        kFloat ? _mm256_packus_epi16(row[0], row[1]) : _mm256_packs_epi16(row[0], row[1]), order);
-    __m256i bytes = kFloat ? _mm256_add_epi8(_mm256_min_epu8(y, hi), lo) : _mm256_max_epi8(y, lo);
-    if (!kFloat && b.unsigned_output) bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+    __m256i bytes;
+    if (from_zero) {
+      const __m256i y = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(row[0], row[1]), order);
+      bytes = _mm256_add_epi8(_mm256_min_epu8(y, hi), lo);
+    } else {
+      const __m256i y = _mm256_permutevar8x32_epi32(
+          _mm256_packs_epi16(_mm256_adds_epi16(row[0], zero), _mm256_adds_epi16(row[1], zero)),
+          order);
+      bytes = _mm256_max_epi8(y, lo);
+      if (kFloat) bytes = _mm256_min_epi8(bytes, hi);
+      if (b.unsigned_output) bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+    }
     store_columns(at(r), _mm256_castsi256_si128(bytes), columns);
     if (r + 1 < R) store_columns(at(r + 1), _mm256_extracti128_si256(bytes, 1), columns);
   }
@@ -103,7 +111,7 @@ FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int p,
   if (!b.to_float) {
     // Not inlined at once, g++ 12 has accumulators in memory through the loop before.
     const auto store = [&](auto at) __attribute__((always_inline)) {
-      b.float_sums ? store_s8<true, R>(b, p, acc, at) : store_s8<false, R>(b, p, acc, at);
+      b.offset != nullptr ? store_s8<true, R>(b, p, acc, at) : store_s8<false, R>(b, p, acc, at);
     };
     int8_t* const out = static_cast<int8_t*>(b.output) + p * kPanel;
     if (t.out_rows != nullptr)

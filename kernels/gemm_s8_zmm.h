@@ -21,10 +21,9 @@ FIRN_INLINE __mmask64 columns_mask(int n) {
 struct alignas(64) PanelScale {
   float scale[kPanel], offset[kPanel];
 
-  FIRN_INLINE void set(const float* from) {
-    const __m512 x = _mm512_loadu_ps(from);
-    _mm512_store_ps(scale, x);
-    _mm512_store_ps(offset, _mm512_mul_ps(x, _mm512_set1_ps(-kFloatStart)));
+  FIRN_INLINE void set(const GemmS8Block& b, int panel) {
+    _mm512_store_ps(scale, _mm512_loadu_ps(b.scale + panel * kPanel));
+    if (b.offset != nullptr) _mm512_store_ps(offset, _mm512_loadu_ps(b.offset + panel * kPanel));
   }
 };
 
@@ -36,21 +35,23 @@ struct Store {
   ptrdiff_t stride;
   __mmask64 mask;
   bool float_sums, unsigned_output;
+  bool from_zero;               // of float sums: the lower limit is 0, and lo is added to bytes
   bool adjusted;                // packs saturate to int8, or from 0 to 255, which is not all
-  __m512i zero, lo, hi, order;  // hi: of float sums' bytes, above lo
+  __m512i zero, lo, hi, order;  // hi: of bytes from zero, above lo
 
   Store() = default;
   FIRN_INLINE Store(const GemmS8Block& b, const PanelScale* scales)
       : panels(scales),
         stride(b.out_stride),
         mask(columns_mask(b.columns)),
-        float_sums(b.float_sums),
+        float_sums(b.offset != nullptr),
         unsigned_output(b.unsigned_output),
-        adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (b.float_sums && !b.unsigned_output)),
+        from_zero(float_sums && b.clamp.lo == b.clamp.zero),
+        adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (from_zero && !b.unsigned_output)),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
         lo(_mm512_set1_epi8(
-            static_cast<int8_t>(b.clamp.lo + (b.float_sums && b.unsigned_output ? 128 : 0)))),
-        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi - (b.float_sums ? b.clamp.lo : 0)))),
+            static_cast<int8_t>(b.clamp.lo + (from_zero && b.unsigned_output ? 128 : 0)))),
+        hi(_mm512_set1_epi8(static_cast<int8_t>(b.clamp.hi - (from_zero ? b.clamp.lo : 0)))),
         // packs work within 128-bit lanes: lane i holds columns 4i.. of each of four sources.
         order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
 
@@ -76,7 +77,7 @@ struct Store {
                                              : v[0];
     }
     const __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
-    if constexpr (kFloat) {
+    if (kFloat && from_zero) {
       const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
       return adjusted ? _mm512_add_epi8(_mm512_min_epu8(y, hi), lo) : y;
     }

@@ -29,16 +29,6 @@ inline int8_t requantize(int32_t acc, float scale, const Clamp8& c) {
   return round_clamped(static_cast<float>(acc) * scale, c);
 }
 
-// Where the lower limit is the zero point, as behind ReLU, and scales are from 0 to below 1, vector
-// kernels need no conversion to float: a sum that starts kFloatBits higher has the bits of the
-// float 2^23 + sum, as long as it is at most kLargestFloatSum. fma(that, scale, -2^23 * scale) is
-// sum * scale rounded once, as in requantize(). The bits of a negative sum are a smaller float, one
-// with a sign or no number: what these become is converted to 0 or less, and ends at the limit as
-// it should.
-inline constexpr int32_t kFloatBits = 0x4b00'0000;  // of 2^23
-inline constexpr float kFloatStart = 0x1p23f;
-inline constexpr int32_t kLargestFloatSum = 1 << 23;
-
 // The one rounding of a scale ratio: computed in double by the caller, rounded here.
 inline float rescale(double ratio) {
   return static_cast<float>(ratio);

@@ -93,79 +93,91 @@ struct Avx512 {
   // Requantizes and stores N accumulators of R rows.
   template <int N>
   struct Output {
-    __m512 scale[N], offset[N], high_float;
+    const ConvS8Args& args;
+    __m512 scale[N], offset[N];  // where sums are floats
     __m512i zero, low, high;
-    int32_t channels;
-    bool floats;  // sums are
-    bool is_unsigned;
-    bool small;     // all scales are below 1
-    bool adjusted;  // packs saturate to int8, or from 0 to 255, which is not all
+    int32_t channel, channels;  // the first, and how many
+    bool floats;                // sums are
+    bool from_zero;             // and the lower limit is 0, to which low is added as bytes
+    bool adjusted;              // packs saturate to int8, or from 0 to 255, which is not all
 
-    Output(const ConvS8Args& args, int32_t channel, int32_t count, bool float_sums)
-        : high_float(_mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
-          zero(_mm512_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
-          low(_mm512_set1_epi8(
-              static_cast<int8_t>(args.clamp.lo + (float_sums && args.unsigned_output ? 128 : 0)))),
-          high(_mm512_set1_epi8(
-              static_cast<int8_t>(args.clamp.hi - (float_sums ? args.clamp.lo : 0)))),
+    Output(const ConvS8Args& of, int32_t begin, int32_t count, const DwSums& sums)
+        : args(of),
+          zero(_mm512_set1_epi16(static_cast<int16_t>(of.clamp.zero))),
+          channel(begin),
           channels(count),
-          floats(float_sums),
-          is_unsigned(args.unsigned_output),
-          small(true),
-          adjusted(args.clamp.lo > -128 || args.clamp.hi < 127 ||
-                   (float_sums && !args.unsigned_output)) {
+          floats(sums.floats),
+          from_zero(floats && of.clamp.lo == of.clamp.zero),
+          adjusted(of.clamp.lo > -128 || of.clamp.hi < 127 || (from_zero && !of.unsigned_output)) {
+      low = _mm512_set1_epi8(
+          static_cast<int8_t>(of.clamp.lo + (from_zero && of.unsigned_output ? 128 : 0)));
+      high = _mm512_set1_epi8(static_cast<int8_t>(of.clamp.hi - (from_zero ? of.clamp.lo : 0)));
       FIRN_UNROLL
       for (int v = 0; v < N; ++v) {
-        const auto mask = static_cast<__mmask16>(first(count) >> 16 * v);
-        scale[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + 16 * v);
-      }
-      if constexpr (N == 4) transpose(scale);
-      FIRN_UNROLL
-      for (int v = 0; v < N; ++v) {
-        offset[v] = _mm512_mul_ps(scale[v], _mm512_set1_ps(-kFloatStart));
-        small &= _mm512_cmp_ps_mask(_mm512_abs_ps(scale[v]), _mm512_set1_ps(1), _CMP_NLT_UQ) == 0;
+        scale[v] = _mm512_load_ps(sums.scale + kLanes * v);
+        offset[v] = _mm512_load_ps(sums.offset + kLanes * v);
       }
     }
 
     template <int R>
     __attribute__((always_inline)) void store(const Acc (&acc)[R][N], int8_t* const* out) const {
-      if (floats) {
-        store_of<true>(acc, out);
+      if (floats) [[likely]] {
+        __m512 x[R * N];
+        FIRN_UNROLL
+        for (int i = 0; i < R * N; ++i)
+          x[i] =
+              _mm512_fmadd_ps(_mm512_castsi512_ps(acc[i / N][i % N]), scale[i % N], offset[i % N]);
+        if (from_zero) [[likely]] {
+          store_of<true, R>(x, out);
+        } else {
+          store_of<false, R>(x, out);
+        }
       } else {
-        store_of<false>(acc, out);
+        FIRN_UNROLL
+        for (int r = 0; r < R; ++r) {
+          alignas(64) int32_t sums[N * kLanes];
+          FIRN_UNROLL
+          for (int v = 0; v < N; ++v) _mm512_store_si512(sums + v * kLanes, acc[r][v]);
+          store_integers(sums, out[r]);
+        }
       }
     }
 
    private:
-    // Equal to requantize(). Clamping commutes with rounding as the limits are integers, so it is
-    // left to the bytes, if the way there keeps the order: the packs saturate, and the conversion
-    // turns what is too small into INT32_MIN. It would do so to what is too large as well, so that
-    // is limited before; but with scales below 1 no product reaches 2^31. There is no NaN.
-    template <bool kFloats, int R>
-    __attribute__((always_inline)) void store_of(const Acc (&acc)[R][N], int8_t* const* out) const {
-      __m512 x[R * N];
-      FIRN_UNROLL
-      for (int i = 0; i < R * N; ++i) {
-        const __m512i sum = acc[i / N][i % N];
-        x[i] = kFloats ? _mm512_fmadd_ps(_mm512_castsi512_ps(sum), scale[i % N], offset[i % N])
-                       : _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[i % N]);
+    // Sums that cannot be floats. Equal to requantize(): clamping commutes with rounding as the
+    // limits are integers, so it is left to the bytes, if the way there keeps the order. The packs
+    // saturate, and the conversion turns what is too small into INT32_MIN; it would do so to what
+    // is too large as well, so that is limited before. There is no NaN.
+    __attribute__((noinline)) void store_integers(const int32_t* sums, int8_t* out) const {
+      __m512 x[N];
+      for (int v = 0; v < N; ++v) {
+        const auto mask = static_cast<__mmask16>(first(channels) >> kLanes * v);
+        x[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + kLanes * v);
       }
-      if (!kFloats && !small) {
-        FIRN_UNROLL
-        for (int i = 0; i < R * N; ++i) x[i] = _mm512_min_ps(x[i], high_float);
+      if constexpr (N == 4) transpose(x);
+      const __m512 most = _mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero));
+      for (int v = 0; v < N; ++v) {
+        const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + v * kLanes));
+        x[v] = _mm512_min_ps(_mm512_mul_ps(sum, x[v]), most);
       }
+      store_of<false, 1>(x, &out);
+    }
+
+    template <bool kFromZero, int R>
+    __attribute__((always_inline)) void store_of(const __m512 (&x)[R * N],
+                                                 int8_t* const* out) const {
       FIRN_UNROLL
       for (int i = 0; i < R * N; i += 4) {
         const __m512i a = words(x[i], x[i + 1 < R * N ? i + 1 : i]);
         const __m512i b = i + 2 < R * N ? words(x[i + 2], x[i + 3 < R * N ? i + 3 : i + 2]) : a;
         __m512i bytes;
-        if constexpr (kFloats) {
+        if constexpr (kFromZero) {
           bytes = _mm512_packus_epi16(a, b);
           if (adjusted) bytes = _mm512_add_epi8(_mm512_min_epu8(bytes, high), low);
         } else {
           bytes = _mm512_packs_epi16(_mm512_adds_epi16(a, zero), _mm512_adds_epi16(b, zero));
           if (adjusted) bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
-          if (is_unsigned) bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
+          if (args.unsigned_output) bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
         }
         // Dword k of each 128 bits came from accumulator i + k.
         if constexpr (N < 4)

@@ -56,7 +56,7 @@ struct Part {
   bool two;
 
   void set(const GemmS8Block& b, int first, int panels) {
-    for (int i = 0; i < panels; ++i) scales[i].set(b.scale + (first + i) * kPanel);
+    for (int i = 0; i < panels; ++i) scales[i].set(b, first + i);
     mask = columns_mask(b.columns - first * kPanel);
     output = static_cast<int8_t*>(b.output) + first * kPanel;
     two = panels == 2;

@@ -186,7 +186,7 @@ __attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t,
 template <int R, int kLeast, int P, class A>
 void tiles(const GemmS8Block& b, A ahead) {
   PanelScale scales[P];
-  for (int p = 0; p < P; ++p) scales[p].set(b.scale + p * kPanel);
+  for (int p = 0; p < P; ++p) scales[p].set(b, p);
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {

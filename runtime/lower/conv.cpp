@@ -96,6 +96,7 @@ constexpr double kWeightBytesPerNs = 25;
 struct Packed {
   std::shared_ptr<const Buffer> weights, zero_row;
   std::vector<float> scale;
+  std::shared_ptr<const Buffer> float_sums;  // null where there are none
 };
 
 template <typename Kernel>
@@ -180,12 +181,21 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   if (!args.to_float) args.clamp = clamp8(clamp, *y.quant);
   args.unsigned_input = context.is_unsigned[index(o.x)];
   args.unsigned_output = context.is_unsigned[index(o.y)];
+  if constexpr (requires { kernel.float_sums; }) {
+    FIRN_ASSIGN(auto found, Buffer::allocate(kernel.float_sums_bytes(s)));
+    if (!args.to_float && kernel.float_sums(s, packed.weights->bytes().data(), packed.scale.data(),
+                                            args.clamp, found.second.data()))
+      packed.float_sums = found.first;
+  }
   const size_t units = kernel.units(s);
   // At the least what it takes to read the weights, which few threads are limited by together.
   const double ns =
       std::max(static_cast<double>(macs(context.graph, node)) / macs_per_ns(kernel.isa, s),
                static_cast<double>(packed.weights->bytes().size()) / kWeightBytesPerNs);
-  const size_t weight_bytes = packed.weights->bytes().size() + packed.scale.size() * sizeof(float);
+  const size_t channel_bytes =
+      packed.scale.size() * sizeof(float) +
+      (packed.float_sums != nullptr ? packed.float_sums->bytes().size() : 0);
+  const size_t weight_bytes = packed.weights->bytes().size() + channel_bytes;
   const size_t scratch = kernel.workspace_bytes(s);
 
   const auto shared = std::move(packed.weights);
@@ -197,6 +207,7 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
     now.packed = weights;
     now.zero_row = reinterpret_cast<const int8_t*>(packed.zero_row->bytes().data());
     now.scale = packed.scale.data();
+    if (packed.float_sums != nullptr) now.float_sums = packed.float_sums->bytes().data();
     now.ahead = frame.ahead;
     frame.pool.parallel_work(units, ns, [&](kernels::Units& share, size_t thread) {
       kernel.run(s, now, frame.scratch + thread * scratch, share);

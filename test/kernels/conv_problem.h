@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -183,12 +184,23 @@ struct Problem {
     variant.unpack(s, packed.data(), unpacked.data());
     CHECK(unpacked.intact());
     CHECK(difference<int8_t>(unpacked.span(), weights.span(), 16) == "");
+    const void* float_sums = nullptr;
+    std::optional<Guarded<uint8_t>> found;
+    if constexpr (requires { variant.float_sums; }) {
+      found.emplace(variant.float_sums_bytes(s));
+      if (!c.to_float &&
+          variant.float_sums(s, packed.data(), scale.data(), form.clamp, found->data()))
+        float_sums = found->data();
+      CHECK(found->intact());
+    }
+    INFO("float sums ", float_sums != nullptr);
     const size_t units = variant.units(s);
     REQUIRE(units > 0);
     // All at once, one by one backwards, in uneven pieces, and those in a call each.
     for (const size_t piece : {units, size_t{1}, size_t{3}, size_t{0}}) {
       Guarded<T> got(want.size());
-      const ConvS8Args a = args(packed.data(), got.data(), form);
+      ConvS8Args a = args(packed.data(), got.data(), form);
+      a.float_sums = float_sums;
       if (piece > 0) {
         Backwards ranges(units, piece);
         run(a, ranges);

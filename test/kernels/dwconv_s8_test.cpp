@@ -153,10 +153,16 @@ void check(const DwConvS8& kernel, const Problem& p, Data& data, size_t grain,
   CHECK(unpacked.intact());
   CHECK(difference<int8_t>(unpacked.span(), data.weights.span(), 16) == "");
   Guarded<int8_t> output(data.want.size());
+  Guarded<uint8_t> found(kernel.float_sums_bytes(s));
+  const bool float_sums =
+      kernel.float_sums(s, packed.data(), data.scale.data(), p.clamp, found.data());
+  CHECK(found.intact());
+  CAPTURE(float_sums);
   const ConvS8Args args = {.input = data.input.data(),
                            .zero_row = data.zero_row.data(),
                            .packed = packed.data(),
                            .scale = data.scale.data(),
+                           .float_sums = float_sums ? found.data() : nullptr,
                            .clamp = p.clamp,
                            .output = output.data(),
                            .unsigned_input = unsigned_input,
