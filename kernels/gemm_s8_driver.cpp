@@ -52,7 +52,7 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   const int32_t* times = packed + times_at(plan) + panel;
   b.panels = 1;
   while (b.panels < most && times[b.panels] == times[0]) ++b.panels;
-  b.taps = plan.taps / s.repeat * times[0];
+  b.taps = plan.taps_once * times[0];
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
   b.bias = packed + panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
@@ -70,15 +70,26 @@ size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
   return static_cast<size_t>(s.groups * plan.blocks * plan.parts);
 }
 
-// Of what the caller wants near, what falls to one of all units.
-GemmS8Ahead share_of(const ConvS8Args& args, size_t unit, size_t units) {
-  // Half of a second cache that is not large, the other half being this layer's.
-  const size_t most = std::min(args.ahead.size(), size_t{512} << 10);
-  // Where there is nothing, something that is near: an address of no page is looked up each time.
-  const auto* first = static_cast<const char*>(most > 0 ? args.ahead.data() : args.packed);
-  const size_t each = most / units;
-  return {first + each * unit, first + (unit + 1 == units ? most : each * (unit + 1))};
-}
+// Of what the caller wants near, what falls to each unit.
+class Shares {
+ public:
+  Shares(const ConvS8Args& args, size_t units)
+      // Half of a second cache that is not large, the other half being this layer's.
+      : all_(std::min(args.ahead.size(), size_t{512} << 10)),
+        each_(all_ / units),
+        last_(units - 1),
+        // Where there is nothing, something that is near: an address of no page is looked up each
+        // time.
+        first_(static_cast<const char*>(all_ > 0 ? args.ahead.data() : args.packed)) {}
+
+  GemmS8Ahead of(size_t unit) const {
+    return {first_ + each_ * unit, first_ + (unit == last_ ? all_ : each_ * (unit + 1))};
+  }
+
+ private:
+  size_t all_, each_, last_;
+  const char* first_;
+};
 
 // A part's weights.
 GemmS8Ahead weights_of(const ConvS8Args& args, const GemmS8Plan& plan,
@@ -145,9 +156,15 @@ struct PackedColumn {
 template <typename F>
 void for_each_column(const GemmS8Kernel& kernel, const ConvShape& s, const GemmS8Plan& plan, F fn) {
   for (int32_t group = 0; group < s.groups; ++group)
-    for (int32_t column = 0; column < s.out_c; ++column) {
-      const int64_t panel = int64_t{group} * plan.panels + column / kPanel;
-      const int32_t place = column % kPanel;
+    for (int32_t column = 0, part = 0; column < s.out_c; ++column) {
+      if (column / kPanel == plan.part_begin(part + 1)) ++part;
+      int64_t panel = int64_t{group} * plan.panels + column / kPanel;
+      int32_t place = column % kPanel;
+      if (plan.is_woven(part)) {
+        const int32_t first = plan.part_begin(part), i = column - first * kPanel;
+        panel = int64_t{group} * plan.panels + first + i / 4 % 4;
+        place = i / 16 * 4 + i % 4;
+      }
       fn(PackedColumn{int64_t{group} * s.out_c + column, panel * kPanel + place,
                       panel * plan.panel_bytes + ptrdiff_t{place} * kernel.k_step});
     }
@@ -299,7 +316,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
   int32_t built_rows = 0;
   int64_t set_panel = -1;
   int64_t first_block = -1;
-  const size_t all = units_of(s, plan);
+  const Shares shares(args, units_of(s, plan));
   const auto run_unit = [&](const GemmS8Plan::Unit& unit) {
     const auto [group, number, part] = unit;
     const int8_t* input = args.input + int64_t{group} * s.in_c;
@@ -310,6 +327,7 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
       built_rows = 0;
     }
     const int32_t part_end = plan.part_begin(part + 1);
+    block.woven = plan.is_woven(part);
     for (int32_t first = plan.part_begin(part); first < part_end; first += block.panels) {
       block.same_tiles = true;
       if (const int64_t panel = int64_t{group} * plan.panels + first; panel != set_panel) {
@@ -345,10 +363,10 @@ void gemm_s8_run(const GemmS8Kernel& kernel, const ConvShape& s, const ConvS8Arg
     for (size_t n = units.begin; n < units.end; ++n) {
       // Brought near meanwhile: the weights of the next unit, unless a block before had them.
       const bool last = n + 1 == units.end;
-      const auto next = last ? unit : plan.unit(static_cast<int64_t>(n) + 1);
+      const auto next = plan.next(unit);
       const bool same_rows = next.block == unit.block && next.group == unit.group;
       const bool cold = plan.far || (same_rows && unit.block == first_block);
-      ahead = cold && !last ? weights_of(args, plan, next) : share_of(args, n, all);
+      ahead = cold && !last ? weights_of(args, plan, next) : shares.of(n);
       run_unit(unit);
       unit = next;
     }

@@ -42,8 +42,13 @@ struct GemmS8Kernel {
   // The same of many long rows that are evenly spaced, where there are more than max_panels in all;
   // 0 where that makes no difference.
   int32_t even_panels = 0;
+  // Of blocks of 4 panels, quarter v of a row's 64 columns are quarters of panel v, 4 columns of
+  // each: as packs of vectors, which work within 128 bits, leave them in order.
+  bool woven = false;
   // Tiles of up to so many rows take no longer for each than whole ones.
   int32_t low_rows = 0;
+  // Rows of a block, where rows are short and many: what a block takes to begin is more then.
+  int32_t short_rows = kMaxBlockRows;
   // Rows of a tile, if more than those of all others, where they have many steps.
   int32_t deep_rows = 0;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels

@@ -73,6 +73,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
           (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
   const int32_t window = s.kernel_h * s.kernel_w;
   taps = (unfolded ? 1 : fused ? s.kernel_h : window) * s.repeat;
+  taps_once = taps / s.repeat;
   tap_k = unfolded ? window * s.in_c : fused ? s.kernel_w * s.in_c : s.in_c;
   const int64_t least_steps = divide_up(tap_k, kernel.k_step);
   const int64_t step_groups = divide_up(least_steps, kernel.most_steps);
@@ -95,9 +96,12 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const int64_t weights = panels * panel_bytes, height = kernel.rows[0];
   first_parts = spaced && weights > kLargeWeights ? (parts + 1) / 2 : parts;
   far = weights > kFarWeights;
+  woven = kernel.woven && s.repeat == 1 && !huge();
   deep = int64_t{taps} * steps >= kNearSteps;
-  const int most = std::min({kMaxBlockRows, huge() ? kMaxBlockRows : kMaxPointers / taps,
-                             fused ? kMaxSlots / taps : kMaxBlockRows});
+  const bool long_blocks = dense && tap_k <= 128 && rows >= 8 * kernel.short_rows;
+  const int most = std::min({long_blocks ? kernel.short_rows : kMaxBlockRows,
+                             huge() ? kMaxBlockRows : kMaxPointers / taps,
+                             fused ? kMaxSlots / taps : kMaxPointers});
   if (strips) {
     rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
     // What copies may take of the nearest cache, but at least half of what is copied is new.
@@ -354,8 +358,15 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   // Copied pixels lie side by side.
   const bool even = plan_.dense || plan_.unfolded || plan_.strips ||
                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
-  const size_t count = even ? even_tiles(tile_rows) : window_tiles(tile_rows);
-  return {tiles_.data(), count};
+  const TileRows of{rows_, tile_rows};
+  if (plan_.dense && kernel_.input != GemmS8Input::evenly_spaced && of == tiles_of_) {
+    const ptrdiff_t moved = pixel_at(begin_) - tiles_[0].first;
+    for (GemmS8Tile& t : std::span(tiles_.data(), tile_count_)) t.first += moved;
+  } else {
+    tile_count_ = even ? even_tiles(tile_rows) : window_tiles(tile_rows);
+    tiles_of_ = of;
+  }
+  return {tiles_.data(), tile_count_};
 }
 
 GemmS8Rows::Heights::Heights(const GemmS8Kernel& kernel, int32_t rows, int32_t most)

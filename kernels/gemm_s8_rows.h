@@ -35,7 +35,7 @@ struct GemmS8Plan {
   bool far;              // the second cache does not hold the weights beside the input
   bool fused;            // one tap is a row of the filter: kernel_w * in_c consecutive bytes
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
-  int32_t taps, tap_k, steps, panels, part_panels, parts;
+  int32_t taps, taps_once, tap_k, steps, panels, part_panels, parts;
   int64_t pitch, reach;  // how far the last tap is from the first, in places
   // Biases, and what else packed weights tell of themselves before the panels.
   int64_t bias_count;
@@ -65,9 +65,28 @@ struct GemmS8Plan {
     const int32_t rest = parts - first_parts;
     return {group, n / rest, static_cast<int32_t>(first_parts + n % rest)};
   }
+  // The one after, which is none of these behind the last.
+  Unit next(Unit u) const {
+    const bool early = u.part < first_parts;
+    if (++u.part < (early ? first_parts : parts)) return u;
+    u.part = early ? 0 : first_parts;
+    if (++u.block < blocks) return u;
+    u.block = 0;
+    if (early && first_parts < parts) {
+      u.part = first_parts;
+    } else {
+      u.part = 0;
+      ++u.group;
+    }
+    return u;
+  }
   int64_t strip_places() const { return block_rows + reach; }
   // Parts are as wide as they can be, but a panel left alone takes another from the part before or,
   // where that would leave one too, is of that part: 9 are 4 + 3 + 2, or 2 + 2 + 2 + 3.
+  bool woven;  // the columns of parts of 4 panels, see GemmS8Kernel
+  bool is_woven(int32_t part) const {
+    return woven && part_begin(part + 1) - part_begin(part) == 4;
+  }
   int32_t part_begin(int32_t part) const {
     if (part == parts) return panels;
     const int32_t begin = part * part_panels;
@@ -185,6 +204,13 @@ class GemmS8Rows {
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
   std::array<GemmS8Tile, kMaxBlockRows> tiles_;
+  size_t tile_count_ = 0;
+  // What tiles_ were made for: those of a dense block differ from the next one's in where they read
+  // alone.
+  struct TileRows {
+    int32_t all = 0, each = 0;
+    bool operator==(const TileRows&) const = default;
+  } tiles_of_;
   std::array<int32_t, kMaxFusedRows> out_rows_;
   std::array<const int8_t*, kMaxPointers> pointers_;
   std::array<int8_t, kMaxSlots * kSlotBytes + kReadSlack> slots_;

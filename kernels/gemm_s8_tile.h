@@ -99,6 +99,7 @@ struct GemmS8Block {
   ptrdiff_t panel_bytes;
   bool narrow_weights;      // none is -128: two products of bytes add up in 16 bits
   int32_t panels, columns;  // columns <= 16 * panels
+  bool woven;               // see GemmS8Kernel
   int32_t all_panels;       // of all blocks that have these tiles
   const int32_t* bias;      // 16 * panels: what sums start from
   const float* scale;       // 16 * panels

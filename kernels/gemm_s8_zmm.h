@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
+#include "kernels/zmm.h"
 
 namespace firn::kernels {
 namespace {
@@ -35,6 +36,7 @@ struct Store {
   ptrdiff_t stride;
   __mmask64 mask;
   bool float_sums, unsigned_output;
+  bool woven;
   bool from_zero;               // of float sums: the lower limit is 0, and lo is added to bytes
   bool adjusted;                // packs saturate to int8, or from 0 to 255, which is not all
   __m512i zero, lo, hi, order;  // hi: of bytes from zero, above lo
@@ -46,6 +48,7 @@ struct Store {
         mask(columns_mask(b.columns)),
         float_sums(b.offset != nullptr),
         unsigned_output(b.unsigned_output),
+        woven(b.woven),
         from_zero(float_sums && b.clamp.lo == b.clamp.zero),
         adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (from_zero && !b.unsigned_output)),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
@@ -67,8 +70,13 @@ struct Store {
   template <int P>
   static constexpr int kTogether = P == 3 ? 1 : 4 / P;
 
-  // So many rows from r on, one after the other.
-  template <bool kFloat, int R, int P>
+  template <int P>
+  FIRN_INLINE __m512i in_order(__m512i packed) const {
+    return P == 4 && woven ? packed : _mm512_permutexvar_epi32(order, packed);
+  }
+
+  // So many rows from r on, one after the other. kFromZero: of float sums, where from_zero is.
+  template <bool kFloat, bool kFromZero, int R, int P>
   FIRN_INLINE __m512i bytes(const __m512i (&acc)[R][P], int r) const {
     __m512i v[4];
     FIRN_UNROLL for (int i = 0; i < 4; ++i) {
@@ -77,12 +85,12 @@ struct Store {
                                              : v[0];
     }
     const __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
-    if (kFloat && from_zero) {
-      const __m512i y = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+    if constexpr (kFromZero) {
+      const __m512i y = in_order<P>(_mm512_packus_epi16(ab, cd));
       return adjusted ? _mm512_add_epi8(_mm512_min_epu8(y, hi), lo) : y;
     }
-    __m512i y = _mm512_permutexvar_epi32(
-        order, _mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
+    __m512i y =
+        in_order<P>(_mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
     if (adjusted) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
     return unsigned_output ? _mm512_xor_si512(y, _mm512_set1_epi8(-128)) : y;
   }
@@ -105,10 +113,12 @@ struct Store {
   FIRN_INLINE void rows(const __m512i (&acc)[R][P], At at) const {
     constexpr int n = kTogether<P>;
     __m512i y[(R + n - 1) / n];
-    if (float_sums) {
-      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<true>(acc, r);
+    if (from_zero) [[likely]] {
+      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<true, true>(acc, r);
+    } else if (float_sums) {
+      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<true, false>(acc, r);
     } else {
-      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<false>(acc, r);
+      FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<false, false>(acc, r);
     }
     FIRN_UNROLL for (int r = 0; r < R; r += n) {
       row<P, 0>(y[r / n], at(r));

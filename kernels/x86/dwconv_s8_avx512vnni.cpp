@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "kernels/dwconv_s8_loops.h"
+#include "kernels/zmm.h"
 
 namespace firn::kernels {
 namespace {
@@ -154,7 +155,7 @@ struct Avx512 {
         const auto mask = static_cast<__mmask16>(first(channels) >> kLanes * v);
         x[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + kLanes * v);
       }
-      if constexpr (N == 4) transpose(x);
+      if constexpr (N == 4) transpose_quarters(x);  // as channel() tells
       const __m512 most = _mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero));
       for (int v = 0; v < N; ++v) {
         const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + v * kLanes));
@@ -230,17 +231,6 @@ struct Avx512 {
 
  private:
   static __mmask64 first(int32_t count) { return ~__mmask64{0} >> (64 - count); }
-  // From vectors of neighbours to those that channel() tells of.
-  static void transpose(__m512 (&x)[4]) {
-    const __m512 a = _mm512_shuffle_f32x4(x[0], x[1], 0x88);
-    const __m512 b = _mm512_shuffle_f32x4(x[0], x[1], 0xdd);
-    const __m512 c = _mm512_shuffle_f32x4(x[2], x[3], 0x88);
-    const __m512 d = _mm512_shuffle_f32x4(x[2], x[3], 0xdd);
-    x[0] = _mm512_shuffle_f32x4(a, c, 0x88);
-    x[1] = _mm512_shuffle_f32x4(b, d, 0x88);
-    x[2] = _mm512_shuffle_f32x4(a, c, 0xdd);
-    x[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
-  }
   static __m512i load1(const int8_t* low) {
     return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
   }

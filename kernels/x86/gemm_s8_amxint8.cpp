@@ -161,7 +161,9 @@ struct Meanwhile {
     __m512i acc[kTogether][P];
     FIRN_UNROLL for (int i = 0; i < 4; ++i) acc[i / P][i % P] =
         _mm512_load_si512(from + (i / P * 2 + i % P) * kPanel);
-    const __m512i y = store.float_sums ? store.bytes<true>(acc, 0) : store.bytes<false>(acc, 0);
+    const __m512i y = store.from_zero    ? store.bytes<true, true>(acc, 0)
+                      : store.float_sums ? store.bytes<true, false>(acc, 0)
+                                         : store.bytes<false, false>(acc, 0);
     store.row<P, 0>(y, to[0]);
     store.row<P, 1>(y, to[1]);
     if constexpr (P == 1) {

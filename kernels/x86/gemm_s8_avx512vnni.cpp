@@ -58,6 +58,14 @@ FIRN_INLINE void bring(Ahead& ahead) {
 }
 FIRN_INLINE void bring(NoAhead&) {}
 
+// From a row's columns in memory to woven ones (GemmS8Kernel), or back.
+FIRN_INLINE void weave(float* from, ptrdiff_t stride) {
+  __m512 x[4];
+  FIRN_UNROLL for (int p = 0; p < 4; ++p) x[p] = _mm512_load_ps(from + p * stride);
+  transpose_quarters(x);
+  FIRN_UNROLL for (int p = 0; p < 4; ++p) _mm512_store_ps(from + p * stride, x[p]);
+}
+
 // R rows by P panels.
 template <int R, int P>
 struct Tile {
@@ -125,6 +133,9 @@ struct Tile {
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
       FIRN_UNROLL for (int p = 0; p < P; ++p)
           _mm512_store_si512(raw + (r * P + p) * kPanel, acc[r][p]);
+      if constexpr (P == 4) {
+        if (b.woven) weave(reinterpret_cast<float*>(raw + r * P * kPanel), kPanel);
+      }
     }
     for (int r = 0; r < R; ++r)
       store_any(b, 0, P, gemm_s8_out_row(t, begin + r), raw + r * P * kPanel);
@@ -187,6 +198,9 @@ template <int R, int kLeast, int P, class A>
 void tiles(const GemmS8Block& b, A ahead) {
   PanelScale scales[P];
   for (int p = 0; p < P; ++p) scales[p].set(b, p);
+  if constexpr (P == 4) {
+    if (b.woven) weave(scales[0].scale, sizeof(PanelScale) / sizeof(float));
+  }
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {
