@@ -133,7 +133,9 @@ struct DwConv : DwPacking<V> {
         };
 
         Quad window[KW][T::kVertical];
-        typename V::Acc acc[R][N];
+        // Few and long sums are made in halves, or each product would wait for the one before.
+        constexpr bool kHalves = KW == 7 && R * N <= 2;
+        typename V::Acc acc[R][N], half[R][N];
         const auto multiply = [&]() __attribute__((always_inline)) {
           FIRN_UNROLL for (int v = 0; v < N; ++v) {
             acc[0][v] = bias(v);
@@ -141,13 +143,18 @@ struct DwConv : DwPacking<V> {
               acc[j][v] = acc[0][v];
             }
           }
+          if constexpr (kHalves) {
+            FIRN_UNROLL for (int j = 0; j < R; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
+                half[j][v] = V::none();
+          }
           int time = 0;
           do {
             const auto products = [&](int k, int q, int j, int v) __attribute__((always_inline)) {
               if (!T::uses(j, q)) return;
               const int quad = T::packed_quad(j, q, k);
-              acc[j][v] = V::template dot<N>(
-                  acc[j][v], window[k][q], v,
+              auto& sum = kHalves && q > 0 ? half[j][v] : acc[j][v];
+              sum = V::template dot<N>(
+                  sum, window[k][q], v,
                   kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
             };
             // Of more sums than x86 has 256-bit registers for, some are made after others.
@@ -162,6 +169,10 @@ struct DwConv : DwPacking<V> {
                           FIRN_UNROLL for (int v = 0; v < N; ++v) products(k, q, j, v);
             }
           } while (kRepeats && ++time < times);
+          if constexpr (kHalves) {
+            FIRN_UNROLL for (int j = 0; j < R; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
+                acc[j][v] = V::add(acc[j][v], half[j][v]);
+          }
         };
 
         FIRN_UNROLL for (int k = 0; k < KW; ++k) {

@@ -22,7 +22,8 @@
 //         channel(n, v, l)  which of the channels of n accumulators that are worked on together
 //                         lane l of accumulator v is
 //         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator
-//         Acc, Weight, Quad<N>, bias(), weight(), Interleave, dot(), Output<N>: see the ISA's file
+//         Acc, Weight, Quad<N>, bias(), none(), add(), weight(), Interleave, dot(), Output<N>: see
+//         the ISA's file
 #ifndef FIRN_KERNELS_DWCONV_S8_PLAN_H_
 #define FIRN_KERNELS_DWCONV_S8_PLAN_H_
 

@@ -29,6 +29,8 @@ struct Neon {
   };
 
   static Acc bias(const int32_t* p) { return vld1q_s32(p); }
+  static Acc none() { return vdupq_n_s32(0); }
+  static Acc add(Acc a, Acc b) { return vaddq_s32(a, b); }
   static Weight weight(const Tap* p) { return {vld1q_s16(p), vld1q_s16(p + 8)}; }
 
   struct Interleave {

@@ -26,6 +26,8 @@ struct NeonDot {
   };
 
   static Acc bias(const int32_t* p) { return vld1q_s32(p); }
+  static Acc none() { return vdupq_n_s32(0); }
+  static Acc add(Acc a, Acc b) { return vaddq_s32(a, b); }
   static Weight weight(const Tap* p) { return vld1q_s8(p); }
 
   struct Interleave {

@@ -34,6 +34,8 @@ struct Avx2 {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
 
+  static Acc none() { return _mm256_setzero_si256(); }
+  static Acc add(Acc a, Acc b) { return _mm256_add_epi32(a, b); }
   static Weight weight(const Tap* p) {
     const auto* pairs = reinterpret_cast<const __m256i*>(p);
     return {_mm256_load_si256(pairs), _mm256_load_si256(pairs + 1)};

@@ -36,6 +36,8 @@ struct Avx512 {
   };
 
   static Acc bias(const int32_t* p) { return _mm512_load_si512(p); }
+  static Acc none() { return _mm512_setzero_si512(); }
+  static Acc add(Acc a, Acc b) { return _mm512_add_epi32(a, b); }
   static Weight weight(const Tap* p) { return _mm512_load_si512(p); }
 
   struct Interleave {
@@ -88,7 +90,13 @@ struct Avx512 {
 
   template <int N>
   static Acc dot(Acc acc, const Quad<N>& quad, int v, Weight w) {
+#if defined(__clang__)
     return _mm512_dpbusd_epi32(acc, quad.v[v], w);
+#else
+    // g++ 12 copies accumulators around the intrinsic; clang would put every "vm" into memory.
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(quad.v[v]), "vm"(w));
+    return acc;
+#endif
   }
 
   // Requantizes and stores N accumulators of R rows.
@@ -122,48 +130,45 @@ struct Avx512 {
 
     template <int R>
     __attribute__((always_inline)) void store(const Acc (&acc)[R][N], int8_t* const* out) const {
+      __m512 x[R * N];
       if (floats) [[likely]] {
-        __m512 x[R * N];
         FIRN_UNROLL
         for (int i = 0; i < R * N; ++i)
           x[i] =
               _mm512_fmadd_ps(_mm512_castsi512_ps(acc[i / N][i % N]), scale[i % N], offset[i % N]);
-        if (from_zero) [[likely]] {
-          store_of<true, R>(x, out);
-        } else {
-          store_of<false, R>(x, out);
-        }
       } else {
-        FIRN_UNROLL
-        for (int r = 0; r < R; ++r) {
-          alignas(64) int32_t sums[N * kLanes];
-          FIRN_UNROLL
-          for (int v = 0; v < N; ++v) _mm512_store_si512(sums + v * kLanes, acc[r][v]);
-          store_integers(sums, out[r]);
-        }
+        of_integers<R>(acc, x);
+      }
+      if (from_zero) [[likely]] {
+        store_of<true, R>(x, out);
+      } else {
+        store_of<false, R>(x, out);
       }
     }
 
    private:
-    // Sums that cannot be floats. Equal to requantize(): clamping commutes with rounding as the
-    // limits are integers, so it is left to the bytes, if the way there keeps the order. The packs
-    // saturate, and the conversion turns what is too small into INT32_MIN; it would do so to what
-    // is too large as well, so that is limited before. There is no NaN.
-    __attribute__((noinline)) void store_integers(const int32_t* sums, int8_t* out) const {
-      __m512 x[N];
+    // Sums that cannot be floats. Not called, or clang would keep in memory what it needs behind
+    // it.
+    template <int R>
+    __attribute__((always_inline)) void of_integers(const Acc (&acc)[R][N],
+                                                    __m512 (&x)[R * N]) const {
+      __m512 by[N];
+      FIRN_UNROLL
       for (int v = 0; v < N; ++v) {
         const auto mask = static_cast<__mmask16>(first(channels) >> kLanes * v);
-        x[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + kLanes * v);
+        by[v] = _mm512_maskz_loadu_ps(mask, args.scale + channel + kLanes * v);
       }
-      if constexpr (N == 4) transpose_quarters(x);  // as channel() tells
+      if constexpr (N == 4) transpose_quarters(by);  // as channel() tells
       const __m512 most = _mm512_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero));
-      for (int v = 0; v < N; ++v) {
-        const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + v * kLanes));
-        x[v] = _mm512_min_ps(_mm512_mul_ps(sum, x[v]), most);
-      }
-      store_of<false, 1>(x, &out);
+      FIRN_UNROLL
+      for (int i = 0; i < R * N; ++i)
+        x[i] = _mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i / N][i % N]), by[i % N]), most);
     }
 
+    // Equal to requantize(): clamping commutes with rounding as the limits are integers, so it is
+    // left to the bytes, if the way there keeps the order. The packs saturate, and the conversion
+    // turns what is too small into INT32_MIN; it would do so to what is too large as well, which
+    // float sums never are and integers' products are kept from. There is no NaN.
     template <bool kFromZero, int R>
     __attribute__((always_inline)) void store_of(const __m512 (&x)[R * N],
                                                  int8_t* const* out) const {
@@ -230,7 +235,9 @@ struct Avx512 {
   };
 
  private:
-  static __mmask64 first(int32_t count) { return ~__mmask64{0} >> (64 - count); }
+  static __mmask64 first(int32_t count) {
+    return ~__mmask64{0} >> (64 - count);
+  }
   static __m512i load1(const int8_t* low) {
     return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
   }

@@ -32,6 +32,8 @@ struct AvxVnni {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
 
+  static Acc none() { return _mm256_setzero_si256(); }
+  static Acc add(Acc a, Acc b) { return _mm256_add_epi32(a, b); }
   static Weight weight(const Tap* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
