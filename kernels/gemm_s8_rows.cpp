@@ -98,7 +98,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   far = weights > kFarWeights;
   woven = kernel.woven && s.repeat == 1 && !huge();
   deep = int64_t{taps} * steps >= kNearSteps;
-  const bool long_blocks = dense && tap_k <= 128 && rows >= 8 * kernel.short_rows;
+  const bool long_blocks = dense && tap_k <= 64 && rows >= 8 * kernel.short_rows;
   const int most = std::min({long_blocks ? kernel.short_rows : kMaxBlockRows,
                              huge() ? kMaxBlockRows : kMaxPointers / taps,
                              fused ? kMaxSlots / taps : kMaxPointers});
