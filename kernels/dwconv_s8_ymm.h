@@ -15,86 +15,126 @@ namespace {
 // [4 (h N + v), 4 (h N + v) + 4).
 template <int N>
 struct YmmOutput {
-  bool floats;     // sums are
-  bool from_zero;  // and the lower limit is 0, to which low is added as bytes
-  __m256 scale[N], offset[N], high;
-  __m256i zero, low, most, sign;
-  int32_t channels;
+  const ConvS8Args& args;
+  __m256 scale[N], offset[N];  // where sums are floats
+  __m256i zero, low, most;
+  int32_t channel, channels;  // the first, and how many
+  bool floats;                // sums are
+  bool from_zero;             // and the lower limit is 0, to which low is added as bytes
 
-  YmmOutput(const ConvS8Args& args, int32_t channel, int32_t count, const DwSums& sums)
-      : floats(sums.floats),
-        from_zero(floats && args.clamp.lo == args.clamp.zero),
-        high(_mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero))),
-        zero(_mm256_set1_epi16(static_cast<int16_t>(args.clamp.zero))),
-        low(_mm256_set1_epi8(
-            static_cast<int8_t>(args.clamp.lo + (from_zero && args.unsigned_output ? 128 : 0)))),
-        most(
-            _mm256_set1_epi8(static_cast<int8_t>(args.clamp.hi - (from_zero ? args.clamp.lo : 0)))),
-        sign(_mm256_set1_epi8(args.unsigned_output ? -128 : 0)),
-        channels(count) {
-    if (floats) {
-      FIRN_UNROLL
-      for (int v = 0; v < N; ++v) {
-        scale[v] = _mm256_load_ps(sums.scale + 8 * v);
-        offset[v] = _mm256_load_ps(sums.offset + 8 * v);
-      }
-      return;
-    }
-    const float* from = args.scale + channel;
-    float padded[8 * N] = {};
-    if (count < 8 * N) {
-      memcpy(padded, from, sizeof(float) * static_cast<size_t>(count));
-      from = padded;
-    }
+  YmmOutput(const ConvS8Args& of, int32_t begin, int32_t count, const DwSums& sums)
+      : args(of),
+        zero(_mm256_set1_epi16(static_cast<int16_t>(of.clamp.zero))),
+        channel(begin),
+        channels(count),
+        floats(sums.floats),
+        from_zero(floats && of.clamp.lo == of.clamp.zero) {
+    low = _mm256_set1_epi8(
+        static_cast<int8_t>(of.clamp.lo + (from_zero && of.unsigned_output ? 128 : 0)));
+    most = _mm256_set1_epi8(static_cast<int8_t>(of.clamp.hi - (from_zero ? of.clamp.lo : 0)));
     FIRN_UNROLL
     for (int v = 0; v < N; ++v) {
-      scale[v] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + 4 * v)),
-                                      _mm_loadu_ps(from + 4 * (N + v)), 1);
-      offset[v] = scale[v];
+      scale[v] = _mm256_load_ps(sums.scale + 8 * v);
+      offset[v] = _mm256_load_ps(sums.offset + 8 * v);
     }
   }
 
-  // Equal to requantize(), as in the 512-bit variant: the upper limit comes before the conversion,
-  // which turns what is too small into INT32_MIN; the lower one is applied to bytes.
-  template <bool kFloats>
-  __m256i round(__m256i acc, int v) const {
-    if constexpr (kFloats)
-      return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_castsi256_ps(acc), scale[v], offset[v]));
-    const __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale[v]);
-    return _mm256_cvtps_epi32(_mm256_min_ps(x, high));
-  }
-  template <bool kFloats>
-  __m256i words(const __m256i (&acc)[N], int v) const {
-    return _mm256_packs_epi32(round<kFloats>(acc[v], v), round<kFloats>(acc[v + 1], v + 1));
-  }
-  template <bool kFloats>
-  __m256i pack(const __m256i (&acc)[N]) const {
-    const __m256i a = words<kFloats>(acc, 0), b = words<kFloats>(acc, N - 2);
-    if (kFloats && from_zero)
-      return _mm256_add_epi8(_mm256_min_epu8(_mm256_packus_epi16(a, b), most), low);
-    const __m256i bytes =
-        _mm256_packs_epi16(_mm256_adds_epi16(a, zero), _mm256_adds_epi16(b, zero));
-    const __m256i x = _mm256_max_epi8(bytes, low);
-    return _mm256_xor_si256(kFloats ? _mm256_min_epi8(x, most) : x, sign);
+  // Rows at once, as long as what becomes of them stays in registers.
+  template <int R>
+  __attribute__((always_inline)) void store(const __m256i (&acc)[R][N], int8_t* const* out) const {
+    constexpr int kAtOnce = R * N > 8 ? 1 : R;
+    __m256 x[kAtOnce][N];
+    FIRN_UNROLL
+    for (int r = 0; r < R; r += kAtOnce) {
+      if (floats) [[likely]] {
+        FIRN_UNROLL
+        for (int j = 0; j < kAtOnce; ++j) of_floats(acc[r + j], x[j]);
+      } else {
+        FIRN_UNROLL
+        for (int j = 0; j < kAtOnce; ++j) of_integers(acc[r + j], x[j]);
+      }
+      if (from_zero) [[likely]] {
+        FIRN_UNROLL
+        for (int j = 0; j < kAtOnce; ++j) put(out[r + j], from_zero_bytes(x[j]));
+      } else {
+        FIRN_UNROLL
+        for (int j = 0; j < kAtOnce; ++j) put(out[r + j], any_bytes(x[j]));
+      }
+    }
   }
 
-  template <int R>
-  void store(const __m256i (&acc)[R][N], int8_t* const* out) const {
+ private:
+  __attribute__((always_inline)) void of_floats(const __m256i (&acc)[N], __m256 (&x)[N]) const {
     FIRN_UNROLL
-    for (int j = 0; j < R; ++j) {
-      __m256i bytes = floats ? pack<true>(acc[j]) : pack<false>(acc[j]);
-      if constexpr (N == 2) bytes = _mm256_permute4x64_epi64(bytes, 0x08);
-      if (channels == 8 * N) {
-        if constexpr (N == 2) {
-          _mm_storeu_si128(reinterpret_cast<__m128i*>(out[j]), _mm256_castsi256_si128(bytes));
-        } else {
-          _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[j]), bytes);
-        }
-      } else {
-        int8_t all[32];
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(all), bytes);
-        memcpy(out[j], all, static_cast<size_t>(channels));
-      }
+    for (int v = 0; v < N; ++v)
+      x[v] = _mm256_fmadd_ps(_mm256_castsi256_ps(acc[v]), scale[v], offset[v]);
+  }
+
+  // Sums that cannot be floats. As in the 512-bit variant the upper limit comes before the
+  // conversion, which turns what is too small into INT32_MIN.
+  __attribute__((always_inline)) void of_integers(const __m256i (&acc)[N], __m256 (&x)[N]) const {
+    const __m256 high = _mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero));
+    FIRN_UNROLL
+    for (int v = 0; v < N; ++v) {
+      const __m256 s =
+          _mm256_insertf128_ps(_mm256_castps128_ps256(scales(4 * v)), scales(4 * (N + v)), 1);
+      x[v] = _mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[v]), s), high);
+    }
+  }
+  // Of four channels from `from` on.
+  __attribute__((always_inline)) __m128 scales(int from) const {
+    const __m128i left = _mm_sub_epi32(_mm_set1_epi32(channels - from), _mm_setr_epi32(0, 1, 2, 3));
+    return _mm_maskload_ps(args.scale + channel + from, _mm_cmpgt_epi32(left, _mm_setzero_si128()));
+  }
+
+  __attribute__((always_inline)) __m256i from_zero_bytes(const __m256 (&x)[N]) const {
+    const __m256i y = _mm256_packus_epi16(words(x, 0), words(x, N - 2));
+    return _mm256_add_epi8(_mm256_min_epu8(y, most), low);
+  }
+  __attribute__((always_inline)) __m256i any_bytes(const __m256 (&x)[N]) const {
+    const __m256i a = _mm256_adds_epi16(words(x, 0), zero);
+    const __m256i b = _mm256_adds_epi16(words(x, N - 2), zero);
+    const __m256i y = _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), low), most);
+    return _mm256_xor_si256(y, _mm256_set1_epi8(args.unsigned_output ? -128 : 0));
+  }
+  __attribute__((always_inline)) static __m256i words(const __m256 (&x)[N], int v) {
+    return _mm256_packs_epi32(_mm256_cvtps_epi32(x[v]), _mm256_cvtps_epi32(x[v + 1]));
+  }
+
+  // Without memcpy(): a call in the loop would have clang keep in memory what it needs behind it.
+  __attribute__((always_inline)) void put_some(int8_t* to, __m256i bytes) const {
+    __m128i x = _mm256_castsi256_si128(bytes);
+    if ((channels & 16) != 0) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), x);
+      x = _mm256_extracti128_si256(bytes, 1);
+      to += 16;
+    }
+    if ((channels & 8) != 0) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to), x);
+      x = _mm_srli_si128(x, 8);
+      to += 8;
+    }
+    if ((channels & 4) != 0) {
+      _mm_storeu_si32(to, x);
+      x = _mm_srli_si128(x, 4);
+      to += 4;
+    }
+    if ((channels & 2) != 0) {
+      _mm_storeu_si16(to, x);
+      x = _mm_srli_si128(x, 2);
+      to += 2;
+    }
+    if ((channels & 1) != 0) *to = static_cast<int8_t>(_mm_extract_epi8(x, 0));
+  }
+
+  __attribute__((always_inline)) void put(int8_t* to, __m256i bytes) const {
+    if constexpr (N == 2) bytes = _mm256_permute4x64_epi64(bytes, 0x08);
+    if (channels < 8 * N) {
+      put_some(to, bytes);
+    } else if constexpr (N == 2) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
+    } else {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
     }
   }
 };
