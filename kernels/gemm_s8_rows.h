@@ -34,6 +34,7 @@ struct GemmS8Plan {
   bool deep;             // rows have many steps
   bool far;              // the second cache does not hold the weights beside the input
   bool fused;            // one tap is a row of the filter: kernel_w * in_c consecutive bytes
+  bool woven;            // the columns of parts of 4 panels are (GemmS8Kernel)
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
   int32_t taps, taps_once, tap_k, steps, panels, part_panels, parts;
   int64_t pitch, reach;  // how far the last tap is from the first, in places
@@ -81,12 +82,11 @@ struct GemmS8Plan {
     return u;
   }
   int64_t strip_places() const { return block_rows + reach; }
-  // Parts are as wide as they can be, but a panel left alone takes another from the part before or,
-  // where that would leave one too, is of that part: 9 are 4 + 3 + 2, or 2 + 2 + 2 + 3.
-  bool woven;  // the columns of parts of 4 panels, see GemmS8Kernel
   bool is_woven(int32_t part) const {
     return woven && part_begin(part + 1) - part_begin(part) == 4;
   }
+  // Parts are as wide as they can be, but a panel left alone takes another from the part before or,
+  // where that would leave one too, is of that part: 9 are 4 + 3 + 2, or 2 + 2 + 2 + 3.
   int32_t part_begin(int32_t part) const {
     if (part == parts) return panels;
     const int32_t begin = part * part_panels;

@@ -196,11 +196,20 @@ struct Problem {
     INFO("float sums ", float_sums != nullptr);
     const size_t units = variant.units(s);
     REQUIRE(units > 0);
-    // All at once, one by one backwards, in uneven pieces, and those in a call each.
-    for (const size_t piece : {units, size_t{1}, size_t{3}, size_t{0}}) {
+    // All at once, without float sums and with them; one by one backwards, in uneven pieces, and
+    // those in a call each.
+    struct Pass {
+      size_t piece;
+      const void* float_sums;
+    };
+    std::vector<Pass> passes = {{units, nullptr}};
+    if (float_sums != nullptr) passes.push_back({units, float_sums});
+    if (units > 1)
+      for (const size_t piece : {1, 3, 0}) passes.push_back({piece, float_sums});
+    for (const auto& [piece, sums] : passes) {
       Guarded<T> got(want.size());
       ConvS8Args a = args(packed.data(), got.data(), form);
-      a.float_sums = float_sums;
+      a.float_sums = sums;
       if (piece > 0) {
         Backwards ranges(units, piece);
         run(a, ranges);
@@ -212,7 +221,6 @@ struct Problem {
       }
       CHECK(difference<T>(got.span(), want.span(), s.out_pixel_stride) == "");
       CHECK(got.intact());
-      if (units == 1) break;
     }
   }
 
