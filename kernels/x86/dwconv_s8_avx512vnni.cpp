@@ -167,8 +167,8 @@ struct Avx512 {
 
     // Equal to requantize(): clamping commutes with rounding as the limits are integers, so it is
     // left to the bytes, if the way there keeps the order. The packs saturate, and the conversion
-    // turns what is too small into INT32_MIN; it would do so to what is too large as well, which
-    // float sums never are and integers' products are kept from. There is no NaN.
+    // turns what is too small, or no number, into INT32_MIN; it would do so to what is too large as
+    // well, which float sums never are and integers' products are kept from.
     template <bool kFromZero, int R>
     __attribute__((always_inline)) void store_of(const __m512 (&x)[R * N],
                                                  int8_t* const* out) const {
