@@ -56,14 +56,18 @@ void set_columns(GemmS8Block& b, const ConvShape& s, const GemmS8Plan& plan, con
   b.columns = std::min(s.out_c - column, b.panels * kPanel);
   b.bias = packed + panel * kPanel;
   b.weights = static_cast<const int8_t*>(args.packed) + plan.bias_bytes + panel * plan.panel_bytes;
+  if (args.float_sums != nullptr && !args.to_float) {
+    const auto* const floats = static_cast<const float*>(args.float_sums) + panel * kPanel;
+    b.bias = static_cast<const int32_t*>(args.float_sums) + panel * kPanel;
+    b.scale = floats + plan.bias_count;
+    b.offset = floats + 2 * plan.bias_count;
+    return;
+  }
   b.scale = args.scale + group * s.out_c + column;
   if (const int32_t missing = b.panels * kPanel - b.columns; missing > 0) {
     std::fill_n(std::copy_n(b.scale, b.columns, padded), missing, 0.0f);
     b.scale = padded;
   }
-  if (args.float_sums == nullptr || args.to_float) return;
-  b.bias = static_cast<const int32_t*>(args.float_sums) + panel * kPanel;
-  b.offset = static_cast<const float*>(args.float_sums) + plan.bias_count + panel * kPanel;
 }
 
 size_t units_of(const ConvShape& s, const GemmS8Plan& plan) {
@@ -228,10 +232,11 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   packed_bias[narrow_at(plan)] = least > -128;
 }
 
-// What the sums of all columns start from, and what is added to their products.
+// What the sums of all columns start from, their scales, and what is added to their products.
 size_t gemm_s8_float_sums_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
   if (!kernel.float_sums) return 0;
-  return static_cast<size_t>(GemmS8Plan(s, kernel).bias_count) * (sizeof(int32_t) + sizeof(float));
+  return static_cast<size_t>(GemmS8Plan(s, kernel).bias_count) *
+         (sizeof(int32_t) + 2 * sizeof(float));
 }
 
 bool gemm_s8_float_sums(const GemmS8Kernel& kernel, const ConvShape& s, const void* packed,
@@ -240,7 +245,8 @@ bool gemm_s8_float_sums(const GemmS8Kernel& kernel, const ConvShape& s, const vo
   if (!kernel.float_sums || plan.huge()) return false;
   const auto* const values = static_cast<const int32_t*>(packed);
   auto* const bias = static_cast<int32_t*>(found);
-  auto* const offset = static_cast<float*>(found) + plan.bias_count;
+  auto* const scales = static_cast<float*>(found) + plan.bias_count;
+  auto* const offsets = scales + plan.bias_count;
   std::memset(found, 0, gemm_s8_float_sums_bytes(kernel, s));
   bool all = true;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
@@ -250,7 +256,8 @@ bool gemm_s8_float_sums(const GemmS8Kernel& kernel, const ConvShape& s, const vo
     // Modulo 2^32, as the kernels add.
     bias[column.bias] = static_cast<int32_t>(static_cast<uint32_t>(values[column.bias]) +
                                              static_cast<uint32_t>(sum.start));
-    offset[column.bias] = sum.offset;
+    scales[column.bias] = scale[column.channel];
+    offsets[column.bias] = sum.offset;
   });
   return all;
 }

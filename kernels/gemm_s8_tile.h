@@ -102,7 +102,7 @@ struct GemmS8Block {
   bool woven;               // see GemmS8Kernel
   int32_t all_panels;       // of all blocks that have these tiles
   const int32_t* bias;      // 16 * panels: what sums start from
-  const float* scale;       // 16 * panels
+  const float* scale;       // 16 * panels: woven as weights are where there are offsets
   bool scale_below_one;     // all of them: no product overflows int32
   const float* offset;      // 16 * panels, of float sums (float_sums.h); null where they are none
   Clamp8 clamp;

@@ -199,7 +199,7 @@ void tiles(const GemmS8Block& b, A ahead) {
   PanelScale scales[P];
   for (int p = 0; p < P; ++p) scales[p].set(b, p);
   if constexpr (P == 4) {
-    if (b.woven) weave(scales[0].scale, sizeof(PanelScale) / sizeof(float));
+    if (b.woven && b.offset == nullptr) weave(scales[0].scale, sizeof(PanelScale) / sizeof(float));
   }
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
