@@ -216,6 +216,7 @@ struct DwPacking {
   static size_t strip_at(const ConvShape& s, const DwPlan& p, int32_t first) {
     return head_bytes(s, p) + static_cast<size_t>(first) * block_bytes(p);
   }
+
   static void pack(const ConvShape& s, const int8_t* weights, const int32_t* bias,
                    int32_t input_zero, void* packed) {
     const DwPlan p = plan(s);

@@ -182,10 +182,12 @@ Status lower_int8(const LowerContext& context, const Node& node, const Kernel& k
   args.unsigned_input = context.is_unsigned[index(o.x)];
   args.unsigned_output = context.is_unsigned[index(o.y)];
   if constexpr (requires { kernel.float_sums; }) {
-    FIRN_ASSIGN(auto found, Buffer::allocate(kernel.float_sums_bytes(s)));
-    if (!args.to_float && kernel.float_sums(s, packed.weights->bytes().data(), packed.scale.data(),
-                                            args.clamp, found.second.data()))
-      packed.float_sums = found.first;
+    if (const size_t bytes = kernel.float_sums_bytes(s); bytes > 0 && !args.to_float) {
+      FIRN_ASSIGN(auto found, Buffer::allocate(bytes));
+      if (kernel.float_sums(s, packed.weights->bytes().data(), packed.scale.data(), args.clamp,
+                            found.second.data()))
+        packed.float_sums = found.first;
+    }
   }
   const size_t units = kernel.units(s);
   // At the least what it takes to read the weights, which few threads are limited by together.

@@ -9,8 +9,11 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
+#include "kernels/dwconv_s8.h"
+#include "kernels/gemm_s8.h"
 #include "test/kernels/fill.h"
 
 namespace firn::test {
@@ -92,6 +95,43 @@ TEST_CASE(
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const float scale : {1.0f, 2.0f, -1e-3f, kInfinity, std::numeric_limits<float>::quiet_NaN()})
     for (const Clamp8& clamp : {any, relu}) CHECK_FALSE(find_float_sum(scale, -9, 9, clamp, sum));
+}
+
+// Their outputs are the same without, so that nothing else would tell that none are found.
+template <typename Table>
+void check_found(const Table& table, const ConvShape& s) {
+  const auto channels = static_cast<size_t>(s.groups * s.out_c);
+  Guarded<int8_t> weights(channels * static_cast<size_t>(s.kernel_h * s.kernel_w * s.in_c));
+  Guarded<float> scale(channels);
+  fill(weights.span(), Fill::random, 7);
+  fill<float>(scale.span(), Fill::random, 8, 1e-4f, 3e-3f);
+  for (const auto& variant : table) {
+    if ((supported_isas() & bit(variant.isa)) == 0) continue;
+    CAPTURE(std::string(variant.name));
+    Guarded<uint8_t> packed(variant.packed_bytes(s)), found(variant.float_sums_bytes(s));
+    variant.pack(s, weights.data(), nullptr, 3, packed.data());
+    for (const Clamp8& clamp : {Clamp8{3, -128, 127}, Clamp8{-128, -128, 127}}) {
+      const bool any = variant.float_sums(s, packed.data(), scale.data(), clamp, found.data());
+      CHECK(any == variant.writes_unsigned);  // the same variants
+    }
+    scale[channels - 1] = 1;
+    CHECK_FALSE(variant.float_sums(s, packed.data(), scale.data(), Clamp8{}, found.data()));
+    scale[channels - 1] = 1e-3f;
+  }
+}
+
+TEST_CASE("float_sums: kernels that take them find them") {
+  ConvShape product;
+  product.in_w = product.out_w = 9;
+  product.in_c = product.in_pixel_stride = 64;
+  product.out_c = product.out_pixel_stride = 70;
+  check_found(gemm_s8_table(), product);
+  ConvShape depthwise;
+  depthwise.in_h = depthwise.in_w = depthwise.out_h = depthwise.out_w = 9;
+  depthwise.kernel_h = depthwise.kernel_w = 3;
+  depthwise.pad_top = depthwise.pad_left = 1;
+  depthwise.groups = depthwise.in_pixel_stride = depthwise.out_pixel_stride = 70;
+  check_found(dwconv_s8_table(), depthwise);
 }
 
 }  // namespace
