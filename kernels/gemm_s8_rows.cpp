@@ -57,7 +57,12 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
           row_bytes <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots &&
           (!copied || lines);
-  if (fused) {
+  // 27 values are 7 steps of four; as three rows of 9 they would be 9.
+  small_windows = kernel.unfold != nullptr && fused && s.kernel_w == 3 && s.in_c == 3 &&
+                  s.kernel_h == 3 && s.repeat == 1;
+  if (small_windows) {
+    fused = strips = false;
+  } else if (fused) {
     // Of input that is copied anyway, where lines are so long that few places are beyond the
     // output's; always where there is no other way to space rows evenly.
     strips = copied || (kernel.input == GemmS8Input::as_unsigned && even_taps &&
@@ -67,7 +72,7 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
              2 * pitch <= 3 * int64_t{s.out_w} && even_taps && reach <= kMaxReach;
   }
   place_pixels = fused ? s.stride_w : 1;
-  unfolded = copied && !strips;
+  unfolded = (copied && !strips) || small_windows;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
           s.pad_left == 0 && (s.out_h - 1) * int64_t{s.stride_h} < s.in_h &&
           (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
@@ -111,6 +116,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
     const int64_t least = far ? most_rows : reach / height * height;
     block_rows = std::clamp<int64_t>(fit / height * height,
                                      std::clamp<int64_t>(least, height, most_rows), most_rows);
+  } else if (small_windows) {
+    block_rows = kWindowRows;
   } else if (unfolded) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
@@ -135,7 +142,8 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       plan_(plan),
       makes_unsigned_(kernel.input == GemmS8Input::as_unsigned && !unsigned_input),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.strips && plan.fused      ? ptrdiff_t{plan.place_pixels} * s.in_c
+      stride_(plan.small_windows             ? kWindowStride
+              : plan.strips && plan.fused    ? ptrdiff_t{plan.place_pixels} * s.in_c
               : plan.unfolded || plan.strips ? copied_row()
               : makes_unsigned_              ? s.in_c
                                              : s.in_pixel_stride),
@@ -168,11 +176,19 @@ size_t GemmS8Rows::zero_row_bytes() const {
   return round_up(static_cast<size_t>(plan_.fused ? kSlotBytes : s_.in_c) + kReadSlack);
 }
 
+// Bytes of the line of zero points at the start of a workspace, of small windows.
+size_t GemmS8Rows::zero_line_bytes() const {
+  return round_up(static_cast<size_t>(int64_t{s_.in_w} * s_.in_c) + kReadSlack);
+}
+
 size_t GemmS8Rows::workspace_bytes() const {
   if (plan_.strips) {
     const int64_t places = int64_t{planes_y(s_)} * planes_x(s_, plan_) * plan_.strip_places();
     return round_up(static_cast<size_t>(places * stride_) + kReadSlack);
   }
+  if (plan_.small_windows)
+    return zero_line_bytes() +
+           round_up(static_cast<size_t>(plan_.block_rows * stride_) + kReadSlack);
   if (kernel_.input == GemmS8Input::evenly_spaced) {
     const int64_t rows = plan_.unfolded                     ? plan_.block_rows
                          : plan_.rows % kernel_.rows[0] > 0 ? kernel_.rows[0]
@@ -213,6 +229,7 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t block
   begin_ = block * plan_.block_rows;
   rows_ = static_cast<int32_t>(std::min(plan_.block_rows, plan_.rows - begin_));
   if (plan_.strips) return copy_strips(input, zero_row);
+  if (plan_.small_windows) return unfold_small(input, zero_row);
   if (plan_.unfolded) return unfold(input, zero_row);
   if (makes_unsigned_) return copy_unsigned(input, zero_row);
   first_ = input;
@@ -283,6 +300,66 @@ void GemmS8Rows::unfold(const int8_t* input, const int8_t* zero_row) {
     r += done;
     pixel.advance(s_, done);
   }
+}
+
+// Windows of 3 x 3 pixels of 3 channels, run after run along an output row.
+void GemmS8Rows::unfold_small(const int8_t* input, const int8_t* zero_row) {
+  int8_t* to = workspace_ + zero_line_bytes();
+  first_ = to;
+  origin_ = begin_;  // of output pixels
+  OutputPixel pixel(s_, begin_);
+  for (int64_t left = rows_; left > 0;) {
+    const int64_t run = std::min<int64_t>(left, s_.out_w - pixel.x);
+    SmallWindows lines;
+    for (int32_t ky = 0; ky < 3; ++ky) {
+      const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
+      lines[ky] = y >= 0 && y < s_.in_h ? input + input_pixel(s_, pixel.image, y, 0) * s_.in_c
+                                        : zero_line(zero_row);
+    }
+    for (int64_t x = pixel.x; x < pixel.x + run;) {
+      const int64_t at = x * s_.stride_w - s_.pad_left,
+                    end = std::min(x_inside_.end, pixel.x + run);
+      int64_t n = 1;
+      if (x >= x_inside_.begin && x < end) {
+        n = end - x;
+        const int64_t byte = at * s_.in_c;
+        kernel_.unfold(
+            {{lines[0] + byte, lines[1] + byte, lines[2] + byte}, n, s_.stride_w * s_.in_c}, to);
+      } else {
+        unfold_border(lines, at, zero_row, to);
+      }
+      x += n;
+      to += n * stride_;
+    }
+    left -= run;
+    pixel.advance(s_, run);
+  }
+}
+
+// One that crosses the left or the right edge of the image.
+void GemmS8Rows::unfold_border(const SmallWindows& lines, int64_t left, const int8_t* zero_row,
+                               int8_t* to) {
+  // Each time so many bytes, of which the last are replaced by what follows.
+  constexpr size_t kBytes = 16;
+  int8_t rows[3][kWindowRow + 2 * kBytes];
+  const int64_t begin = std::clamp<int64_t>(left, 0, s_.in_w);
+  const int64_t end = std::clamp<int64_t>(left + s_.kernel_w, begin, s_.in_w);
+  for (int ky = 0; ky < 3; ++ky) {
+    int8_t* row = rows[ky];
+    std::memcpy(row, zero_row, kBytes);
+    if (begin == end) continue;
+    row += (begin - left) * s_.in_c;
+    std::memcpy(row, lines[ky] + begin * s_.in_c, kBytes);
+    std::memcpy(row + (end - begin) * s_.in_c, zero_row, kBytes);
+  }
+  kernel_.unfold({{rows[0], rows[1], rows[2]}, 1, 0}, to);
+}
+
+// A line of zero points, made when it is first wanted.
+const int8_t* GemmS8Rows::zero_line(const int8_t* zero_row) {
+  if (!zero_line_made_) std::memset(workspace_, *zero_row, zero_line_bytes());
+  zero_line_made_ = true;
+  return workspace_;
 }
 
 // The same of one pixel, whose window may cross the image's edge.
@@ -359,7 +436,8 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   const bool even = plan_.dense || plan_.unfolded || plan_.strips ||
                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
   const TileRows of{rows_, tile_rows};
-  if (plan_.dense && kernel_.input != GemmS8Input::evenly_spaced && of == tiles_of_) {
+  if ((plan_.dense || plan_.unfolded) && kernel_.input != GemmS8Input::evenly_spaced &&
+      of == tiles_of_) {
     const ptrdiff_t moved = pixel_at(begin_) - tiles_[0].first;
     for (GemmS8Tile& t : std::span(tiles_.data(), tile_count_)) t.first += moved;
   } else {

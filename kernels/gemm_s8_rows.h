@@ -15,6 +15,7 @@ namespace firn::kernels {
 // Of a block. They bound the stack that run() takes (about 45 KiB).
 inline constexpr int kMaxStripRows = 192;
 inline constexpr int kMaxFusedRows = 576;  // in tiles of 6
+inline constexpr int kWindowRows = 288;    // the same of small windows
 inline constexpr int kMaxPointers = 2048;
 inline constexpr int kMaxTaps = 512;
 // A fused row that crosses the image's edge is copied to a slot of this size.
@@ -27,6 +28,7 @@ struct GemmS8Plan {
   bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
   // Rows are copied: a window's taps are one, as long as all of them.
   bool unfolded;
+  bool small_windows;  // the same of 3 x 3 pixels of 3 channels, by the kernel's own means
   // Lines of pixels are copied with their padding, so that the rows of every tap are evenly spaced.
   // Rows are the places of an image whose lines are `pitch` long: those beyond the output's width
   // are multiplied for nothing. Weights are packed as if there were none.
@@ -165,8 +167,13 @@ class GemmS8Rows {
   Region region(int64_t begin, int64_t rows) const;
   bool windows() const { return !plan_.dense && !plan_.apart; }
   size_t zero_row_bytes() const;
+  size_t zero_line_bytes() const;
   void copy_unsigned(const int8_t* input, const int8_t* zero_row);
   void unfold(const int8_t* input, const int8_t* zero_row);
+  using SmallWindows = const int8_t* [3];  // lines
+  void unfold_small(const int8_t* input, const int8_t* zero_row);
+  void unfold_border(const SmallWindows&, int64_t left, const int8_t* zero_row, int8_t* to);
+  const int8_t* zero_line(const int8_t* zero_row);
   void copy_strips(const int8_t* input, const int8_t* zero_row);
   void copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n, int8_t* to);
   void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
@@ -200,13 +207,13 @@ class GemmS8Rows {
   int64_t origin_ = 0;
   ptrdiff_t stride_;
   const int8_t* zero_row_ = nullptr;
+  bool zero_line_made_ = false;
   Range x_inside_, y_inside_;
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
   std::array<GemmS8Tile, kMaxBlockRows> tiles_;
   size_t tile_count_ = 0;
-  // What tiles_ were made for: those of a dense block differ from the next one's in where they read
-  // alone.
+  // What tiles_ were made for: those of the next block may differ in where they read alone.
   struct TileRows {
     int32_t all = 0, each = 0;
     bool operator==(const TileRows&) const = default;

@@ -85,6 +85,16 @@ FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& pixels, int8_t* to, int step, 
   }
 }
 
+// Windows of 3 x 3 pixels of 3 channels that a kernel wants copied, each window's bytes side by
+// side.
+struct GemmS8Windows {
+  const int8_t* lines[3];  // what the first window covers of each
+  int64_t count;
+  ptrdiff_t stride;
+};
+// What a window covers of a line, and from a copy to the next.
+inline constexpr int kWindowRow = 9, kWindowStride = 32;
+
 // Memory to be brought into the second cache while a kernel multiplies.
 struct GemmS8Ahead {
   const char *next, *end;

@@ -37,6 +37,7 @@ struct Store {
   __mmask64 mask;
   bool float_sums, unsigned_output;
   bool woven;
+  bool side_by_side;            // rows are whole panels, and nothing lies between them
   bool from_zero;               // of float sums: the lower limit is 0, and lo is added to bytes
   bool adjusted;                // packs saturate to int8, or from 0 to 255, which is not all
   __m512i zero, lo, hi, order;  // hi: of bytes from zero, above lo
@@ -49,6 +50,7 @@ struct Store {
         float_sums(b.offset != nullptr),
         unsigned_output(b.unsigned_output),
         woven(b.woven),
+        side_by_side(b.columns == b.panels * kPanel && b.out_stride == b.columns),
         from_zero(float_sums && b.clamp.lo == b.clamp.zero),
         adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (from_zero && !b.unsigned_output)),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
@@ -107,9 +109,10 @@ struct Store {
     }
   }
 
-  // All rows, each to where at(row) says. Stores come last: for all that the compiler knows, a
-  // store of bytes changes scales, so that they would be loaded again behind each.
-  template <int R, int P, typename At>
+  // All rows, each to where at(row) says; kInOrder: which is behind the one before. Stores come
+  // last: for all that the compiler knows, a store of bytes changes scales, so that they would be
+  // loaded again behind each.
+  template <bool kInOrder, int R, int P, typename At>
   FIRN_INLINE void rows(const __m512i (&acc)[R][P], At at) const {
     constexpr int n = kTogether<P>;
     __m512i y[(R + n - 1) / n];
@@ -119,6 +122,12 @@ struct Store {
       FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<true, false>(acc, r);
     } else {
       FIRN_UNROLL for (int r = 0; r < R; r += n) y[r / n] = bytes<false, false>(acc, r);
+    }
+    if constexpr (kInOrder && P <= 2 && R % n == 0) {
+      if (side_by_side) {
+        FIRN_UNROLL for (int r = 0; r < R; r += n) _mm512_storeu_si512(at(r), y[r / n]);
+        return;
+      }
     }
     FIRN_UNROLL for (int r = 0; r < R; r += n) {
       row<P, 0>(y[r / n], at(r));

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
+#include "kernels/gemm_s8_unfold_ymm.h"
 #include "kernels/gemm_s8_zmm.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -124,10 +125,10 @@ struct Tile {
       auto* const out = static_cast<int8_t*>(b.output);
       if (t.out_rows != nullptr) {
         const int32_t* const to = t.out_rows + begin;
-        return store.rows(acc, [&](int r) { return out + to[r] * store.stride; });
+        return store.rows<false>(acc, [&](int r) { return out + to[r] * store.stride; });
       }
       int8_t* const first = out + (t.first_row + begin) * store.stride;
-      return store.rows(acc, [&](int r) { return first + r * store.stride; });
+      return store.rows<true>(acc, [&](int r) { return first + r * store.stride; });
     }
     alignas(64) int32_t raw[R * P * kPanel];
     FIRN_UNROLL for (int r = 0; r < R; ++r) {
@@ -226,6 +227,10 @@ void gemm_s8_copy_avx512vnni(const GemmS8Pixels& p, int8_t* to) {
   gemm_s8_copy(p, to, 64, [](const int8_t* a, int8_t* b) {
     _mm512_storeu_si512(b, _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_set1_epi8(-128)));
   });
+}
+
+void gemm_s8_unfold_avx512vnni(const GemmS8Windows& w, int8_t* to) {
+  unfold_windows(w, to);
 }
 
 void gemm_s8_tiles_avx512vnni(const GemmS8Block& b) {

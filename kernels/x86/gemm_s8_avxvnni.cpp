@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/gemm_s8_tile.h"
+#include "kernels/gemm_s8_unfold_ymm.h"
 #include "kernels/gemm_s8_ymm.h"
 
 namespace firn::kernels {
@@ -105,6 +106,10 @@ void gemm_s8_copy_avxvnni(const GemmS8Pixels& p, int8_t* to) {
     const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), _mm256_xor_si256(x, _mm256_set1_epi8(-128)));
   });
+}
+
+void gemm_s8_unfold_avxvnni(const GemmS8Windows& w, int8_t* to) {
+  unfold_windows(w, to);
 }
 
 void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {

@@ -163,6 +163,13 @@ TEST_CASE("gemm_s8: windows of few channels on long lines") {
   s.out_h -= 2;
   s.repeat = 2;
   check({.shape = s, .seed = seed++, .input_zero = 127});
+  // Outputs of whole vectors, side by side, and some more.
+  for (const int out_c : {16, 32, 33}) {
+    s = convolution(100, 3, out_c, 3, 2, 1);
+    s.dilation_h = 2;
+    s.out_h -= 1;
+    check({.shape = s, .seed = seed++, .input_zero = 9});
+  }
 }
 
 // Where a variant may copy lines of pixels together with their padding.
