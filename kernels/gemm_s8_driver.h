@@ -51,7 +51,7 @@ struct GemmS8Kernel {
   // Tiles of up to so many rows take no longer for each than whole ones.
   int32_t low_rows = 0;
   // Rows of a block, where rows are short and many: what a block takes to begin is more then.
-  int32_t short_rows = kMaxBlockRows;
+  int32_t short_rows = 96;
   // Rows of a tile, if more than those of all others, where they have many steps.
   int32_t deep_rows = 0;
   int32_t rows[kMaxPanels] = {1, 1, 1, 1};  // of a tile of 1, 2, ... panels

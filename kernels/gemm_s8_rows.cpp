@@ -14,6 +14,8 @@ constexpr std::array<ptrdiff_t, kMaxTaps> kNoOffsets{};
 // second cache does not hold them beside the input.
 constexpr int64_t kLargeWeights = 512 << 10;
 constexpr int64_t kFarWeights = 1 << 20;
+// Rows that are worth two blocks.
+constexpr int64_t kHalvedRows = 48;
 // Steps of a row up to which the nearest cache holds four panels of weights.
 constexpr int64_t kNearSteps = 128;
 // Places between the first and the last tap up to which copied lines are worth it.
@@ -27,6 +29,8 @@ int32_t planes_x(const ConvShape& s, const GemmS8Plan& plan) {
   return plan.fused ? 1 : std::min(s.stride_w, s.kernel_w);
 }
 
+// Rows of a block that are whole tiles of any height.
+constexpr int kWholeRows = 96;
 // Rows of tiles up to which variants have one of each height.
 constexpr int32_t kMostAlike = 12;
 
@@ -104,9 +108,12 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   woven = kernel.woven && s.repeat == 1 && !huge();
   deep = int64_t{taps} * steps >= kNearSteps;
   const bool long_blocks = dense && tap_k <= 64 && rows >= 8 * kernel.short_rows;
-  const int most = std::min({long_blocks ? kernel.short_rows : kMaxBlockRows,
-                             huge() ? kMaxBlockRows : kMaxPointers / taps,
+  const int most = std::min({long_blocks ? kernel.short_rows : kWholeRows,
+                             huge() ? kWholeRows : kMaxPointers / taps,
                              fused ? kMaxSlots / taps : kMaxPointers});
+  const int64_t half = divide_up(rows, 2);
+  const bool halves = !spaced && panels > 1 && rows >= kHalvedRows && half <= kMaxBlockRows &&
+                      half * taps <= kMaxPointers && !fused && weights <= kLargeWeights;
   if (strips) {
     rows = std::max<int64_t>(s.out_h * pitch - reach_w, 0);
     // What copies may take of the nearest cache, but at least half of what is copied is new.
@@ -121,11 +128,15 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   } else if (unfolded) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;
-    block_rows = std::clamp<int64_t>(fit, height, kMaxBlockRows);
+    block_rows = std::clamp<int64_t>(fit, height, kWholeRows);
   } else if (spaced && tap_k > 256 && !far) {
     // One tile's input stays in the nearest cache while weights pass by it, one after the other:
     // there is no faster way to read what lies in the next one.
     block_rows = height;
+  } else if (halves) {
+    // Each of two threads reads what it wrote: from the other's cache it comes as slowly as from
+    // far away.
+    block_rows = half;
   } else {
     // 24 is a multiple of most tile heights. Blocks are about as large as each other, or threads
     // that share them would not get equal parts.

@@ -25,8 +25,8 @@ namespace firn::kernels {
 
 inline constexpr int kPanel = 16;     // columns
 inline constexpr int kMaxPanels = 4;  // of a block
-// Of a block of input that is read in place.
-inline constexpr int kMaxBlockRows = 96;
+// Of a block of input that is read in place: half of 14 x 14.
+inline constexpr int kMaxBlockRows = 98;
 
 // Consecutive output pixels (rows of the product). Most tiles lie inside one row of the image,
 // where input rows are evenly spaced; those that wrap around or touch the border have pointers.
