@@ -46,7 +46,7 @@ FIRN_INLINE __m512i load(const int8_t* w) {
 }
 
 // What is brought near, so many bytes a step; so few in all are not worth it.
-constexpr ptrdiff_t kLeastAhead = 16 << 10;
+constexpr ptrdiff_t kLeastAhead = 8 << 10;
 struct Ahead {
   const char* next;
   ptrdiff_t step;

@@ -3,6 +3,7 @@
 #ifndef FIRN_RUNTIME_LOWER_LOWER_H_
 #define FIRN_RUNTIME_LOWER_LOWER_H_
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
@@ -201,11 +202,13 @@ Table8 make_table(const Quant& in, const Quant& out, const std::function<double(
 LoweredStep table_step(const LowerContext& context, const Node& node, ValueId x,
                        const Table8& table);
 
-// That many elements of simple work are worth another thread's while.
-inline constexpr size_t kElementsWorthSharing = size_t{1} << 15;
+// That many elements of simple work are worth another thread's while; far fewer where it is a
+// thread's share, which it has in its cache from the layer before.
+inline constexpr size_t kElementsWorthSharing = size_t{1} << 15, kLeastShare = 3072;
 template <typename F>
 void parallel_elements(kernels::Pool& pool, size_t n, F&& f) {
-  pool.parallel_for(n, kElementsWorthSharing, std::forward<F>(f));
+  const size_t share = (n / static_cast<size_t>(pool.threads()) + 63) / 64 * 64;
+  pool.parallel_for(n, std::clamp(share, kLeastShare, kElementsWorthSharing), std::forward<F>(f));
 }
 
 }  // namespace firn
