@@ -109,25 +109,25 @@ struct Avx512 {
         _mm512_store_si512(sums + (r * P + p) * kPanel, acc[r][p]);
   }
 
+  // `count` rows, at most R.
+  template <int R, int P>
+  static void any_tile(int32_t count, int32_t steps, const uint8_t* rows, ptrdiff_t row_bytes,
+                       const uint8_t* w, ptrdiff_t panel_bytes, int32_t* sums) {
+    if (count == R) return tile<R, P>(steps, rows, row_bytes, w, panel_bytes, sums);
+    if constexpr (R > 1) any_tile<R - 1, P>(count, steps, rows, row_bytes, w, panel_bytes, sums);
+  }
+
+  // In tiles about as high as each other: a rest of few rows would take as long as a whole one.
   template <int P>
   static void panels(int32_t count, int32_t steps, const uint8_t* rows, ptrdiff_t row_bytes,
                      const uint8_t* w, ptrdiff_t panel_bytes, int32_t* sums) {
-    const auto next = [&](int n) {
+    for (int32_t tiles = (count + kRows - 1) / kRows; tiles > 0; --tiles) {
+      const int32_t n = (count + tiles - 1) / tiles;
+      any_tile<kRows, P>(n, steps, rows, row_bytes, w, panel_bytes, sums);
       rows += n * row_bytes;
       sums += n * P * kPanel;
       count -= n;
-    };
-    for (; count >= kRows; next(kRows))
-      tile<kRows, P>(steps, rows, row_bytes, w, panel_bytes, sums);
-    if (count >= 4) {
-      tile<4, P>(steps, rows, row_bytes, w, panel_bytes, sums);
-      next(4);
     }
-    if (count >= 2) {
-      tile<2, P>(steps, rows, row_bytes, w, panel_bytes, sums);
-      next(2);
-    }
-    if (count > 0) tile<1, P>(steps, rows, row_bytes, w, panel_bytes, sums);
   }
 
   static void multiply(int32_t count, int32_t wide, int32_t steps, const uint8_t* rows,
