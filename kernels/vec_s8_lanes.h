@@ -34,12 +34,14 @@ struct VecLanes {
   struct Narrow {
     Float lo_float, hi_float;
     Int lo, hi, zero;
+    bool limits;  // there are limits below int8's
     explicit Narrow(const Clamp8& c)
         : lo_float(V::set(static_cast<float>(c.lo - c.zero))),
           hi_float(V::set(static_cast<float>(c.hi - c.zero))),
           lo(V::set8(c.lo)),
           hi(V::set8(c.hi)),
-          zero(V::set16(c.zero)) {}
+          zero(V::set16(c.zero)),
+          limits(c.lo > -128 || c.hi < 127) {}
 
     template <bool kSmall>
     Int round(Float x) const {
@@ -51,7 +53,7 @@ struct VecLanes {
       const Int a = V::packs32(round<kSmall>(x.v[0]), round<kSmall>(x.v[1]));
       const Int b = V::packs32(round<kSmall>(x.v[2]), round<kSmall>(x.v[3]));
       const Int y = V::packs16(V::adds16(a, zero), V::adds16(b, zero));
-      return kSmall ? V::min8(V::max8(y, lo), hi) : y;
+      return kSmall && limits ? V::min8(V::max8(y, lo), hi) : y;
     }
   };
 
@@ -59,14 +61,18 @@ struct VecLanes {
     Float magic;
     explicit Widen(int32_t zero) : magic(V::set(static_cast<float>(8388608 + 128 + zero))) {}
     Floats floats(Int x) const {
-      const Int u = V::flip(x), none = V::set8(0), exponent = V::set16(0x4b00);
-      const Int a = V::unpacklo8(u, none), b = V::unpackhi8(u, none);
-      return {{V::sub(V::as_float(V::unpacklo16(a, exponent)), magic),
-               V::sub(V::as_float(V::unpackhi16(a, exponent)), magic),
-               V::sub(V::as_float(V::unpacklo16(b, exponent)), magic),
-               V::sub(V::as_float(V::unpackhi16(b, exponent)), magic)}};
+      Floats y = unpack(x);
+      for (int i = 0; i < 4; ++i) y.v[i] = V::sub(y.v[i], magic);
+      return y;
     }
   };
+  // 2^23 + x + 128.
+  static Floats unpack(Int x) {
+    const Int u = V::flip(x), none = V::set8(0), exponent = V::set16(0x4b00);
+    const Int a = V::unpacklo8(u, none), b = V::unpackhi8(u, none);
+    return {{V::as_float(V::unpacklo16(a, exponent)), V::as_float(V::unpackhi16(a, exponent)),
+             V::as_float(V::unpacklo16(b, exponent)), V::as_float(V::unpackhi16(b, exponent))}};
+  }
 };
 
 }  // namespace

@@ -73,13 +73,78 @@ struct VecMap {
     if (i < n) V::store(y + i, fn(V::load(a + i, n - i), fn.second(next())), n - i);
   }
 
-  // The functions of two vectors. Small says that what is rounded stays below 2^31.
-  template <bool kSmall>
+  // x - zero of all bytes, each vector in units of its own (V::kUnit).
+  struct Differences {
+    Float magic[V::kUnits];
+    explicit Differences(int32_t zero) {
+      for (int u = 0; u < V::kUnits; ++u)
+        magic[u] = V::set(8388608.0f + V::kUnit[u] * static_cast<float>(128 + zero));
+    }
+    Floats operator()(Int x) const {
+      Floats d = V::split(x);
+      for (int i = 0; i < 4; ++i) d.v[i] = V::sub(d.v[i], magic[i % V::kUnits]);
+      return d;
+    }
+  };
+
+  // The same times a scale. kPlain: zero is -128, so that split() gives 2^23 more than what is
+  // scaled, and as 2^23 * scale is exact, one fused operation rounds as the product alone would.
+  template <bool kPlain>
+  struct Scaled {
+    Differences differences;
+    Float scale[V::kUnits], offset[V::kUnits];
+    Scaled(int32_t zero, float by) : differences(zero) {
+      for (int u = 0; u < V::kUnits; ++u) {
+        scale[u] = V::set(by / V::kUnit[u]);
+        offset[u] = V::set(-8388608.0f * by / V::kUnit[u]);
+      }
+    }
+    Floats operator()(Int x) const {
+      Floats y = kPlain ? V::split(x) : differences(x);
+      for (int i = 0; i < 4; ++i) {
+        const int u = i % V::kUnits;
+        y.v[i] = kPlain ? V::fused(y.v[i], scale[u], offset[u]) : V::mul(y.v[i], scale[u]);
+      }
+      return y;
+    }
+  };
+
+  // The functions of two vectors. kPlain: the second one's zero is -128.
+  template <bool kPlain>
   struct Sum {
+    Scaled<false> scaled_a;
+    Scaled<kPlain> scaled_b;
+    Narrow narrow;
+    explicit Sum(const AddS8& p)
+        : scaled_a(p.a_zero, p.a_scale), scaled_b(p.b_zero, p.b_scale), narrow(p.clamp) {}
+    Floats second(Int b) const { return scaled_b(b); }
+    Int operator()(Int a, const Floats& z) const {
+      Floats x = scaled_a(a);
+      for (int i = 0; i < 4; ++i) x.v[i] = V::add(x.v[i], z.v[i]);
+      return V::joined(narrow.template bytes<true>(x));
+    }
+  };
+  struct Product {
+    Differences a, b;
+    Narrow narrow;
+    Float scale[V::kUnits];
+    explicit Product(const MulS8& p) : a(p.a_zero), b(p.b_zero), narrow(p.clamp) {
+      for (int u = 0; u < V::kUnits; ++u) scale[u] = V::set(p.scale / (V::kUnit[u] * V::kUnit[u]));
+    }
+    Floats second(Int y) const { return b(y); }
+    Int operator()(Int x, const Floats& z) const {
+      Floats y = a(x);
+      // The product of two such integers is exact in float.
+      for (int i = 0; i < 4; ++i) y.v[i] = V::mul(V::mul(y.v[i], z.v[i]), scale[i % V::kUnits]);
+      return V::joined(narrow.template bytes<true>(y));
+    }
+  };
+  // Of any scale: what is rounded may be 2^31 or more, or no number.
+  struct AnySum {
     Widen widen_a, widen_b;
     Narrow narrow;
     Float scale_a, scale_b;
-    explicit Sum(const AddS8& p)
+    explicit AnySum(const AddS8& p)
         : widen_a(p.a_zero),
           widen_b(p.b_zero),
           narrow(p.clamp),
@@ -93,22 +158,20 @@ struct VecMap {
     Int operator()(Int a, const Floats& z) const {
       Floats x = widen_a.floats(a);
       for (int i = 0; i < 4; ++i) x.v[i] = V::add(V::mul(x.v[i], scale_a), z.v[i]);
-      return narrow.template bytes<kSmall>(x);
+      return narrow.template bytes<false>(x);
     }
   };
-  template <bool kSmall>
-  struct Product {
+  struct AnyProduct {
     Widen widen_a, widen_b;
     Narrow narrow;
     Float scale;
-    explicit Product(const MulS8& p)
+    explicit AnyProduct(const MulS8& p)
         : widen_a(p.a_zero), widen_b(p.b_zero), narrow(p.clamp), scale(V::set(p.scale)) {}
     Floats second(Int b) const { return widen_b.floats(b); }
     Int operator()(Int a, const Floats& z) const {
       Floats x = widen_a.floats(a);
-      // The product of two such integers is exact in float.
       for (int i = 0; i < 4; ++i) x.v[i] = V::mul(V::mul(x.v[i], z.v[i]), scale);
-      return narrow.template bytes<kSmall>(x);
+      return narrow.template bytes<false>(x);
     }
   };
 
@@ -121,25 +184,34 @@ struct VecMap {
     Int operator()(Int a, Int b) const { return V::max8(a, b); }
   };
 
+  // Whether what is scaled, up to `most`, stays below 2^31, and units divide the scale exactly (the
+  // comparison is false for NaN).
+  static bool usual(float scale, float most) {
+    const float size = __builtin_fabsf(scale);
+    return size >= 0x1p-64f && size * most < 0x1p30f;
+  }
   // Calls fn with the function that p describes.
   template <typename F>
   static void with_add(const AddS8& p, const F& fn) {
-    // |x - zero| <= 255, so that sums stay below 2^31 (the comparison is false for NaN).
-    if (__builtin_fabsf(p.a_scale) < 0x1p22f && __builtin_fabsf(p.b_scale) < 0x1p22f)
+    if (!usual(p.a_scale, 255) || !usual(p.b_scale, 255))
+      fn(AnySum(p));
+    else if (p.b_zero == -128)
       fn(Sum<true>(p));
     else
       fn(Sum<false>(p));
   }
   template <typename F>
   static void with_mul(const MulS8& p, const F& fn) {
-    // |product| <= 255^2 < 2^16.
-    if (__builtin_fabsf(p.scale) < 0x1p15f)
-      fn(Product<true>(p));
+    if (usual(p.scale, 255 * 255))
+      fn(Product(p));
     else
-      fn(Product<false>(p));
+      fn(AnyProduct(p));
   }
 
   static void add(size_t n, const int8_t* a, const int8_t* b, int8_t* y, const AddS8& p) {
+    // Sums are the same either way round.
+    if (p.a_zero == -128 && p.b_zero != -128)
+      return add(n, b, a, y, {p.b_zero, p.a_zero, p.b_scale, p.a_scale, p.clamp});
     with_add(p, [&](const auto& fn) { map2(n, a, b, y, fn); });
   }
   static void add_row(size_t rows, size_t c, const int8_t* a, const int8_t* b, int8_t* y,

@@ -47,6 +47,7 @@ struct Ymm {
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float fused(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }  // b where a is NaN
   static Int round(Float x) { return _mm256_cvtps_epi32(x); }
@@ -74,6 +75,12 @@ struct Ymm {
   static Int unpackhi8(Int a, Int b) { return _mm256_unpackhi_epi8(a, b); }
   static Int unpacklo16(Int a, Int b) { return _mm256_unpacklo_epi16(a, b); }
   static Int unpackhi16(Int a, Int b) { return _mm256_unpackhi_epi16(a, b); }
+
+  // Bytes as the bits of floats, 2^23 + x + 128, in the order that packs undo.
+  static constexpr int kUnits = 1;
+  static constexpr float kUnit[kUnits] = {1};
+  static VecLanes<Ymm>::Floats split(Int x);
+  static Int joined(Int x) { return x; }
 
   // From the order that packs of four vectors in sequence leave to theirs.
   static Int unpacked(Int x) {
@@ -124,6 +131,10 @@ struct Ymm {
     }
   };
 };
+
+inline VecLanes<Ymm>::Floats Ymm::split(Int x) {
+  return VecLanes<Ymm>::unpack(x);
+}
 
 }  // namespace
 

@@ -42,6 +42,7 @@ struct Zmm {
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float fused(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }  // b where a is NaN
   static Int round(Float x) { return _mm512_cvtps_epi32(x); }
@@ -69,6 +70,17 @@ struct Zmm {
   static Int unpackhi8(Int a, Int b) { return _mm512_unpackhi_epi8(a, b); }
   static Int unpacklo16(Int a, Int b) { return _mm512_unpacklo_epi16(a, b); }
   static Int unpackhi16(Int a, Int b) { return _mm512_unpackhi_epi16(a, b); }
+
+  // Byte i of each four as the bits of a float, 2^23 + unit * (x + 128): without unpacks, for which
+  // there is but one port.
+  static constexpr int kUnits = 2;
+  static constexpr float kUnit[kUnits] = {1, 256};
+  static VecLanes<Zmm>::Floats split(Int x);
+  // Back to their order from that which packs of these four leave.
+  static Int joined(Int x) {
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2,
+                                                                       6, 10, 14, 3, 7, 11, 15)));
+  }
 
   // From the order that packs of four vectors in sequence leave to theirs.
   static Int unpacked(Int x) {
@@ -108,6 +120,17 @@ struct Zmm {
     }
   };
 };
+
+inline VecLanes<Zmm>::Floats Zmm::split(Int x) {
+  constexpr int kMaskedXor = (0xf0 & 0xcc) ^ 0xaa;
+  const Int low = set32(0xff), high = set32(0xff00);
+  const Int low_bits = set32(0x4b00'0080), high_bits = set32(0x4b00'8000);
+  const Int upper = _mm512_srli_epi32(x, 16);
+  return {{as_float(_mm512_ternarylogic_epi32(x, low, low_bits, kMaskedXor)),
+           as_float(_mm512_ternarylogic_epi32(x, high, high_bits, kMaskedXor)),
+           as_float(_mm512_ternarylogic_epi32(upper, low, low_bits, kMaskedXor)),
+           as_float(_mm512_ternarylogic_epi32(upper, high, high_bits, kMaskedXor))}};
+}
 
 }  // namespace
 

@@ -142,18 +142,35 @@ TEST_CASE("vec_s8: add and mul, adversarial contents, zero points, limits, scale
 }
 
 TEST_CASE("vec_s8: every pair of bytes") {
-  Guarded<int8_t> a(65536), b(65536), want(65536);
-  const AddS8 p = {-7, 9, 0.5f, 1.5f, {1, -128, 127}};  // many ties
+  Guarded<int8_t> a(65536), b(65536), sum(65536), product(65536);
   for (size_t i = 0; i < a.size(); ++i) {
     a[i] = static_cast<int8_t>(i & 255);
     b[i] = static_cast<int8_t>(i >> 8);
-    want[i] = add_one(a[i], b[i], p);
   }
-  for_kernels([&](const VecS8& kernel) {
-    Guarded<int8_t> y(a.size());
-    kernel.add(a.size(), a.data(), b.data(), y.data(), p);
-    check(y, want, 256);
-  });
+  // Many ties; zero points of what no activation leaves below zero, on either side; scales about as
+  // small and as large as those that kernels treat like others.
+  for (const AddS8& p :
+       {AddS8{-7, 9, 0.5f, 1.5f, {1, -128, 127}}, AddS8{5, -128, 0.5f, 1.5f, {-128, -128, 127}},
+        AddS8{-128, 11, 0.371f, 0.613f, {-128, -128, 100}},
+        AddS8{-128, -128, 0.25f, -0.75f, {3, -90, 127}},
+        AddS8{-128, 127, 0x1p-63f, 0x1p-65f, {0, -128, 127}},
+        AddS8{127, -128, 0x1p22f, 0x1p21f, {0, -128, 127}}}) {
+    const MulS8 m = {p.a_zero, p.b_zero, p.a_scale * p.b_scale, p.clamp};
+    CAPTURE(p.a_zero);
+    CAPTURE(p.b_zero);
+    CAPTURE(p.a_scale);
+    for (size_t i = 0; i < a.size(); ++i) {
+      sum[i] = add_one(a[i], b[i], p);
+      product[i] = mul_one(a[i], b[i], m);
+    }
+    for_kernels([&](const VecS8& kernel) {
+      Guarded<int8_t> y(a.size());
+      kernel.add(a.size(), a.data(), b.data(), y.data(), p);
+      check(y, sum, 256);
+      kernel.mul(a.size(), a.data(), b.data(), y.data(), m);
+      check(y, product, 256);
+    });
+  }
 }
 
 TEST_CASE("vec_s8: the lesser and the greater, every size and row, in place, too") {
