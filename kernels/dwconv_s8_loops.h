@@ -133,9 +133,9 @@ struct DwConv : DwPacking<V> {
         };
 
         Quad window[KW][T::kVertical];
-        // Few and long sums are made in halves, or each product would wait for the one before.
-        constexpr bool kHalves = KW == 7 && R * N <= 2;
-        typename V::Acc acc[R][N], half[R][N];
+        // Few and long sums are made in parts, or each product would wait for the one before.
+        constexpr int kParts = KW == 7 && R * N <= 2 ? 4 : 1;
+        typename V::Acc acc[R][N], part[kParts][R][N];
         const auto multiply = [&]() __attribute__((always_inline)) {
           FIRN_UNROLL for (int v = 0; v < N; ++v) {
             acc[0][v] = bias(v);
@@ -143,16 +143,15 @@ struct DwConv : DwPacking<V> {
               acc[j][v] = acc[0][v];
             }
           }
-          if constexpr (kHalves) {
-            FIRN_UNROLL for (int j = 0; j < R; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
-                half[j][v] = V::none();
-          }
+          FIRN_UNROLL for (int i = 1; i < kParts; ++i) FIRN_UNROLL for (int j = 0; j < R; ++j)
+              FIRN_UNROLL for (int v = 0; v < N; ++v) part[i][j][v] = V::none();
           int time = 0;
           do {
             const auto products = [&](int k, int q, int j, int v) __attribute__((always_inline)) {
               if (!T::uses(j, q)) return;
               const int quad = T::packed_quad(j, q, k);
-              auto& sum = kHalves && q > 0 ? half[j][v] : acc[j][v];
+              const int of = (k % 2 * T::kVertical + q) % kParts;
+              auto& sum = of > 0 ? part[of][j][v] : acc[j][v];
               sum = V::template dot<N>(
                   sum, window[k][q], v,
                   kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
@@ -169,9 +168,10 @@ struct DwConv : DwPacking<V> {
                           FIRN_UNROLL for (int v = 0; v < N; ++v) products(k, q, j, v);
             }
           } while (kRepeats && ++time < times);
-          if constexpr (kHalves) {
+          if constexpr (kParts > 1) {
             FIRN_UNROLL for (int j = 0; j < R; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
-                acc[j][v] = V::add(acc[j][v], half[j][v]);
+                acc[j][v] =
+                    V::add(V::add(acc[j][v], part[1][j][v]), V::add(part[2][j][v], part[3][j][v]));
           }
         };
 

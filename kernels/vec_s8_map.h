@@ -73,37 +73,59 @@ struct VecMap {
     if (i < n) V::store(y + i, fn(V::load(a + i, n - i), fn.second(next())), n - i);
   }
 
-  // x - zero of all bytes, each vector in units of its own (V::kUnit).
+  // Bytes as floats: 2^23 + unit * (x + 128), vector i in unit i modulo kUnits. Where V does better
+  // than by unpacks, it has split(), and joined() to undo the order that packs of these leave.
+  static constexpr bool kSplits = requires(Int x) { V::split(x); };
+  static constexpr int kUnits = kSplits ? 2 : 1;
+  static constexpr float kUnit[] = {1, 256};
+  static Floats split(Int x) {
+    if constexpr (kSplits)
+      return V::split(x);
+    else
+      return Lanes::unpack(x);
+  }
+  static Int joined(Int x) {
+    if constexpr (kSplits)
+      return V::joined(x);
+    else
+      return x;
+  }
+
+  // x - zero of all bytes, in units.
   struct Differences {
-    Float magic[V::kUnits];
+    Float magic[kUnits];
     explicit Differences(int32_t zero) {
-      for (int u = 0; u < V::kUnits; ++u)
-        magic[u] = V::set(8388608.0f + V::kUnit[u] * static_cast<float>(128 + zero));
+      for (int u = 0; u < kUnits; ++u)
+        magic[u] = V::set(8388608.0f + kUnit[u] * static_cast<float>(128 + zero));
     }
     Floats operator()(Int x) const {
-      Floats d = V::split(x);
-      for (int i = 0; i < 4; ++i) d.v[i] = V::sub(d.v[i], magic[i % V::kUnits]);
+      Floats d = split(x);
+      for (int i = 0; i < 4; ++i) d.v[i] = V::sub(d.v[i], magic[i % kUnits]);
       return d;
     }
   };
 
   // The same times a scale. kPlain: zero is -128, so that split() gives 2^23 more than what is
   // scaled, and as 2^23 * scale is exact, one fused operation rounds as the product alone would.
+  static constexpr bool kFuses = requires(Float x) { V::fused(x, x, x); };
   template <bool kPlain>
   struct Scaled {
     Differences differences;
-    Float scale[V::kUnits], offset[V::kUnits];
+    Float scale[kUnits], offset[kUnits];
     Scaled(int32_t zero, float by) : differences(zero) {
-      for (int u = 0; u < V::kUnits; ++u) {
-        scale[u] = V::set(by / V::kUnit[u]);
-        offset[u] = V::set(-8388608.0f * by / V::kUnit[u]);
+      for (int u = 0; u < kUnits; ++u) {
+        scale[u] = V::set(by / kUnit[u]);
+        offset[u] = V::set(-8388608.0f * by / kUnit[u]);
       }
     }
     Floats operator()(Int x) const {
-      Floats y = kPlain ? V::split(x) : differences(x);
+      Floats y = kPlain ? split(x) : differences(x);
       for (int i = 0; i < 4; ++i) {
-        const int u = i % V::kUnits;
-        y.v[i] = kPlain ? V::fused(y.v[i], scale[u], offset[u]) : V::mul(y.v[i], scale[u]);
+        const int u = i % kUnits;
+        if constexpr (kPlain)
+          y.v[i] = V::fused(y.v[i], scale[u], offset[u]);
+        else
+          y.v[i] = V::mul(y.v[i], scale[u]);
       }
       return y;
     }
@@ -121,22 +143,22 @@ struct VecMap {
     Int operator()(Int a, const Floats& z) const {
       Floats x = scaled_a(a);
       for (int i = 0; i < 4; ++i) x.v[i] = V::add(x.v[i], z.v[i]);
-      return V::joined(narrow.template bytes<true>(x));
+      return joined(narrow.template bytes<true>(x));
     }
   };
   struct Product {
     Differences a, b;
     Narrow narrow;
-    Float scale[V::kUnits];
+    Float scale[kUnits];
     explicit Product(const MulS8& p) : a(p.a_zero), b(p.b_zero), narrow(p.clamp) {
-      for (int u = 0; u < V::kUnits; ++u) scale[u] = V::set(p.scale / (V::kUnit[u] * V::kUnit[u]));
+      for (int u = 0; u < kUnits; ++u) scale[u] = V::set(p.scale / (kUnit[u] * kUnit[u]));
     }
     Floats second(Int y) const { return b(y); }
     Int operator()(Int x, const Floats& z) const {
       Floats y = a(x);
       // The product of two such integers is exact in float.
-      for (int i = 0; i < 4; ++i) y.v[i] = V::mul(V::mul(y.v[i], z.v[i]), scale[i % V::kUnits]);
-      return V::joined(narrow.template bytes<true>(y));
+      for (int i = 0; i < 4; ++i) y.v[i] = V::mul(V::mul(y.v[i], z.v[i]), scale[i % kUnits]);
+      return joined(narrow.template bytes<true>(y));
     }
   };
   // Of any scale: what is rounded may be 2^31 or more, or no number.
@@ -193,12 +215,11 @@ struct VecMap {
   // Calls fn with the function that p describes.
   template <typename F>
   static void with_add(const AddS8& p, const F& fn) {
-    if (!usual(p.a_scale, 255) || !usual(p.b_scale, 255))
-      fn(AnySum(p));
-    else if (p.b_zero == -128)
-      fn(Sum<true>(p));
-    else
-      fn(Sum<false>(p));
+    if (!usual(p.a_scale, 255) || !usual(p.b_scale, 255)) return fn(AnySum(p));
+    if constexpr (kFuses) {
+      if (p.b_zero == -128) return fn(Sum<true>(p));
+    }
+    fn(Sum<false>(p));
   }
   template <typename F>
   static void with_mul(const MulS8& p, const F& fn) {

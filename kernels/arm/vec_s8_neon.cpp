@@ -132,6 +132,12 @@ struct Q {
     }
 #endif
   };
+
+#if defined(__ARM_FEATURE_FMA)
+  static Float fused(Float a, Float b, Float c) {
+    return vfmaq_f32(c, a, b);
+  }
+#endif
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // 8-bit depthwise convolution with AVX-512: blocks of 16 channels, one, two or four at once,
 // vpdpbusd over byte quads. Of four blocks unpacks interleave them, within 128 bits, and the packs
-// of the way back undo it; fewer fill a register with two rows, which takes permutations.
+// of the way back undo it; two fill a register with two rows, and one with four, which takes
+// permutations.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12's header reads a variable of its own before writing it.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -49,12 +50,17 @@ struct Avx512 {
             _mm512_setr_epi32(0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30),
             _mm512_set1_epi32(0x01010101)),
         _mm512_set1_epi32(0x21012000));
+    // Byte i of each 128 bits.
+    __m512i fours = _mm512_add_epi32(
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32(0x01010101)),
+        _mm512_set1_epi32(0x30201000));
 
     bool is_unsigned;
 
     // Hides that these are constants, which GCC would make anew for every column.
     explicit Interleave(bool unsigned_input) : is_unsigned(unsigned_input) {
-      __asm__("" : "+v"(sign), "+v"(pairs));
+      __asm__("" : "+v"(sign), "+v"(pairs), "+v"(fours));
     }
 
     // Byte i of lane l of v[n] is channel(N, n, l) of the i-th pointer; the last one counts where
@@ -68,6 +74,14 @@ struct Avx512 {
         return {{_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b),
                  _mm512_unpacklo_epi16(c, d), _mm512_unpackhi_epi16(c, d)}};
       }
+      if constexpr (N == 1) {
+        __m512i all = _mm512_castsi128_si512(load16(p0));
+        all = _mm512_inserti32x4(all, load16(p1), 1);
+        all = _mm512_inserti32x4(all, load16(p2), 2);
+        if constexpr (kUsed == 4) all = _mm512_inserti32x4(all, load16(p3), 3);
+        if (!is_unsigned) all = _mm512_xor_si512(all, sign);
+        return {{_mm512_permutexvar_epi8(fours, all)}};
+      }
       __m512i a = load2(p0, p1), b = kUsed == 4 ? load2(p2, p3) : load1(p2);
       if (!is_unsigned) {
         a = _mm512_xor_si512(a, sign);
@@ -77,7 +91,7 @@ struct Avx512 {
       const __m512i ab = _mm512_permutexvar_epi8(pairs, a), cd = _mm512_permutexvar_epi8(pairs, b);
       Quad<N> q;
       q.v[0] = _mm512_unpacklo_epi16(ab, cd);
-      if constexpr (N == 2) q.v[1] = _mm512_unpackhi_epi16(ab, cd);
+      q.v[N - 1] = _mm512_unpackhi_epi16(ab, cd);
       return q;
     }
 
@@ -237,6 +251,9 @@ struct Avx512 {
  private:
   static __mmask64 first(int32_t count) {
     return ~__mmask64{0} >> (64 - count);
+  }
+  static __m128i load16(const int8_t* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
   static __m512i load1(const int8_t* low) {
     return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));

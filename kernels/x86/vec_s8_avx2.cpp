@@ -76,12 +76,6 @@ struct Ymm {
   static Int unpacklo16(Int a, Int b) { return _mm256_unpacklo_epi16(a, b); }
   static Int unpackhi16(Int a, Int b) { return _mm256_unpackhi_epi16(a, b); }
 
-  // Bytes as the bits of floats, 2^23 + x + 128, in the order that packs undo.
-  static constexpr int kUnits = 1;
-  static constexpr float kUnit[kUnits] = {1};
-  static VecLanes<Ymm>::Floats split(Int x);
-  static Int joined(Int x) { return x; }
-
   // From the order that packs of four vectors in sequence leave to theirs.
   static Int unpacked(Int x) {
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
@@ -131,10 +125,6 @@ struct Ymm {
     }
   };
 };
-
-inline VecLanes<Ymm>::Floats Ymm::split(Int x) {
-  return VecLanes<Ymm>::unpack(x);
-}
 
 }  // namespace
 

@@ -71,10 +71,7 @@ struct Zmm {
   static Int unpacklo16(Int a, Int b) { return _mm512_unpacklo_epi16(a, b); }
   static Int unpackhi16(Int a, Int b) { return _mm512_unpackhi_epi16(a, b); }
 
-  // Byte i of each four as the bits of a float, 2^23 + unit * (x + 128): without unpacks, for which
-  // there is but one port.
-  static constexpr int kUnits = 2;
-  static constexpr float kUnit[kUnits] = {1, 256};
+  // As VecMap tells: byte i of each four. Without unpacks, for which there is but one port.
   static VecLanes<Zmm>::Floats split(Int x);
   // Back to their order from that which packs of these four leave.
   static Int joined(Int x) {
