@@ -34,7 +34,7 @@ struct VecLanes {
   struct Narrow {
     Float lo_float, hi_float;
     Int lo, hi, zero;
-    bool limits;  // there are limits below int8's
+    bool limits;  // of the clamp, narrower than int8 alone
     explicit Narrow(const Clamp8& c)
         : lo_float(V::set(static_cast<float>(c.lo - c.zero))),
           hi_float(V::set(static_cast<float>(c.hi - c.zero))),
