@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes to floats and back in vectors of x86, whatever their width. An ISA's file describes its
+// Bytes to floats and back in vectors, whatever their width. An ISA's file describes its
 // vectors in a struct V; everything here is internal to it.
 //
 // Bytes become floats by unpacks (within 128 bits) and go back by packs, which undo their order:

@@ -126,6 +126,9 @@ struct Ymm {
   };
 };
 
+// Without it the same bytes would be made, only later.
+static_assert(VecMap<Ymm>::kFuses);
+
 }  // namespace
 
 extern const VecS8 vec_s8_avx2;

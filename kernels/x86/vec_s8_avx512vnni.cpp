@@ -129,6 +129,9 @@ inline VecLanes<Zmm>::Floats Zmm::split(Int x) {
            as_float(_mm512_ternarylogic_epi32(upper, high, high_bits, kMaskedXor))}};
 }
 
+// Without these the same bytes would be made, only later.
+static_assert(VecMap<Zmm>::kSplits && VecMap<Zmm>::kFuses);
+
 }  // namespace
 
 extern const VecS8 vec_s8_avx512vnni;
