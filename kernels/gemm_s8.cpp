@@ -18,8 +18,8 @@ size_t gemm_s8_state_bytes_amxint8(int64_t rows, int64_t steps);
 void gemm_s8_copy_avxvnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_avx512vnni(const GemmS8Pixels&, int8_t*);
 void gemm_s8_copy_amxint8(const GemmS8Pixels&, int8_t*);
-void gemm_s8_unfold_avxvnni(const GemmS8Windows&, int8_t*);
-void gemm_s8_unfold_avx512vnni(const GemmS8Windows&, int8_t*);
+void gemm_s8_gather_avxvnni(const GemmS8Rests&, int8_t*);
+void gemm_s8_gather_avx512vnni(const GemmS8Rests&, int8_t*);
 void gemm_s8_begin_amxint8(int32_t steps, int32_t taps, void* state);
 void gemm_s8_end_amxint8(void* state);
 #endif

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <vector>
 
 #include "kernels/gemm_s8_rows.h"
 
@@ -184,6 +185,25 @@ ptrdiff_t tap_bytes(const GemmS8Kernel& kernel, const GemmS8Plan& plan) {
   return ptrdiff_t{plan.steps} * kPanel * kernel.k_step;
 }
 
+// A column's weights: of all taps.
+int64_t column_values(const GemmS8Plan& plan) {
+  return int64_t{plan.whole_taps()} * plan.tap_k + plan.rests();
+}
+
+// Parts of a column's weights that lie side by side both as they are given and in the order of
+// taps, where what whole steps leave of rows comes last: calls part(given, of taps, count) for
+// each.
+template <typename F>
+void for_each_part(const GemmS8Plan& plan, F part) {
+  if (plan.rest_taps == 0) return part(int64_t{0}, int64_t{0}, column_values(plan));
+  const int64_t whole = int64_t{plan.row_taps} * plan.tap_k, rest = plan.rest_k;
+  const int64_t rows = plan.whole_taps() / plan.row_taps;
+  for (int64_t row = 0; row < rows; ++row) {
+    part(row * (whole + rest), row * whole, whole);
+    part(row * (whole + rest) + whole, rows * whole + row * rest, rest);
+  }
+}
+
 }  // namespace
 
 size_t gemm_s8_packed_bytes(const GemmS8Kernel& kernel, const ConvShape& s) {
@@ -197,10 +217,14 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   std::memset(packed, 0, gemm_s8_packed_bytes(kernel, s));
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
-  const int64_t row = int64_t{plan.taps} * plan.tap_k, once = row / s.repeat;
+  const int64_t row = column_values(plan), once = row / s.repeat;
+  std::vector<int8_t> ordered(static_cast<size_t>(row));
   int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
-    const int8_t* w = weights + column.channel * row;
+    for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
+      std::copy_n(weights + column.channel * row + given, n, ordered.data() + of_taps);
+    });
+    const int8_t* w = ordered.data();
     int8_t* out = panels + column.first;
     int64_t sum = 0, size = 0;
     for (int64_t i = 0; i < row; ++i) {
@@ -214,11 +238,12 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
            std::any_of(w + times * once, w + row, [](int8_t x) { return x != 0; }))
       ++times;
     for (int32_t tap = 0; tap < plan.taps; ++tap) {
+      const int32_t values = plan.values_of(tap);
       if (kernel.k_step == 4)
-        spread<4>(w, plan.tap_k, 4, out);
+        spread<4>(w, values, 4, out);
       else
-        spread<0>(w, plan.tap_k, kernel.k_step, out);
-      w += plan.tap_k;
+        spread<0>(w, values, kernel.k_step, out);
+      w += values;
       out += tap_bytes(kernel, plan);
     }
     const int64_t all = (bias != nullptr ? bias[column.channel] : 0) - sum * input_zero;
@@ -266,17 +291,20 @@ void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* 
                     int8_t* weights) {
   const GemmS8Plan plan(s, kernel);
   const int8_t* panels = static_cast<const int8_t*>(packed) + plan.bias_bytes;
-  const int64_t row = int64_t{plan.taps} * plan.tap_k;
+  const int64_t row = column_values(plan);
+  std::vector<int8_t> ordered(static_cast<size_t>(row));
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
-    int8_t* w = weights + column.channel * row;
+    int8_t* w = ordered.data();
     const int8_t* from = panels + column.first;
     for (int32_t tap = 0; tap < plan.taps; ++tap, from += tap_bytes(kernel, plan)) {
       const int8_t* step = from;
-      for (int32_t k = 0; k < plan.tap_k; k += kernel.k_step, step += kPanel * kernel.k_step) {
-        const int32_t count = std::min(kernel.k_step, plan.tap_k - k);
-        w = std::copy_n(step, count, w);
-      }
+      const int32_t values = plan.values_of(tap);
+      for (int32_t k = 0; k < values; k += kernel.k_step, step += kPanel * kernel.k_step)
+        w = std::copy_n(step, std::min(kernel.k_step, values - k), w);
     }
+    for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
+      std::copy_n(ordered.data() + of_taps, n, weights + column.channel * row + given);
+    });
   });
 }
 

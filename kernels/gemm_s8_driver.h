@@ -30,9 +30,9 @@ struct GemmS8Kernel {
   // Makes the copies, one after the other, reading and writing up to kReadSlack past the end of
   // each piece.
   void (*copy)(const GemmS8Pixels&, int8_t* to) = nullptr;
-  // The same of small windows: 16 bytes of a line are read, and 32 written for each. Null where
-  // that is no gain.
-  void (*unfold)(const GemmS8Windows&, int8_t* to) = nullptr;
+  // Copies from these copies, reading up to stride bytes before and kReadSlack behind what it
+  // takes, and writing up to kReadSlack past the end. Null where that is no gain.
+  void (*gather)(const GemmS8Rests&, int8_t* to) = nullptr;
   // Around all calls of tiles() for a layer, which may leave output to be written by later ones or
   // by end(). Evenly spaced input has whole tiles of rows, whatever their count.
   void (*begin)(int32_t steps, int32_t taps, void* state) = nullptr;

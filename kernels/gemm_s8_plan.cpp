@@ -37,29 +37,44 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   fused = s.groups == 1 && s.kernel_w > 1 && s.dilation_w == 1 && s.in_pixel_stride == s.in_c &&
           row_bytes <= kSlotBytes && int64_t{s.kernel_h} * s.repeat <= kMaxSlots &&
           (!copied || lines);
-  // 27 values are 7 steps of four; as three rows of 9 they would be 9.
-  small_windows = kernel.unfold != nullptr && fused && s.kernel_w == 3 && s.in_c == 3 &&
-                  s.kernel_h == 3 && s.repeat == 1;
-  if (small_windows) {
-    fused = strips = false;
-  } else if (fused) {
+  const int64_t place_bytes = int64_t{s.stride_w} * s.in_c;
+  row_taps = 1;
+  rest_k = rest_taps = rest_values = 0;
+  if (kernel.gather != nullptr && fused && s.dilation_h == 1 && s.repeat == 1 &&
+      row_bytes > kernel.k_step && place_bytes <= kMaxRestStride) {
+    const auto whole = static_cast<int32_t>(row_bytes / kernel.k_step);
+    const auto left = static_cast<int32_t>(row_bytes % kernel.k_step);
+    rest_values = static_cast<int32_t>(std::min<int64_t>(place_bytes, kernel.k_step));
+    const int64_t shared = divide_up(int64_t{s.kernel_h} * left, rest_values);
+    if (left > 0 && shared < s.kernel_h && int64_t{s.kernel_h} * whole + shared <= kMaxTaps) {
+      row_taps = whole;
+      rest_k = left;
+      rest_taps = static_cast<int32_t>(shared);
+    }
+  }
+  if (fused) {
     // Of input that is copied anyway, where lines are so long that few places are beyond the
-    // output's; always where there is no other way to space rows evenly.
-    strips = copied || (kernel.input == GemmS8Input::as_unsigned && even_taps &&
-                        32 * pitch <= 33 * int64_t{s.out_w});
+    // output's; always where there is no other way to space rows evenly, or to gather rests, as
+    // weights are packed for all sizes of an image.
+    strips = copied || rest_taps > 0 ||
+             (kernel.input == GemmS8Input::as_unsigned && even_taps &&
+              32 * pitch <= 33 * int64_t{s.out_w});
   } else {
     strips = copied && s.in_c % 64 == 0 && s.kernel_h * s.kernel_w * s.repeat <= kMaxTaps &&
              2 * pitch <= 3 * int64_t{s.out_w} && even_taps && reach <= kMaxReach;
   }
   place_pixels = fused ? s.stride_w : 1;
-  unfolded = (copied && !strips) || small_windows;
+  unfolded = copied && !strips;
   apart = !dense && s.kernel_h == 1 && s.kernel_w == 1 && s.repeat == 1 && s.pad_top == 0 &&
           s.pad_left == 0 && (s.out_h - 1) * int64_t{s.stride_h} < s.in_h &&
           (s.out_w - 1) * int64_t{s.stride_w} < s.in_w;
   const int32_t window = s.kernel_h * s.kernel_w;
-  taps = (unfolded ? 1 : fused ? s.kernel_h : window) * s.repeat;
+  taps = (unfolded ? 1 : fused ? s.kernel_h * row_taps : window) * s.repeat + rest_taps;
   taps_once = taps / s.repeat;
-  tap_k = unfolded ? window * s.in_c : fused ? s.kernel_w * s.in_c : s.in_c;
+  tap_k = unfolded        ? window * s.in_c
+          : rest_taps > 0 ? kernel.k_step
+          : fused         ? s.kernel_w * s.in_c
+                          : s.in_c;
   const int64_t least_steps = divide_up(tap_k, kernel.k_step);
   const int64_t step_groups = divide_up(least_steps, kernel.most_steps);
   // Of copied rows all groups but the last are whole lines of the cache.
@@ -99,8 +114,8 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
     const int64_t least = far ? most_rows : reach / height * height;
     block_rows = std::clamp<int64_t>(fit / height * height,
                                      std::clamp<int64_t>(least, height, most_rows), most_rows);
-  } else if (small_windows) {
-    block_rows = kWindowRows;
+    // Whole lines have the same tiles in each block.
+    if (fused && !spaced && block_rows >= pitch) block_rows = block_rows / pitch * pitch;
   } else if (unfolded) {
     const int64_t cache = far ? 512 << 10 : 20 << 10;
     const int64_t fit = cache / (int64_t{steps} * kernel.k_step) / height * height;

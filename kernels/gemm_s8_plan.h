@@ -12,7 +12,6 @@ namespace firn::kernels {
 // Of a block. They bound the stack that run() takes (about 45 KiB).
 inline constexpr int kMaxStripRows = 192;
 inline constexpr int kMaxFusedRows = 576;  // in tiles of 6
-inline constexpr int kWindowRows = 288;    // the same of small windows
 inline constexpr int kMaxPointers = 2048;
 inline constexpr int kMaxTaps = 512;
 // A fused row that crosses the image's edge is copied to a slot of this size.
@@ -25,7 +24,6 @@ struct GemmS8Plan {
   bool apart;  // one tap, not dense, without padding: each row is a pixel somewhere
   // Rows are copied: a window's taps are one, as long as all of them.
   bool unfolded;
-  bool small_windows;  // the same of 3 x 3 pixels of 3 channels, by the kernel's own means
   // Lines of pixels are copied with their padding, so that the rows of every tap are evenly spaced.
   // Rows are the places of an image whose lines are `pitch` long: those beyond the output's width
   // are multiplied for nothing. Weights are packed as if there were none.
@@ -36,6 +34,10 @@ struct GemmS8Plan {
   bool woven;            // the columns of parts of 4 panels are (GemmS8Kernel)
   int32_t place_pixels;  // that a place has: of a fused strip those from a window to the next
   int32_t taps, taps_once, tap_k, steps, panels, part_panels, parts;
+  // Of fused strips where steps of what whole ones leave of each filter row, rest_k values, are
+  // fewer than one a row: each of the row_taps steps of a row is a tap, and the last rest_taps are
+  // those of rests, of rest_values each or what is left.
+  int32_t row_taps, rest_k, rest_taps, rest_values;
   int64_t pitch, reach;  // how far the last tap is from the first, in places
   // Biases, and what else packed weights tell of themselves before the panels.
   int64_t bias_count;
@@ -44,9 +46,11 @@ struct GemmS8Plan {
   GemmS8Plan(const ConvShape&, const GemmS8Kernel&);
 
   bool huge() const { return taps > kMaxTaps; }
-  // Row 0 of a block's output.
+  // Row 0 of a block's output: of strips, the first of the line where it begins.
   int64_t output_row(const ConvShape& s, int64_t block) const {
-    return strips ? block / (blocks / s.batch) * s.out_h * s.out_w : block * block_rows;
+    if (!strips) return block * block_rows;
+    const int64_t image_blocks = blocks / s.batch;
+    return (block / image_blocks * s.out_h + block % image_blocks * block_rows / pitch) * s.out_w;
   }
   // Units are the parts of a block, block after block, or of so many parts first: where weights are
   // large, threads that share a layer had better read different ones.
@@ -79,6 +83,13 @@ struct GemmS8Plan {
       ++u.group;
     }
     return u;
+  }
+  int32_t whole_taps() const { return taps - rest_taps; }
+  int32_t rests() const { return whole_taps() / row_taps * rest_k; }  // values
+  // A tap's weights of a column, which lie behind those of the taps before.
+  int32_t values_of(int32_t tap) const {
+    const int32_t rest = tap - whole_taps();
+    return rest < 0 ? tap_k : std::min(rest_values, rests() - rest * rest_values);
   }
   int64_t strip_places() const { return block_rows + reach; }
   bool is_woven(int32_t part) const {

@@ -26,21 +26,25 @@ GemmS8Rows::GemmS8Rows(const GemmS8Kernel& kernel, const ConvShape& s, const Gem
       plan_(plan),
       makes_unsigned_(kernel.input == GemmS8Input::as_unsigned && !unsigned_input),
       workspace_(static_cast<int8_t*>(workspace)),
-      stride_(plan.small_windows             ? kWindowStride
-              : plan.strips && plan.fused    ? ptrdiff_t{plan.place_pixels} * s.in_c
+      stride_(plan.strips && plan.fused      ? ptrdiff_t{plan.place_pixels} * s.in_c
               : plan.unfolded || plan.strips ? copied_row()
               : makes_unsigned_              ? s.in_c
                                              : s.in_pixel_stride),
       x_inside_(inside(s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left)),
       y_inside_(inside(s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top)) {
   if (plan.huge()) return;
-  for (int32_t tap = 0; plan.strips && tap < plan.taps; ++tap) {
-    const int64_t y = int64_t{(plan.fused ? tap : tap / s.kernel_w) % s.kernel_h} * s.dilation_h;
+  for (int32_t tap = 0; plan.strips && tap < plan.whole_taps(); ++tap) {
+    const int32_t row = plan.fused ? tap / plan.row_taps : tap / s.kernel_w;
+    const int64_t y = int64_t{row % s.kernel_h} * s.dilation_h;
     const int64_t x = plan.fused ? 0 : int64_t{tap % s.kernel_w} * s.dilation_w;
     const int64_t plane = y % s.stride_h * planes_x(s, plan) + x % s.stride_w;
     tap_offset_[static_cast<size_t>(tap)] =
-        (plane * plan.strip_places() + y / s.stride_h * plan.pitch + x / s.stride_w) * stride_;
+        (plane * plan.strip_places() + y / s.stride_h * plan.pitch + x / s.stride_w) * stride_ +
+        (plan.fused ? tap % plan.row_taps * kernel.k_step : 0);
   }
+  for (int32_t rest = 0; rest < plan.rest_taps; ++rest)
+    tap_offset_[static_cast<size_t>(plan.whole_taps() + rest)] =
+        (planes_y(s) * plan.strip_places() + rest * plan.block_rows) * stride_;
   for (int32_t tap = 0; !plan.strips && tap < plan.taps; ++tap) {
     const int32_t ky = plan.unfolded ? 0 : (plan.fused ? tap : tap / s.kernel_w) % s.kernel_h;
     const int32_t kx = plan.unfolded || plan.fused ? 0 : tap % s.kernel_w;
@@ -60,19 +64,12 @@ size_t GemmS8Rows::zero_row_bytes() const {
   return round_up(static_cast<size_t>(plan_.fused ? kSlotBytes : s_.in_c) + kReadSlack);
 }
 
-// Bytes of the line of zero points at the start of a workspace, of small windows.
-size_t GemmS8Rows::zero_line_bytes() const {
-  return round_up(static_cast<size_t>(int64_t{s_.in_w} * s_.in_c) + kReadSlack);
-}
-
 size_t GemmS8Rows::workspace_bytes() const {
   if (plan_.strips) {
-    const int64_t places = int64_t{planes_y(s_)} * planes_x(s_, plan_) * plan_.strip_places();
+    const int64_t places = int64_t{planes_y(s_)} * planes_x(s_, plan_) * plan_.strip_places() +
+                           plan_.rest_taps * plan_.block_rows;
     return round_up(static_cast<size_t>(places * stride_) + kReadSlack);
   }
-  if (plan_.small_windows)
-    return zero_line_bytes() +
-           round_up(static_cast<size_t>(plan_.block_rows * stride_) + kReadSlack);
   if (kernel_.input == GemmS8Input::evenly_spaced) {
     const int64_t rows = plan_.unfolded                     ? plan_.block_rows
                          : plan_.rows % kernel_.rows[0] > 0 ? kernel_.rows[0]
@@ -113,7 +110,6 @@ void GemmS8Rows::load(const int8_t* input, const int8_t* zero_row, int64_t block
   begin_ = block * plan_.block_rows;
   rows_ = static_cast<int32_t>(std::min(plan_.block_rows, plan_.rows - begin_));
   if (plan_.strips) return copy_strips(input, zero_row);
-  if (plan_.small_windows) return unfold_small(input, zero_row);
   if (plan_.unfolded) return unfold(input, zero_row);
   if (makes_unsigned_) return copy_unsigned(input, zero_row);
   first_ = input;
@@ -186,66 +182,6 @@ void GemmS8Rows::unfold(const int8_t* input, const int8_t* zero_row) {
   }
 }
 
-// Windows of 3 x 3 pixels of 3 channels, run after run along an output row.
-void GemmS8Rows::unfold_small(const int8_t* input, const int8_t* zero_row) {
-  int8_t* to = workspace_ + zero_line_bytes();
-  first_ = to;
-  origin_ = begin_;  // of output pixels
-  OutputPixel pixel(s_, begin_);
-  for (int64_t left = rows_; left > 0;) {
-    const int64_t run = std::min<int64_t>(left, s_.out_w - pixel.x);
-    SmallWindows lines;
-    for (int32_t ky = 0; ky < 3; ++ky) {
-      const int64_t y = pixel.top(s_) + int64_t{ky} * s_.dilation_h;
-      lines[ky] = y >= 0 && y < s_.in_h ? input + input_pixel(s_, pixel.image, y, 0) * s_.in_c
-                                        : zero_line(zero_row);
-    }
-    for (int64_t x = pixel.x; x < pixel.x + run;) {
-      const int64_t at = x * s_.stride_w - s_.pad_left,
-                    end = std::min(x_inside_.end, pixel.x + run);
-      int64_t n = 1;
-      if (x >= x_inside_.begin && x < end) {
-        n = end - x;
-        const int64_t byte = at * s_.in_c;
-        kernel_.unfold(
-            {{lines[0] + byte, lines[1] + byte, lines[2] + byte}, n, s_.stride_w * s_.in_c}, to);
-      } else {
-        unfold_border(lines, at, zero_row, to);
-      }
-      x += n;
-      to += n * stride_;
-    }
-    left -= run;
-    pixel.advance(s_, run);
-  }
-}
-
-// One that crosses the left or the right edge of the image.
-void GemmS8Rows::unfold_border(const SmallWindows& lines, int64_t left, const int8_t* zero_row,
-                               int8_t* to) {
-  // Each time so many bytes, of which the last are replaced by what follows.
-  constexpr size_t kBytes = 16;
-  int8_t rows[3][kWindowRow + 2 * kBytes];
-  const int64_t begin = std::clamp<int64_t>(left, 0, s_.in_w);
-  const int64_t end = std::clamp<int64_t>(left + s_.kernel_w, begin, s_.in_w);
-  for (int ky = 0; ky < 3; ++ky) {
-    int8_t* row = rows[ky];
-    std::memcpy(row, zero_row, kBytes);
-    if (begin == end) continue;
-    row += (begin - left) * s_.in_c;
-    std::memcpy(row, lines[ky] + begin * s_.in_c, kBytes);
-    std::memcpy(row + (end - begin) * s_.in_c, zero_row, kBytes);
-  }
-  kernel_.unfold({{rows[0], rows[1], rows[2]}, 1, 0}, to);
-}
-
-// A line of zero points, made when it is first wanted.
-const int8_t* GemmS8Rows::zero_line(const int8_t* zero_row) {
-  if (!zero_line_made_) std::memset(workspace_, *zero_row, zero_line_bytes());
-  zero_line_made_ = true;
-  return workspace_;
-}
-
 // The same of one pixel, whose window may cross the image's edge.
 void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, const int8_t* zero_row,
                               int8_t* to) {
@@ -275,43 +211,82 @@ void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, con
 void GemmS8Rows::copy_strips(const int8_t* input, const int8_t* zero_row) {
   first_ = workspace_;
   origin_ = begin_;
+  // Places beyond the end of a line have no output: none where no others follow.
+  const int64_t reach_w = plan_.pitch - s_.out_w;
+  const int64_t beyond = (begin_ + rows_ - 1) % plan_.pitch + 1 - s_.out_w;
+  rows_ = static_cast<int32_t>(rows_ - std::max<int64_t>(beyond, 0));
+  if (plan_.fused) kernel_.copy({zero_row, 1, 0, 0, kReadSlack}, zeros_.data());
   int8_t* plane = workspace_;
   for (int32_t py = 0; py < planes_y(s_); ++py) {
+    const int64_t last = (int64_t{s_.kernel_h - 1} * s_.dilation_h - py) / s_.stride_h;
     for (int32_t px = 0; px < planes_x(s_, plan_); ++px, plane += plan_.strip_places() * stride_) {
       int8_t* to = plane;
       int64_t y = begin_ / plan_.pitch * s_.stride_h + py - s_.pad_top;
       int64_t x = begin_ % plan_.pitch;
-      for (int64_t left = rows_ + plan_.reach; left > 0; x = 0, y += s_.stride_h) {
+      for (int64_t left = rows_ + last * plan_.pitch + reach_w; left > 0; x = 0, y += s_.stride_h) {
         const int64_t n = std::min(plan_.pitch - x, left);
         const bool inside = y >= 0 && y < s_.in_h;
-        copy_line(inside ? input + y * s_.in_w * s_.in_pixel_stride : nullptr, zero_row,
-                  x * s_.stride_w + px - s_.pad_left, n * plan_.place_pixels, to);
+        const int8_t* line = inside ? input + y * s_.in_w * s_.in_pixel_stride : nullptr;
+        const int64_t first = x * s_.stride_w + px - s_.pad_left;
+        if (plan_.fused) {
+          copy_fused_line(line, first, n * plan_.place_pixels, to);
+        } else {
+          copy_line(line, zero_row, first, n, to);
+        }
         left -= n;
         to += n * stride_;
       }
     }
   }
-  // Places beyond the end of a line have no output: none where no others follow.
-  const int64_t beyond = (begin_ + rows_ - 1) % plan_.pitch + 1 - s_.out_w;
-  rows_ = static_cast<int32_t>(rows_ - std::max<int64_t>(beyond, 0));
+  gather_rests();
+}
+
+// n pixels of a line from `left` on, side by side; zero points outside of it or without one. What
+// is up to kReadSlack behind them is written as well.
+void GemmS8Rows::copy_fused_line(const int8_t* line, int64_t left, int64_t n, int8_t* to) {
+  const int64_t begin = line == nullptr ? n : std::clamp<int64_t>(-left, 0, n);
+  const int64_t end = line == nullptr ? n : std::clamp<int64_t>(s_.in_w - left, begin, n);
+  const int64_t body = begin * s_.in_c, behind = end * s_.in_c, all = n * s_.in_c;
+  const auto fill = [&](int64_t from, int64_t until) {
+    for (int64_t k = from; k < until; k += kReadSlack)
+      std::memcpy(to + k, zeros_.data(), kReadSlack);
+  };
+  fill(0, body);
+  if (body < behind)
+    kernel_.copy({line + left * s_.in_c + body, 1, 0, 0, behind - body}, to + body);
+  fill(behind, all);
+}
+
+// Of all places, from the lines that have been copied.
+void GemmS8Rows::gather_rests() {
+  const int32_t row_bytes = plan_.row_taps * kernel_.k_step;
+  for (int32_t rest = 0; rest < plan_.rest_taps; ++rest) {
+    GemmS8Rests r{{}, plan_.values_of(plan_.whole_taps() + rest), stride_, rows_ * stride_};
+    for (int32_t i = 0; i < GemmS8Rests::kMost; ++i) {
+      const int32_t value = std::min(rest * plan_.rest_values + i, plan_.rests() - 1);
+      const int32_t row = value / plan_.rest_k;
+      r.from[i] = first_ + tap_offset_[static_cast<size_t>(row * plan_.row_taps)] + row_bytes +
+                  value % plan_.rest_k;
+    }
+    kernel_.gather(r, workspace_ + tap_offset_[static_cast<size_t>(plan_.whole_taps() + rest)]);
+  }
 }
 
 // n pixels of a line from `left` on, those of one plane; zero points outside of it or without one.
 void GemmS8Rows::copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n,
                            int8_t* to) {
-  const int64_t step = s_.stride_w / plan_.place_pixels;
-  const ptrdiff_t apart = stride_ / plan_.place_pixels;
   const auto before = [&](int64_t x) -> int64_t {  // pixels to the left of x
     if (line == nullptr || x <= left) return 0;
-    return std::min(n, step == 1 ? x - left : divide_up(x - left, step));
+    return std::min(n, divide_up(x - left, s_.stride_w));
   };
   const int64_t begin = before(0), end = before(s_.in_w);
   const ptrdiff_t from = s_.in_pixel_stride;
-  if (begin > 0) kernel_.copy({zero_row, begin, 0, apart, s_.in_c}, to);
+  if (begin > 0) kernel_.copy({zero_row, begin, 0, stride_, s_.in_c}, to);
   if (end > begin)
-    kernel_.copy({line + (left + begin * step) * from, end - begin, from * step, apart, s_.in_c},
-                 to + begin * apart);
-  if (n > end) kernel_.copy({zero_row, n - end, 0, apart, s_.in_c}, to + end * apart);
+    kernel_.copy({line + (left + begin * s_.stride_w) * from, end - begin, from * s_.stride_w,
+                  stride_, s_.in_c},
+                 to + begin * stride_);
+  if (n > end) kernel_.copy({zero_row, n - end, 0, stride_, s_.in_c}, to + end * stride_);
 }
 
 std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
@@ -320,8 +295,10 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   const bool even = plan_.dense || plan_.unfolded || plan_.strips ||
                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
   const TileRows of{rows_, tile_rows};
-  if ((plan_.dense || plan_.unfolded) && kernel_.input != GemmS8Input::evenly_spaced &&
-      of == tiles_of_) {
+  const bool alike =
+      plan_.strips ? plan_.block_rows % plan_.pitch == 0
+                   : (plan_.dense || plan_.unfolded) && kernel_.input != GemmS8Input::evenly_spaced;
+  if (alike && of == tiles_of_) {
     const ptrdiff_t moved = pixel_at(begin_) - tiles_[0].first;
     for (GemmS8Tile& t : std::span(tiles_.data(), tile_count_)) t.first += moved;
   } else {
@@ -346,7 +323,7 @@ size_t GemmS8Rows::even_tiles(int32_t tile_rows) {
   const int8_t* first = pixel_at(begin_);
   const auto pitch = static_cast<int32_t>(plan_.pitch);
   int32_t x = plan_.strips ? static_cast<int32_t>(begin_ % pitch) : 0;
-  int32_t line = plan_.strips ? static_cast<int32_t>(begin_ / pitch) * s_.out_w : 0;
+  int32_t line = 0;
   Heights heights(kernel_, rows_, tile_rows);
   for (int32_t row = 0, n; (n = heights.next()) > 0; row += n, first += n * stride_) {
     GemmS8Tile& t = tiles_[count++];

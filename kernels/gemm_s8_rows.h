@@ -83,14 +83,11 @@ class GemmS8Rows {
   Region region(int64_t begin, int64_t rows) const;
   bool windows() const { return !plan_.dense && !plan_.apart; }
   size_t zero_row_bytes() const;
-  size_t zero_line_bytes() const;
   void copy_unsigned(const int8_t* input, const int8_t* zero_row);
   void unfold(const int8_t* input, const int8_t* zero_row);
-  using SmallWindows = const int8_t* [3];  // lines
-  void unfold_small(const int8_t* input, const int8_t* zero_row);
-  void unfold_border(const SmallWindows&, int64_t left, const int8_t* zero_row, int8_t* to);
-  const int8_t* zero_line(const int8_t* zero_row);
   void copy_strips(const int8_t* input, const int8_t* zero_row);
+  void copy_fused_line(const int8_t* line, int64_t left, int64_t n, int8_t* to);
+  void gather_rests();
   void copy_line(const int8_t* line, const int8_t* zero_row, int64_t left, int64_t n, int8_t* to);
   void unfold_pixel(const OutputPixel&, const int8_t* input, const int8_t* zero_row, int8_t* to);
   // Whether a row of the filter covers memory without gaps.
@@ -123,7 +120,7 @@ class GemmS8Rows {
   int64_t origin_ = 0;
   ptrdiff_t stride_;
   const int8_t* zero_row_ = nullptr;
-  bool zero_line_made_ = false;
+  std::array<int8_t, kReadSlack> zeros_;  // as they are copied
   Range x_inside_, y_inside_;
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;

@@ -4,7 +4,8 @@
 //
 // Packed weights are panels of 16 output columns: [taps][steps][16 columns][k_step values], zero
 // where in_c or the columns end. A tap is one filter position, or one filter row where the driver
-// fuses it. A kernel reads k_step * steps bytes of every input row, up to kReadSlack past its end.
+// fuses it, or a step of such a row. A kernel reads k_step * steps bytes of every input row, up to
+// kReadSlack past its end.
 #ifndef FIRN_KERNELS_GEMM_S8_TILE_H_
 #define FIRN_KERNELS_GEMM_S8_TILE_H_
 
@@ -85,15 +86,16 @@ FIRN_INLINE void gemm_s8_copy(const GemmS8Pixels& pixels, int8_t* to, int step, 
   }
 }
 
-// Windows of 3 x 3 pixels of 3 channels that a kernel wants copied, each window's bytes side by
-// side.
-struct GemmS8Windows {
-  const int8_t* lines[3];  // what the first window covers of each
-  int64_t count;
-  ptrdiff_t stride;
+// Bytes of copied lines that a kernel wants side by side: up to `stride` bytes and those that lie a
+// multiple of it behind them. Byte i of each stride of the copy is from the i-th.
+struct GemmS8Rests {
+  static constexpr int kMost = 4;
+  const int8_t* from[kMost];  // the last again where there are fewer
+  int32_t count;              // at most stride
+  ptrdiff_t stride;           // at most kMaxRestStride
+  int64_t bytes;              // a multiple of stride
 };
-// What a window covers of a line, and from a copy to the next.
-inline constexpr int kWindowRow = 9, kWindowStride = 32;
+inline constexpr int kMaxRestStride = 32;
 
 // Memory to be brought into the second cache while a kernel multiplies.
 struct GemmS8Ahead {

@@ -3,7 +3,6 @@
 #include <immintrin.h>
 
 #include "kernels/gemm_s8_tile.h"
-#include "kernels/gemm_s8_unfold_ymm.h"
 #include "kernels/gemm_s8_zmm.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -79,26 +78,22 @@ struct Tile {
     }
   }
 
-  // Evenly spaced rows: a pointer for every third serves two more by the addressing modes.
+  // A step of evenly spaced rows: a pointer for every third serves two more by the addressing
+  // modes.
   template <class A>
-  FIRN_INLINE const int8_t* even(const GemmS8Block& b, const int8_t* first, ptrdiff_t stride,
-                                 const int8_t* w, A& ahead) {
-    const ptrdiff_t three = 3 * stride;
-    for (const int8_t* end = first + ptrdiff_t{b.steps} * 4; first < end; first += 4, w += 64) {
-      __m512i column[P];
-      FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * b.panel_bytes);
-      bring(ahead);
-      const int8_t* a = first;
-      FIRN_UNROLL for (int r = 0; r < R; ++r) {
-        if (r > 0 && r % 3 == 0) {
-          a += three;
-          asm("" : "+r"(a));  // or g++ 12 keeps all of them, and other registers in vectors
-        }
-        const __m512i x = broadcast(a, stride, r % 3);
-        FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
+  FIRN_INLINE void even(const int8_t* a, ptrdiff_t stride, ptrdiff_t three, const int8_t* w,
+                        ptrdiff_t panel_bytes, A& ahead) {
+    __m512i column[P];
+    FIRN_UNROLL for (int p = 0; p < P; ++p) column[p] = load(w + p * panel_bytes);
+    bring(ahead);
+    FIRN_UNROLL for (int r = 0; r < R; ++r) {
+      if (r > 0 && r % 3 == 0) {
+        a += three;
+        asm("" : "+r"(a));  // or g++ 12 keeps all of them, and other registers in vectors
       }
+      const __m512i x = broadcast(a, stride, r % 3);
+      FIRN_UNROLL for (int p = 0; p < P; ++p) dot(acc[r][p], x, column[p]);
     }
-    return w;
   }
 
   // Rows anywhere.
@@ -148,8 +143,18 @@ FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScal
   A ahead = all;  // in registers
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
-  for (int tap = 0; tap < b.taps; ++tap)
-    w = tile.even(b, t.first + t.tap_offset[tap], t.row_stride, w, ahead);
+  const ptrdiff_t stride = t.row_stride, three = 3 * stride, panel_bytes = b.panel_bytes;
+  const ptrdiff_t *tap = t.tap_offset, *const last = tap + b.taps;
+  if (b.steps == 1) {
+    for (; tap < last; ++tap, w += 64)
+      tile.even(t.first + *tap, stride, three, w, panel_bytes, ahead);
+  } else {
+    for (; tap < last; ++tap) {
+      const int8_t* a = t.first + *tap;
+      for (const int8_t* const end = a + ptrdiff_t{b.steps} * 4; a < end; a += 4, w += 64)
+        tile.even(a, stride, three, w, panel_bytes, ahead);
+    }
+  }
   all = ahead;
   tile.finish(b, t, 0, scales);
 }
@@ -220,6 +225,22 @@ void tiles(const GemmS8Block& b) {
   tiles<R, kLeast, P>(b, Ahead{b.ahead->next, (bytes + steps - 1) / steps});
 }
 
+// Of up to n.
+template <int n>
+FIRN_INLINE void gather(const GemmS8Rests& rests, int8_t* to) {
+  const GemmS8Rests p = rests;  // which no store of bytes can change
+  __mmask64 mask[n] = {};
+  for (int i = 0; i < n && i < p.count; ++i)
+    for (ptrdiff_t k = i; k < 64; k += p.stride) mask[i] |= __mmask64{1} << k;
+  const int64_t step = 64 / p.stride * p.stride;
+  for (int64_t at = 0; at < p.bytes; at += step) {
+    __m512i x = _mm512_maskz_loadu_epi8(mask[0], p.from[0] + at);
+    FIRN_UNROLL for (int i = 1; i < n; ++i) x =
+        _mm512_mask_loadu_epi8(x, mask[i], p.from[i] - i + at);
+    _mm512_storeu_si512(to + at, x);
+  }
+}
+
 }  // namespace
 
 // From int8 to uint8, which the left side of vpdpbusd is.
@@ -229,8 +250,8 @@ void gemm_s8_copy_avx512vnni(const GemmS8Pixels& p, int8_t* to) {
   });
 }
 
-void gemm_s8_unfold_avx512vnni(const GemmS8Windows& w, int8_t* to) {
-  unfold_windows(w, to);
+void gemm_s8_gather_avx512vnni(const GemmS8Rests& p, int8_t* to) {
+  p.count == GemmS8Rests::kMost ? gather<GemmS8Rests::kMost>(p, to) : gather<3>(p, to);
 }
 
 void gemm_s8_tiles_avx512vnni(const GemmS8Block& b) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/gemm_s8_tile.h"
-#include "kernels/gemm_s8_unfold_ymm.h"
 #include "kernels/gemm_s8_ymm.h"
 
 namespace firn::kernels {
@@ -40,6 +39,30 @@ FIRN_INLINE __m256i broadcast(const int8_t* p) {
 
 FIRN_INLINE __m256i load(const int8_t* w) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+}
+
+// R evenly spaced rows by one panel, where each tap is a step: a pointer for every third row serves
+// two more by the addressing modes.
+template <int R>
+void even_tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+  __m256i acc[R][2];
+  load_acc<R>(b.bias + p * kPanel, 0, acc);
+  const int8_t* w = b.weights + p * b.panel_bytes;
+  const ptrdiff_t stride = t.row_stride, three = 3 * stride;
+  for (int tap = 0; tap < b.taps; ++tap, w += 64) {
+    const __m256i w0 = load(w), w1 = load(w + 32);
+    const int8_t* a = t.first + t.tap_offset[tap];
+    FIRN_UNROLL for (int r = 0; r < R; ++r) {
+      if (r > 0 && r % 3 == 0) {
+        a += three;
+        asm("" : "+r"(a));  // or g++ 12 keeps all of them
+      }
+      const __m256i x = broadcast(a + r % 3 * stride);
+      dot(acc[r][0], x, w0);
+      dot(acc[r][1], x, w1);
+    }
+  }
+  finish<R>(b, t, p, acc);
 }
 
 // R rows by P panels. With one, weights are in registers and each row's input passes by; with two,
@@ -91,11 +114,36 @@ void panels(const GemmS8Block& b, const GemmS8Tile& t) {
     return;
   }
   int p = 0;
+  if (b.steps == 1 && t.rows == nullptr) {
+    for (; p < b.panels; ++p) even_tile<R>(b, t, p);
+  }
   // Of so few rows the sums of one panel take longer to wait for than to compute.
   if constexpr (R <= 3) {
     for (; p + 2 <= b.panels; p += 2) tile<R, 2>(b, t, p);
   }
   for (; p < b.panels; ++p) tile<R, 1>(b, t, p);
+}
+
+// Of up to n.
+template <int n>
+void gather(const GemmS8Rests& rests, int8_t* to) {
+  __m256i mask[n];
+  const int8_t* from[n];
+  for (int i = 0; i < n; ++i) {
+    alignas(32) int8_t ours[32] = {};
+    for (ptrdiff_t k = i; i < rests.count && k < 32; k += rests.stride) ours[k] = -1;
+    mask[i] = load(ours);
+    from[i] = rests.from[i] - i;
+  }
+  const int64_t step = 32 / rests.stride * rests.stride, bytes = rests.bytes;
+  for (int64_t at = 0; at < bytes; at += step) {
+    __m256i x = _mm256_setzero_si256();
+    FIRN_UNROLL for (int i = 0; i < n; ++i) {
+      const auto* part = reinterpret_cast<const __m256i*>(from[i] + at);
+      x = _mm256_or_si256(x, _mm256_and_si256(_mm256_loadu_si256(part), mask[i]));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at), x);
+  }
 }
 
 }  // namespace
@@ -108,8 +156,8 @@ void gemm_s8_copy_avxvnni(const GemmS8Pixels& p, int8_t* to) {
   });
 }
 
-void gemm_s8_unfold_avxvnni(const GemmS8Windows& w, int8_t* to) {
-  unfold_windows(w, to);
+void gemm_s8_gather_avxvnni(const GemmS8Rests& p, int8_t* to) {
+  p.count == GemmS8Rests::kMost ? gather<GemmS8Rests::kMost>(p, to) : gather<3>(p, to);
 }
 
 void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {

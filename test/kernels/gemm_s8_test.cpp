@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "kernels/parallel.h"
 #include "test/kernels/conv_problem.h"
@@ -163,6 +164,12 @@ TEST_CASE("gemm_s8: windows of few channels on long lines") {
   s.out_h -= 2;
   s.repeat = 2;
   check({.shape = s, .seed = seed++, .input_zero = 127});
+  // What whole steps leave of filter rows, on lines of any length.
+  for (const auto& [kernel, stride] : {std::pair{5, 1}, {5, 2}, {11, 4}, {13, 11}})
+    for (const int in : {1, 4, 12, 40, 230})
+      check({.shape = convolution(in, 3, 18, kernel, stride, kernel / 2),
+             .seed = seed++,
+             .input_zero = -5});
   // Outputs of whole vectors, side by side, and some more.
   for (const int out_c : {16, 32, 33}) {
     s = convolution(100, 3, out_c, 3, 2, 1);
