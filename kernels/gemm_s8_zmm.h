@@ -39,7 +39,7 @@ struct Store {
   bool woven;
   bool side_by_side;            // rows are whole panels, and nothing lies between them
   bool from_zero;               // of float sums: the lower limit is 0, and lo is added to bytes
-  bool adjusted;                // packs saturate to int8, or from 0 to 255, which is not all
+  bool above, below;            // packs saturate to int8, or from 0 to 255, which is not all
   __m512i zero, lo, hi, order;  // hi: of bytes from zero, above lo
 
   Store() = default;
@@ -52,7 +52,8 @@ struct Store {
         woven(b.woven),
         side_by_side(b.columns == b.panels * kPanel && b.out_stride == b.columns),
         from_zero(float_sums && b.clamp.lo == b.clamp.zero),
-        adjusted(b.clamp.hi < 127 || b.clamp.lo > -128 || (from_zero && !b.unsigned_output)),
+        above(b.clamp.hi - (from_zero ? b.clamp.lo + 128 : 0) < 127),
+        below(b.clamp.lo > -128 || (from_zero && !b.unsigned_output)),
         zero(_mm512_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
         lo(_mm512_set1_epi8(
             static_cast<int8_t>(b.clamp.lo + (from_zero && b.unsigned_output ? 128 : 0)))),
@@ -88,12 +89,14 @@ struct Store {
     }
     const __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
     if constexpr (kFromZero) {
-      const __m512i y = in_order<P>(_mm512_packus_epi16(ab, cd));
-      return adjusted ? _mm512_add_epi8(_mm512_min_epu8(y, hi), lo) : y;
+      __m512i y = in_order<P>(_mm512_packus_epi16(ab, cd));
+      if (above) y = _mm512_min_epu8(y, hi);
+      return below ? _mm512_add_epi8(y, lo) : y;
     }
     __m512i y =
         in_order<P>(_mm512_packs_epi16(_mm512_adds_epi16(ab, zero), _mm512_adds_epi16(cd, zero)));
-    if (adjusted) y = _mm512_min_epi8(_mm512_max_epi8(y, lo), hi);
+    if (below) y = _mm512_max_epi8(y, lo);
+    if (above) y = _mm512_min_epi8(y, hi);
     return unsigned_output ? _mm512_xor_si512(y, _mm512_set1_epi8(-128)) : y;
   }
 
