@@ -44,8 +44,9 @@ function(firn_isa_sources out)
       list(APPEND firn_flags_${CMAKE_MATCH_1} -Wno-maybe-uninitialized -Wno-uninitialized)
     endif()
     get_filename_component(name ${source} NAME_WE)
-    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-      "${firn_flags_${CMAKE_MATCH_1}};${firn_flags_of_${name}}")
+    set_source_files_properties(${source} PROPERTIES
+      COMPILE_OPTIONS "${firn_flags_${CMAKE_MATCH_1}};${firn_flags_of_${name}}"
+      SKIP_PRECOMPILE_HEADERS ON)
   endforeach()
   set(${out} ${sources} PARENT_SCOPE)
 endfunction()
