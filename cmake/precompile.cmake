@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # With FIRN_PRECOMPILE: each target compiles what most of its files include once, not in every file.
 # A file that lacks an include compiles then, so that it is for checks beside a build without.
-foreach(folder . examples test)
+set(folders .)
+if(FIRN_BUILD_TOOL)
+  list(APPEND folders examples)
+endif()
+if(FIRN_BUILD_TESTS)
+  list(APPEND folders test)
+endif()
+foreach(folder ${folders})
   get_property(targets DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} PROPERTY BUILDSYSTEM_TARGETS)
   foreach(target ${targets})
     get_target_property(type ${target} TYPE)

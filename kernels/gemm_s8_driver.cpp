@@ -190,12 +190,10 @@ int64_t column_values(const GemmS8Plan& plan) {
   return int64_t{plan.whole_taps()} * plan.tap_k + plan.rests();
 }
 
-// Parts of a column's weights that lie side by side both as they are given and in the order of
-// taps, where what whole steps leave of rows comes last: calls part(given, of taps, count) for
-// each.
+// Parts of a column's weights, where there are rests, that lie side by side both as they are given
+// and in the order of taps, which has the rests last: calls part(given, of taps, count) for each.
 template <typename F>
 void for_each_part(const GemmS8Plan& plan, F part) {
-  if (plan.rest_taps == 0) return part(int64_t{0}, int64_t{0}, column_values(plan));
   const int64_t whole = int64_t{plan.row_taps} * plan.tap_k, rest = plan.rest_k;
   const int64_t rows = plan.whole_taps() / plan.row_taps;
   for (int64_t row = 0; row < rows; ++row) {
@@ -218,13 +216,16 @@ void gemm_s8_pack(const GemmS8Kernel& kernel, const ConvShape& s, const int8_t* 
   auto* packed_bias = static_cast<int32_t*>(packed);
   int8_t* panels = static_cast<int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = column_values(plan), once = row / s.repeat;
-  std::vector<int8_t> ordered(static_cast<size_t>(row));
+  std::vector<int8_t> ordered(plan.rest_taps > 0 ? static_cast<size_t>(row) : 0);
   int8_t least = 0;
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
-    for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
-      std::copy_n(weights + column.channel * row + given, n, ordered.data() + of_taps);
-    });
-    const int8_t* w = ordered.data();
+    const int8_t* w = weights + column.channel * row;
+    if (plan.rest_taps > 0) {
+      for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
+        std::copy_n(w + given, n, ordered.data() + of_taps);
+      });
+      w = ordered.data();
+    }
     int8_t* out = panels + column.first;
     int64_t sum = 0, size = 0;
     for (int64_t i = 0; i < row; ++i) {
@@ -292,9 +293,10 @@ void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* 
   const GemmS8Plan plan(s, kernel);
   const int8_t* panels = static_cast<const int8_t*>(packed) + plan.bias_bytes;
   const int64_t row = column_values(plan);
-  std::vector<int8_t> ordered(static_cast<size_t>(row));
+  std::vector<int8_t> ordered(plan.rest_taps > 0 ? static_cast<size_t>(row) : 0);
   for_each_column(kernel, s, plan, [&](const PackedColumn& column) {
-    int8_t* w = ordered.data();
+    int8_t* const out = weights + column.channel * row;
+    int8_t* w = plan.rest_taps > 0 ? ordered.data() : out;
     const int8_t* from = panels + column.first;
     for (int32_t tap = 0; tap < plan.taps; ++tap, from += tap_bytes(kernel, plan)) {
       const int8_t* step = from;
@@ -302,9 +304,10 @@ void gemm_s8_unpack(const GemmS8Kernel& kernel, const ConvShape& s, const void* 
       for (int32_t k = 0; k < values; k += kernel.k_step, step += kPanel * kernel.k_step)
         w = std::copy_n(step, std::min(kernel.k_step, values - k), w);
     }
-    for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
-      std::copy_n(ordered.data() + of_taps, n, weights + column.channel * row + given);
-    });
+    if (plan.rest_taps > 0)
+      for_each_part(plan, [&](int64_t given, int64_t of_taps, int64_t n) {
+        std::copy_n(ordered.data() + of_taps, n, out + given);
+      });
   });
 }
 

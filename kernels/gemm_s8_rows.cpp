@@ -182,7 +182,7 @@ void GemmS8Rows::unfold(const int8_t* input, const int8_t* zero_row) {
   }
 }
 
-// The same of one pixel, whose window may cross the image's edge.
+// Copies one pixel's window, which may cross the image's edge.
 void GemmS8Rows::unfold_pixel(const OutputPixel& pixel, const int8_t* input, const int8_t* zero_row,
                               int8_t* to) {
   const ptrdiff_t row_bytes = ptrdiff_t{s_.kernel_w} * s_.in_c;

@@ -37,9 +37,9 @@ struct Store {
   __mmask64 mask;
   bool float_sums, unsigned_output;
   bool woven;
-  bool side_by_side;            // rows are whole panels, and nothing lies between them
-  bool from_zero;               // of float sums: the lower limit is 0, and lo is added to bytes
-  bool above, below;            // packs saturate to int8, or from 0 to 255, which is not all
+  bool side_by_side;  // rows are whole panels, and nothing lies between them
+  bool from_zero;     // of float sums: the lower limit is 0, and lo is added to bytes
+  bool above, below;  // limits that saturation to int8, or from 0 to 255, is not enough for
   __m512i zero, lo, hi, order;  // hi: of bytes from zero, above lo
 
   Store() = default;

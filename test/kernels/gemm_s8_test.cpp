@@ -179,6 +179,23 @@ TEST_CASE("gemm_s8: windows of few channels on long lines") {
   }
 }
 
+// Outputs are the same without, so that nothing else would tell.
+TEST_CASE("gemm_s8: what whole steps leave of filter rows shares steps, for images of any size") {
+  for (const GemmS8& variant : gemm_s8_table()) {
+    if (variant.isa != Isa::avxvnni && variant.isa != Isa::avx512vnni) continue;
+    CAPTURE(std::string(variant.name));
+    for (const int in : {8, 224}) {
+      CAPTURE(in);
+      // 147 values and 27 are 37 steps of four and 7, as of one row.
+      CHECK(variant.packed_bytes(convolution(in, 3, 64, 7, 2, 3)) ==
+            variant.packed_bytes(product(1, 148, 64)));
+      for (const int stride : {1, 2})
+        CHECK(variant.packed_bytes(convolution(in, 3, 32, 3, stride, 1)) ==
+              variant.packed_bytes(product(1, 28, 32)));
+    }
+  }
+}
+
 // Where a variant may copy lines of pixels together with their padding.
 TEST_CASE("gemm_s8: windows of many channels") {
   uint64_t seed = 300;
