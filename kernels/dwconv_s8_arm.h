@@ -41,12 +41,22 @@ struct NeonOutput {
   }
 
   template <int R>
-  void store(const int32x4_t (&acc)[R][N], int8_t* const* out) const {
+  struct Pixels {
+    int32x4_t acc[R][N];
+  };
+
+  template <int R>
+  void take(Pixels<R>& pixels, const int32x4_t (&acc)[N][R], int) const {
+    FIRN_UNROLL for (int i = 0; i < R * N; ++i) pixels.acc[i / N][i % N] = acc[i % N][i / N];
+  }
+
+  template <int R>
+  void store(const Pixels<R>& pixels, int8_t* const* out) const {
     FIRN_UNROLL for (int j = 0; j < R; ++j) {
       int8x8_t bytes[N / 2];
       FIRN_UNROLL for (int v = 0; v < N; v += 2) {
-        const int16x8_t eight =
-            vqaddq_s16(vcombine_s16(words(acc[j][v], v), words(acc[j][v + 1], v + 1)), zero);
+        const int16x8_t eight = vqaddq_s16(
+            vcombine_s16(words(pixels.acc[j][v], v), words(pixels.acc[j][v + 1], v + 1)), zero);
         bytes[v / 2] = vmin_s8(vmax_s8(vqmovn_s16(eight), lo), hi);
       }
       if (channels == 4 * N) {

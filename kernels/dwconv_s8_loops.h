@@ -41,15 +41,13 @@ struct DwConv : DwPacking<V> {
            (static_cast<ptrdiff_t>(image) * s.out_h + y) * s.out_w * s.out_pixel_stride;
   }
 
-  // Moves the window on. By recursion, because clang makes a memmove of a loop, and what that
-  // touches stays in memory.
+  // Moves the columns of a window that the next one has too. By recursion, because clang makes a
+  // memmove of a loop, and what that touches stays in memory.
   template <class T, int K = 0, typename Window>
-  __attribute__((always_inline)) static void slide(Window& window) {
+  __attribute__((always_inline)) static void slide(Window& window, int by) {
     if constexpr (K + T::kStride < T::kWidth) {
-      FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
-        window[K][q] = window[K + T::kStride][q];
-      }
-      slide<T, K + 1>(window);
+      FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) window[K][q] = window[K + by][q];
+      slide<T, K + 1>(window, by);
     }
   }
 
@@ -70,6 +68,7 @@ struct DwConv : DwPacking<V> {
     };
     // Weights stay in registers where there are enough of them.
     constexpr bool kHeld = V::kManyRegisters && T::kPlan.quads * N <= 12 && !kRepeats;
+    using Output = typename V::template Output<N>;
     typename V::Weight held[T::kPlan.quads][N];
     if constexpr (kHeld) {
       FIRN_UNROLL for (int quad = 0; quad < T::kPlan.quads; ++quad) {
@@ -79,8 +78,7 @@ struct DwConv : DwPacking<V> {
       }
     }
     const typename V::Interleave interleave(args.unsigned_input);
-    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
-                                                sums);
+    const Output output(args, c0, min_of(N * V::kLanes, s.groups - c0), sums);
     const int8_t* zero = args.zero_row + c0;
 
     for (int32_t y = unit.y; y < unit.y_end; y += T::kRows) {
@@ -107,7 +105,7 @@ struct DwConv : DwPacking<V> {
         const int8_t* top = in[0];
         int32_t column = -s.pad_left;
         const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
-          if (column >= 0 && column < s.in_w) {
+          if (column >= 0 && column < s.in_w) [[likely]] {
             FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
               if (!T::needs(R, q)) continue;
               const int8_t* p[4];
@@ -132,64 +130,70 @@ struct DwConv : DwPacking<V> {
           ++column;
         };
 
-        Quad window[KW][T::kVertical];
-        // Few and long sums are made in parts, or each product would wait for the one before.
-        constexpr int kParts = KW == 7 && R * N <= 2 ? 4 : 1;
-        typename V::Acc acc[R][N], part[kParts][R][N];
-        const auto multiply = [&]() __attribute__((always_inline)) {
-          FIRN_UNROLL for (int v = 0; v < N; ++v) {
-            acc[0][v] = bias(v);
-            FIRN_UNROLL for (int j = 1; j < R; ++j) {
-              acc[j][v] = acc[0][v];
-            }
+        // With as few registers as AVX2 has, a large window lies in memory, where it moves on with
+        // the columns that are made, and of many sums some are made after others.
+        constexpr bool kFew = V::kLanes == 8, kInMemory = kFew && KW >= 5 && S == 1;
+        constexpr int kVecs = kFew && R * N > 8 ? 2 : N, kMade = kInMemory ? 32 : KW;
+        Quad made[kMade][T::kVertical];
+        int first = 0;  // column of the window
+        const auto window = [&](int k) __attribute__((always_inline))->Quad(&)[T::kVertical] {
+          return made[kInMemory ? first + k : k];
+        };
+
+        FIRN_UNROLL for (int k = 0; k < KW - S; ++k) {
+          load(window(k));
+        }
+        for (int32_t x = 0; x < s.out_w; ++x) {
+          FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
+            load(window(k));
           }
-          FIRN_UNROLL for (int i = 1; i < kParts; ++i) FIRN_UNROLL for (int j = 0; j < R; ++j)
-              FIRN_UNROLL for (int v = 0; v < N; ++v) part[i][j][v] = V::none();
-          int time = 0;
-          do {
-            const auto products = [&](int k, int q, int j, int v) __attribute__((always_inline)) {
-              if (!T::uses(j, q)) return;
-              const int quad = T::packed_quad(j, q, k);
-              const int of = (k % 2 * T::kVertical + q) % kParts;
-              auto& sum = of > 0 ? part[of][j][v] : acc[j][v];
-              sum = V::template dot<N>(
-                  sum, window[k][q], v,
-                  kHeld ? held[quad][v] : weight(time * T::kPlan.quads + quad, v));
-            };
-            // Of more sums than x86 has 256-bit registers for, some are made after others.
-            if constexpr (V::kLanes == 8 && R * N > 8) {
-              FIRN_UNROLL for (int v = 0; v < N; ++v) FIRN_UNROLL for (int k = 0; k < KW; ++k)
-                  FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
-                      FIRN_UNROLL for (int j = 0; j < R; ++j) products(k, q, j, v);
-            } else {
+          typename Output::template Pixels<R> pixels;
+          FIRN_UNROLL for (int v = 0; v < N; v += kVecs) {
+            typename V::Acc acc[kVecs][R];
+            // Few and long sums are made in parts, or each product would wait for the one before.
+            constexpr int kParts = KW == 7 && R * kVecs <= 2 ? 4 : 1;
+            typename V::Acc part[kParts][kVecs][R];
+            FIRN_UNROLL for (int i = 0; i < kVecs; ++i) {
+              acc[i][0] = bias(v + i);
+              FIRN_UNROLL for (int j = 1; j < R; ++j) {
+                acc[i][j] = acc[i][0];
+              }
+            }
+            FIRN_UNROLL for (int p = 1; p < kParts; ++p) FIRN_UNROLL for (int i = 0; i < kVecs; ++i)
+                FIRN_UNROLL for (int j = 0; j < R; ++j) part[p][i][j] = V::none();
+            int time = 0;
+            do {
               FIRN_UNROLL for (int k = 0; k < KW; ++k)
                   FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q)
                       FIRN_UNROLL for (int j = 0; j < R; ++j)
-                          FIRN_UNROLL for (int v = 0; v < N; ++v) products(k, q, j, v);
+                          FIRN_UNROLL for (int i = 0; i < kVecs; ++i) {
+                if (!T::uses(j, q)) continue;
+                const int quad = T::packed_quad(j, q, k);
+                const int p = (k % 2 * T::kVertical + q) % kParts;
+                auto& sum = p > 0 ? part[p][i][j] : acc[i][j];
+                sum = V::template dot<N>(
+                    sum, window(k)[q], v + i,
+                    kHeld ? held[quad][v + i] : weight(time * T::kPlan.quads + quad, v + i));
+              }
+            } while (kRepeats && ++time < times);
+            if constexpr (kParts > 1) {
+              FIRN_UNROLL for (int i = 0; i < kVecs; ++i) FIRN_UNROLL for (int j = 0; j < R; ++j) {
+                const auto some = V::add(part[2][i][j], part[3][i][j]);
+                acc[i][j] = V::add(V::add(acc[i][j], part[1][i][j]), some);
+              }
             }
-          } while (kRepeats && ++time < times);
-          if constexpr (kParts > 1) {
-            FIRN_UNROLL for (int j = 0; j < R; ++j) FIRN_UNROLL for (int v = 0; v < N; ++v)
-                acc[j][v] =
-                    V::add(V::add(acc[j][v], part[1][j][v]), V::add(part[2][j][v], part[3][j][v]));
+            output.template take<R>(pixels, acc, v);
           }
-        };
-
-        FIRN_UNROLL for (int k = 0; k < KW; ++k) {
-          load(window[k]);
-        }
-        multiply();
-        for (int32_t x = 1;; ++x) {
-          output.template store<R>(acc, out);
-          if (x >= s.out_w) break;
+          output.template store<R>(pixels, out);
           FIRN_UNROLL for (int j = 0; j < R; ++j) {
             out[j] += out_steps[j];
           }
-          slide<T>(window);
-          FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
-            load(window[k]);
+          if constexpr (!kInMemory) {
+            slide<T>(made, S);
+          } else if ((first += S) + KW > kMade) {
+            slide<T>(made, first);
+            first = 0;
           }
-          multiply();
         }
       };
       // The last rows are made by half as many at once where these are enough. Where no row is
@@ -260,10 +264,10 @@ struct DwConv : DwPacking<V> {
   static void flat_blocks(const ConvShape& s, const DwPlan& p, const ConvS8Args& args,
                           const uint8_t* strip, int32_t c0, int32_t taps, int8_t* out,
                           const int8_t* const* tap, const Prepare& prepare) {
-    typename V::Acc acc[1][N];
+    typename V::Acc acc[N][1];
     const DwSums sums = P::sums_of(s, p, args, strip, c0);
     FIRN_UNROLL for (int v = 0; v < N; ++v) {
-      acc[0][v] = V::bias(sums.start + v * V::kLanes);
+      acc[v][0] = V::bias(sums.start + v * V::kLanes);
     }
     const typename V::Interleave interleave(args.unsigned_input);
     const auto* weights = reinterpret_cast<const Tap*>(strip + P::taps_at(N));
@@ -274,14 +278,16 @@ struct DwConv : DwPacking<V> {
         const auto quad = interleave.template quad<N, 4>(tap[t] + c0, tap[t + 1] + c0,
                                                          tap[t + 2] + c0, tap[t + 3] + c0);
         FIRN_UNROLL for (int v = 0; v < N; ++v) {
-          acc[0][v] = V::template dot<N>(acc[0][v], quad, v, V::weight(weights + v * kVecTaps));
+          acc[v][0] = V::template dot<N>(acc[v][0], quad, v, V::weight(weights + v * kVecTaps));
         }
       }
     }
     int8_t* to[1] = {out + c0};
-    const typename V::template Output<N> output(args, c0, min_of(N * V::kLanes, s.groups - c0),
-                                                sums);
-    output.template store<1>(acc, to);
+    using Output = typename V::template Output<N>;
+    const Output output(args, c0, min_of(N * V::kLanes, s.groups - c0), sums);
+    typename Output::template Pixels<1> pixels;
+    output.template take<1>(pixels, acc, 0);
+    output.template store<1>(pixels, to);
   }
 
   static void run_flat(const ConvShape& s, const ConvS8Args& args, const Units& range) {

@@ -39,46 +39,60 @@ struct YmmOutput {
     }
   }
 
-  // Rows at once, as long as what becomes of them stays in registers.
+  // What becomes of sums until all accumulators of R pixels are done.
   template <int R>
-  __attribute__((always_inline)) void store(const __m256i (&acc)[R][N], int8_t* const* out) const {
-    constexpr int kAtOnce = R * N > 8 ? 1 : R;
-    __m256 x[kAtOnce][N];
+  struct Pixels {
+    __m256i words[R][N / 2];
+  };
+
+  // Takes accumulators v to v + M - 1.
+  template <int R, int M>
+  __attribute__((always_inline)) void take(Pixels<R>& pixels, const __m256i (&acc)[M][R],
+                                           int v) const {
+    __m256 x[M][R];
+    if (floats) [[likely]] {
+      FIRN_UNROLL
+      for (int i = 0; i < M * R; ++i)
+        x[i / R][i % R] = _mm256_fmadd_ps(_mm256_castsi256_ps(acc[i / R][i % R]), scale[v + i / R],
+                                          offset[v + i / R]);
+    } else {
+      of_integers<R, M>(acc, v, x);
+    }
     FIRN_UNROLL
-    for (int r = 0; r < R; r += kAtOnce) {
-      if (floats) [[likely]] {
-        FIRN_UNROLL
-        for (int j = 0; j < kAtOnce; ++j) of_floats(acc[r + j], x[j]);
-      } else {
-        FIRN_UNROLL
-        for (int j = 0; j < kAtOnce; ++j) of_integers(acc[r + j], x[j]);
-      }
-      if (from_zero) [[likely]] {
-        FIRN_UNROLL
-        for (int j = 0; j < kAtOnce; ++j) put(out[r + j], from_zero_bytes(x[j]));
-      } else {
-        FIRN_UNROLL
-        for (int j = 0; j < kAtOnce; ++j) put(out[r + j], any_bytes(x[j]));
-      }
+    for (int r = 0; r < R; ++r) {
+      FIRN_UNROLL
+      for (int i = 0; i < M; i += 2)
+        pixels.words[r][(v + i) / 2] =
+            _mm256_packs_epi32(_mm256_cvtps_epi32(x[i][r]), _mm256_cvtps_epi32(x[i + 1][r]));
+    }
+  }
+
+  template <int R>
+  __attribute__((always_inline)) void store(const Pixels<R>& pixels, int8_t* const* out) const {
+    if (from_zero) [[likely]] {
+      FIRN_UNROLL
+      for (int r = 0; r < R; ++r) put(out[r], from_zero_bytes(pixels.words[r]));
+    } else {
+      FIRN_UNROLL
+      for (int r = 0; r < R; ++r) put(out[r], any_bytes(pixels.words[r]));
     }
   }
 
  private:
-  __attribute__((always_inline)) void of_floats(const __m256i (&acc)[N], __m256 (&x)[N]) const {
-    FIRN_UNROLL
-    for (int v = 0; v < N; ++v)
-      x[v] = _mm256_fmadd_ps(_mm256_castsi256_ps(acc[v]), scale[v], offset[v]);
-  }
-
   // Sums that cannot be floats. As in the 512-bit variant the upper limit comes before the
   // conversion, which turns what is too small into INT32_MIN.
-  __attribute__((always_inline)) void of_integers(const __m256i (&acc)[N], __m256 (&x)[N]) const {
+  template <int R, int M>
+  __attribute__((always_inline)) void of_integers(const __m256i (&acc)[M][R], int v,
+                                                  __m256 (&x)[M][R]) const {
     const __m256 high = _mm256_set1_ps(static_cast<float>(args.clamp.hi - args.clamp.zero));
     FIRN_UNROLL
-    for (int v = 0; v < N; ++v) {
-      const __m256 s =
-          _mm256_insertf128_ps(_mm256_castps128_ps256(scales(4 * v)), scales(4 * (N + v)), 1);
-      x[v] = _mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[v]), s), high);
+    for (int i = 0; i < M; ++i) {
+      const int from = 4 * (v + i);
+      const __m256 by =
+          _mm256_insertf128_ps(_mm256_castps128_ps256(scales(from)), scales(from + 4 * N), 1);
+      FIRN_UNROLL
+      for (int r = 0; r < R; ++r)
+        x[i][r] = _mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[i][r]), by), high);
     }
   }
   // Of four channels from `from` on.
@@ -87,18 +101,15 @@ struct YmmOutput {
     return _mm_maskload_ps(args.scale + channel + from, _mm_cmpgt_epi32(left, _mm_setzero_si128()));
   }
 
-  __attribute__((always_inline)) __m256i from_zero_bytes(const __m256 (&x)[N]) const {
-    const __m256i y = _mm256_packus_epi16(words(x, 0), words(x, N - 2));
+  __attribute__((always_inline)) __m256i from_zero_bytes(const __m256i (&words)[N / 2]) const {
+    const __m256i y = _mm256_packus_epi16(words[0], words[N / 2 - 1]);
     return _mm256_add_epi8(_mm256_min_epu8(y, most), low);
   }
-  __attribute__((always_inline)) __m256i any_bytes(const __m256 (&x)[N]) const {
-    const __m256i a = _mm256_adds_epi16(words(x, 0), zero);
-    const __m256i b = _mm256_adds_epi16(words(x, N - 2), zero);
+  __attribute__((always_inline)) __m256i any_bytes(const __m256i (&words)[N / 2]) const {
+    const __m256i a = _mm256_adds_epi16(words[0], zero);
+    const __m256i b = _mm256_adds_epi16(words[N / 2 - 1], zero);
     const __m256i y = _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), low), most);
     return _mm256_xor_si256(y, _mm256_set1_epi8(args.unsigned_output ? -128 : 0));
-  }
-  __attribute__((always_inline)) static __m256i words(const __m256 (&x)[N], int v) {
-    return _mm256_packs_epi32(_mm256_cvtps_epi32(x[v]), _mm256_cvtps_epi32(x[v + 1]));
   }
 
   // Without memcpy(): a call in the loop would have clang keep in memory what it needs behind it.

@@ -146,7 +146,19 @@ struct Avx512 {
     }
 
     template <int R>
-    __attribute__((always_inline)) void store(const Acc (&acc)[R][N], int8_t* const* out) const {
+    struct Pixels {
+      Acc acc[R][N];
+    };
+
+    template <int R>
+    __attribute__((always_inline)) void take(Pixels<R>& pixels, const Acc (&acc)[N][R], int) const {
+      FIRN_UNROLL
+      for (int i = 0; i < R * N; ++i) pixels.acc[i / N][i % N] = acc[i % N][i / N];
+    }
+
+    template <int R>
+    __attribute__((always_inline)) void store(const Pixels<R>& pixels, int8_t* const* out) const {
+      const Acc(&acc)[R][N] = pixels.acc;
       __m512 x[R * N];
       if (floats) [[likely]] {
         FIRN_UNROLL

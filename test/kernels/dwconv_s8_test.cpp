@@ -245,6 +245,12 @@ TEST_CASE("dwconv_s8: every size of the picture up to a power of two and past it
       }
 }
 
+TEST_CASE("dwconv_s8: rows longer than the columns that a kernel keeps") {
+  for (const int32_t kernel : {3, 5, 7})
+    for (const int32_t width : {26, 27, 28, 29, 31, 64, 97})
+      check_all({.s = shape(40, 6, width, kernel, kernel, 1, 1, kernel / 2), .input_zero = 5});
+}
+
 TEST_CASE("dwconv_s8: uneven strides, dilations and padding, batches, pixels inside wider ones") {
   Random random(5);
   for (int i = 0; i < 200; ++i) {
