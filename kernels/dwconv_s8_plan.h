@@ -85,9 +85,10 @@ struct DwTile {
   static constexpr int kUsed = KH == 3 && S == 2 ? KH : 4;
   static constexpr int kInputs = 4 * (kVertical - 1) + kUsed;
   static constexpr int kRows = (kInputs - KH) / S + 1;
-  // Accumulators of an output row: large windows and many rows need the registers.
-  static constexpr int kFit = KH <= 3 ? 4 : KH <= 5 ? 2 : 1;
-  static constexpr int kMaxVecs = kFit < V::kVecs ? V::kVecs : min_of(kFit, V::kMaxVecs);
+  // Accumulators of an output row: large windows and many rows need the registers, unless these are
+  // too few for them anyway.
+  static constexpr int kFit = KH <= 3 || !V::kManyRegisters ? 4 : KH <= 5 ? 2 : 1;
+  static constexpr int kMaxVecs = min_of(kFit, V::kMaxVecs);
   static constexpr int kQuads = kRows * kVertical * KW;
   static constexpr DwPlan kPlan = {false, kRows, kVertical, kQuads, kMaxVecs / V::kVecs};
   static constexpr int packed_quad(int j, int q, int k) { return (j * kVertical + q) * KW + k; }

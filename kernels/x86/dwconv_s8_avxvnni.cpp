@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// 8-bit depthwise convolution with AVX-VNNI: strips of 32 channels, 256-bit vpdpbusd over byte
-// quads made by unpacks.
+// 8-bit depthwise convolution with AVX-VNNI: strips of 32 or 16 channels, 256-bit vpdpbusd over
+// byte quads made by unpacks.
 #include <immintrin.h>
 
 #include "kernels/dwconv_s8_ymm.h"
@@ -9,7 +9,7 @@ namespace firn::kernels {
 namespace {
 
 struct AvxVnni {
-  static constexpr int kVecs = 4, kMaxVecs = 4, kLanes = 8;
+  static constexpr int kVecs = 2, kMaxVecs = 4, kLanes = 8;
   static constexpr bool kManyRegisters = false;
   static constexpr int kMaxTile = 7;
   // vpdpbusd multiplies unsigned by signed bytes: x ^ 0x80 is x + 128.
@@ -45,12 +45,19 @@ struct AvxVnni {
 
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
-      const __m256i r0 = load(p0, added), r1 = load(p1, added), r2 = load(p2, added);
-      const __m256i r3 = kUsed == 4 ? load(p3, added) : r2;
-      const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
-      const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
-      return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
-               _mm256_unpacklo_epi16(c, d), _mm256_unpackhi_epi16(c, d)}};
+      if constexpr (N == 2) {
+        const __m256i ab = _mm256_unpacklo_epi8(halves(p0), halves(p1));
+        const __m256i cd = _mm256_unpacklo_epi8(halves(p2), halves(kUsed == 4 ? p3 : p2));
+        const __m256i x = _mm256_xor_si256(ab, added), y = _mm256_xor_si256(cd, added);
+        return {{_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y)}};
+      } else {
+        const __m256i r0 = load(p0, added), r1 = load(p1, added), r2 = load(p2, added);
+        const __m256i r3 = kUsed == 4 ? load(p3, added) : r2;
+        const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
+        const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
+        return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
+                 _mm256_unpacklo_epi16(c, d), _mm256_unpackhi_epi16(c, d)}};
+      }
     }
   };
 
@@ -66,6 +73,11 @@ struct AvxVnni {
   }
 
  private:
+  // Sixteen bytes, eight to each half.
+  static __m256i halves(const int8_t* p) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_permute4x64_epi64(_mm256_castsi128_si256(x), 0x10);
+  }
   static __m256i load(const int8_t* p, __m256i added) {
     return _mm256_xor_si256(added, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
