@@ -50,7 +50,6 @@ namespace {
 // Adapts a line of gemm_s8.inc to the public contract, whose functions take no kernel.
 template <const GemmS8Kernel& kKernel>
 constexpr GemmS8 entry(const char* name, Isa isa) {
-  static_assert(kKernel.gather == nullptr || kKernel.k_step == GemmS8Rests::kMost);
   return {name,
           isa,
           [](const ConvShape& s) { return gemm_s8_packed_bytes(kKernel, s); },

@@ -40,8 +40,9 @@ GemmS8Plan::GemmS8Plan(const ConvShape& s, const GemmS8Kernel& kernel) {
   const int64_t place_bytes = int64_t{s.stride_w} * s.in_c;
   row_taps = 1;
   rest_k = rest_taps = rest_values = 0;
-  if (kernel.gather != nullptr && fused && s.dilation_h == 1 && s.repeat == 1 &&
-      row_bytes > kernel.k_step && place_bytes <= kMaxRestStride) {
+  if (kernel.gather != nullptr && kernel.k_step == GemmS8Rests::kMost && fused &&
+      s.dilation_h == 1 && s.repeat == 1 && row_bytes > kernel.k_step &&
+      place_bytes <= kMaxRestStride) {
     const auto whole = static_cast<int32_t>(row_bytes / kernel.k_step);
     const auto left = static_cast<int32_t>(row_bytes % kernel.k_step);
     rest_values = static_cast<int32_t>(std::min<int64_t>(place_bytes, kernel.k_step));
