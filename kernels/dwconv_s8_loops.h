@@ -41,8 +41,8 @@ struct DwConv : DwPacking<V> {
            (static_cast<ptrdiff_t>(image) * s.out_h + y) * s.out_w * s.out_pixel_stride;
   }
 
-  // Moves the columns of a window that the next one has too. By recursion, because clang makes a
-  // memmove of a loop, and what that touches stays in memory.
+  // Moves the columns that the next window, `by` columns on, has too. By recursion, because clang
+  // makes a memmove of a loop, and what that touches stays in memory.
   template <class T, int K = 0, typename Window>
   __attribute__((always_inline)) static void slide(Window& window, int by) {
     if constexpr (K + T::kStride < T::kWidth) {
@@ -130,8 +130,9 @@ struct DwConv : DwPacking<V> {
           ++column;
         };
 
-        // With as few registers as AVX2 has, a large window lies in memory, where it moves on with
-        // the columns that are made, and of many sums some are made after others.
+        // Vectors of 8 lanes are AVX2's, which has 16 of them: neither a large window fits in nor
+        // many sums. It lies in memory and moves on with the columns made there; of the sums some
+        // are made after others.
         constexpr bool kFew = V::kLanes == 8, kInMemory = kFew && KW >= 5 && S == 1;
         constexpr int kVecs = kFew && R * N > 8 ? 2 : N, kMade = kInMemory ? 32 : KW;
         Quad made[kMade][T::kVertical];

@@ -22,8 +22,10 @@
 //         channel(n, v, l)  which of the channels of n accumulators that are worked on together
 //                         lane l of accumulator v is
 //         tap(l, i)       place of tap i of lane l among the packed taps of an accumulator
-//         Acc, Weight, Quad<N>, bias(), none(), add(), weight(), Interleave, dot(), Output<N>: see
-//         the ISA's file
+//         Output<N>       requantizes: take() is given the sums of some pixels, those of all N
+//                         accumulators or of two after two, and store() writes these pixels
+//         Acc, Weight, Quad<N>, bias(), none(), add(), weight(), Interleave, dot(): see the ISA's
+//         file
 #ifndef FIRN_KERNELS_DWCONV_S8_PLAN_H_
 #define FIRN_KERNELS_DWCONV_S8_PLAN_H_
 

@@ -45,7 +45,7 @@ struct YmmOutput {
     __m256i words[R][N / 2];
   };
 
-  // Takes accumulators v to v + M - 1.
+  // Takes accumulators v to v + M - 1, of which there are an even number.
   template <int R, int M>
   __attribute__((always_inline)) void take(Pixels<R>& pixels, const __m256i (&acc)[M][R],
                                            int v) const {
