@@ -114,9 +114,9 @@ struct Tile {
 
   // As the tile's rows from `begin` on.
   FIRN_INLINE void finish(const GemmS8Block& b, const GemmS8Tile& t, int begin,
-                          const PanelScale* scales) {
+                          const Store& of_block) {
     if (!b.to_float && b.scale_below_one) {
-      const Store store(b, scales);
+      const Store store = of_block;  // which no store of bytes can change
       auto* const out = static_cast<int8_t*>(b.output);
       if (t.out_rows != nullptr) {
         const int32_t* const to = t.out_rows + begin;
@@ -139,7 +139,7 @@ struct Tile {
 };
 
 template <int R, int P, class A>
-FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScale* scales, A& all) {
+FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const Store& store, A& all) {
   A ahead = all;  // in registers
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
@@ -156,13 +156,12 @@ FIRN_INLINE void even(const GemmS8Block& b, const GemmS8Tile& t, const PanelScal
     }
   }
   all = ahead;
-  tile.finish(b, t, 0, scales);
+  tile.finish(b, t, 0, store);
 }
 
 // Rows [begin, begin + R) of a tile.
 template <int R, int P, class A>
-void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const PanelScale* scales,
-            A& all) {
+void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const Store& store, A& all) {
   A ahead = all;  // in registers
   Tile<R, P> tile(b.bias);
   const int8_t* w = b.weights;
@@ -172,31 +171,31 @@ void uneven(const GemmS8Block& b, const GemmS8Tile& t, int begin, const PanelSca
     w = tile.uneven(b, a, w, ahead);
   }
   all = ahead;
-  tile.finish(b, t, begin, scales);
+  tile.finish(b, t, begin, store);
 }
 
 // `rows` from `begin` on, at most R.
 template <int R, int P, class A>
-void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows, const PanelScale* scales,
+void piece(const GemmS8Block& b, const GemmS8Tile& t, int begin, int rows, const Store& store,
            A& ahead) {
-  if (rows == R) return uneven<R, P>(b, t, begin, scales, ahead);
-  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows, scales, ahead);
+  if (rows == R) return uneven<R, P>(b, t, begin, store, ahead);
+  if constexpr (R > 1) piece<R - 1, P>(b, t, begin, rows, store, ahead);
 }
 
 // Any tile but the highest: evenly spaced rows at once, R or down to kLeast of them, others piece
 // by piece.
 template <int R, int kLeast, int P, class A>
-__attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t,
-                                     const PanelScale* scales, A& ahead) {
+__attribute__((noinline)) void lower(const GemmS8Block& b, const GemmS8Tile& t, const Store& store,
+                                     A& ahead) {
   if constexpr (R >= kLeast) {
     if (t.rows == nullptr && t.count <= R)
-      return t.count == R ? even<R, P>(b, t, scales, ahead)
-                          : lower<R - 1, kLeast, P>(b, t, scales, ahead);
+      return t.count == R ? even<R, P>(b, t, store, ahead)
+                          : lower<R - 1, kLeast, P>(b, t, store, ahead);
   }
   for (int r = 0, n; r < t.count; r += n) {
     const int left = t.count - r, pieces = (left + 5) / 6;
     n = (left + pieces - 1) / pieces;
-    piece<6, P>(b, t, r, n, scales, ahead);
+    piece<6, P>(b, t, r, n, store, ahead);
   }
 }
 
@@ -207,12 +206,13 @@ void tiles(const GemmS8Block& b, A ahead) {
   if constexpr (P == 4) {
     if (b.woven && b.offset == nullptr) weave(scales[0].scale, sizeof(PanelScale) / sizeof(float));
   }
+  const Store store(b, scales);
   for (int i = 0; i < b.tile_count; ++i) {
     const GemmS8Tile& t = b.tiles[i];
     if (t.rows == nullptr && t.count == R) {
-      even<R, P>(b, t, scales, ahead);
+      even<R, P>(b, t, store, ahead);
     } else {
-      lower<R - 1, kLeast, P>(b, t, scales, ahead);
+      lower<R - 1, kLeast, P>(b, t, store, ahead);
     }
   }
 }
