@@ -159,7 +159,7 @@ __attribute__((noinline)) void tile(const GemmS8Block& b, int p, const Rows& row
   GemmS8Tile t{};
   t.first_row = rows.tiles->first_row + row;
   t.count = R;
-  finish<R>(b, t, p, acc);
+  finish<R>(b, t, p, Store(b), acc);
 }
 
 // Fewer than R rows use the template of their size.

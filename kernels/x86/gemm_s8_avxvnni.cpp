@@ -44,7 +44,7 @@ FIRN_INLINE __m256i load(const int8_t* w) {
 // R evenly spaced rows by one panel, where each tap is a step: a pointer for every third row serves
 // two more by the addressing modes.
 template <int R>
-void even_tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+void even_tile(const GemmS8Block& b, const GemmS8Tile& t, int p, const Store& store) {
   __m256i acc[R][2];
   load_acc<R>(b.bias + p * kPanel, 0, acc);
   const int8_t* w = b.weights + p * b.panel_bytes;
@@ -62,13 +62,13 @@ void even_tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
       dot(acc[r][1], x, w1);
     }
   }
-  finish<R>(b, t, p, acc);
+  finish<R>(b, t, p, store, acc);
 }
 
 // R rows by P panels. With one, weights are in registers and each row's input passes by; with two,
 // there are registers for the rows' input only.
 template <int R, int P>
-void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
+void tile(const GemmS8Block& b, const GemmS8Tile& t, int p, const Store& store) {
   __m256i acc[P][R][2];
   FIRN_UNROLL for (int i = 0; i < P; ++i) load_acc<R>(b.bias + (p + i) * kPanel, 0, acc[i]);
   const int8_t* w = b.weights + p * b.panel_bytes;
@@ -103,25 +103,25 @@ void tile(const GemmS8Block& b, const GemmS8Tile& t, int p) {
       }
     }
   }
-  FIRN_UNROLL for (int i = 0; i < P; ++i) finish<R>(b, t, p + i, acc[i]);
+  FIRN_UNROLL for (int i = 0; i < P; ++i) finish<R>(b, t, p + i, store, acc[i]);
 }
 
 // A tile of fewer than R rows uses the template of its size.
 template <int R>
-void panels(const GemmS8Block& b, const GemmS8Tile& t) {
+void panels(const GemmS8Block& b, const GemmS8Tile& t, const Store& store) {
   if (t.count != R) {
-    if constexpr (R > 1) panels<R - 1>(b, t);
+    if constexpr (R > 1) panels<R - 1>(b, t, store);
     return;
   }
   int p = 0;
   if (b.steps == 1 && t.rows == nullptr) {
-    for (; p < b.panels; ++p) even_tile<R>(b, t, p);
+    for (; p < b.panels; ++p) even_tile<R>(b, t, p, store);
   }
   // Of so few rows the sums of one panel take longer to wait for than to compute.
   if constexpr (R <= 3) {
-    for (; p + 2 <= b.panels; p += 2) tile<R, 2>(b, t, p);
+    for (; p + 2 <= b.panels; p += 2) tile<R, 2>(b, t, p, store);
   }
-  for (; p < b.panels; ++p) tile<R, 1>(b, t, p);
+  for (; p < b.panels; ++p) tile<R, 1>(b, t, p, store);
 }
 
 // Of up to n.
@@ -161,7 +161,8 @@ void gemm_s8_gather_avxvnni(const GemmS8Rests& p, int8_t* to) {
 }
 
 void gemm_s8_tiles_avxvnni(const GemmS8Block& b) {
-  for (int i = 0; i < b.tile_count; ++i) panels<kDeepRows>(b, b.tiles[i]);
+  const Store store(b);
+  for (int i = 0; i < b.tile_count; ++i) panels<kDeepRows>(b, b.tiles[i], store);
 }
 
 }  // namespace firn::kernels
