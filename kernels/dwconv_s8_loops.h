@@ -101,11 +101,14 @@ struct DwConv : DwPacking<V> {
 
       const auto columns = [&](auto rows) __attribute__((always_inline)) {
         constexpr int R = rows.count;
-        const ptrdiff_t row_step = static_cast<ptrdiff_t>(s.in_w) * s.in_pixel_stride;
+        // Copies, which no store of bytes can change.
+        const ptrdiff_t step = s.in_pixel_stride, row_step = s.in_w * step;
+        const auto width = static_cast<uint32_t>(s.in_w);
+        const int32_t end = KW + (s.out_w - 1) * S - s.pad_left;  // of columns
         const int8_t* top = in[0];
         int32_t column = -s.pad_left;
         const auto load = [&](Quad(&quads)[T::kVertical]) __attribute__((always_inline)) {
-          if (column >= 0 && column < s.in_w) [[likely]] {
+          if (static_cast<uint32_t>(column) < width) [[likely]] {
             FIRN_UNROLL for (int q = 0; q < T::kVertical; ++q) {
               if (!T::needs(R, q)) continue;
               const int8_t* p[4];
@@ -116,7 +119,7 @@ struct DwConv : DwPacking<V> {
               quads[q] = interleave.template quad<N, T::kUsed>(p[0], p[1], p[2], p[3]);
             }
             if constexpr (rows.affine) {
-              top += s.in_pixel_stride;
+              top += step;
             } else {
               FIRN_UNROLL for (int r = 0; r < T::kInputs; ++r) {
                 in[r] += in_steps[r];
@@ -144,7 +147,7 @@ struct DwConv : DwPacking<V> {
         FIRN_UNROLL for (int k = 0; k < KW - S; ++k) {
           load(window(k));
         }
-        for (int32_t x = 0; x < s.out_w; ++x) {
+        while (column < end) {
           FIRN_UNROLL for (int k = KW - S; k < KW; ++k) {
             load(window(k));
           }

@@ -21,6 +21,7 @@ struct YmmOutput {
   int32_t channel, channels;  // the first, and how many
   bool floats;                // sums are
   bool from_zero;             // and the lower limit is 0, to which low is added as bytes
+  bool adjusted;              // packs saturate from 0 to 255, which is not all then
 
   YmmOutput(const ConvS8Args& of, int32_t begin, int32_t count, const DwSums& sums)
       : args(of),
@@ -28,7 +29,8 @@ struct YmmOutput {
         channel(begin),
         channels(count),
         floats(sums.floats),
-        from_zero(floats && of.clamp.lo == of.clamp.zero) {
+        from_zero(floats && of.clamp.lo == of.clamp.zero),
+        adjusted(of.clamp.lo > -128 || of.clamp.hi < 127 || !of.unsigned_output) {
     low = _mm256_set1_epi8(
         static_cast<int8_t>(of.clamp.lo + (from_zero && of.unsigned_output ? 128 : 0)));
     most = _mm256_set1_epi8(static_cast<int8_t>(of.clamp.hi - (from_zero ? of.clamp.lo : 0)));
@@ -103,7 +105,7 @@ struct YmmOutput {
 
   __attribute__((always_inline)) __m256i from_zero_bytes(const __m256i (&words)[N / 2]) const {
     const __m256i y = _mm256_packus_epi16(words[0], words[N / 2 - 1]);
-    return _mm256_add_epi8(_mm256_min_epu8(y, most), low);
+    return adjusted ? _mm256_add_epi8(_mm256_min_epu8(y, most), low) : y;
   }
   __attribute__((always_inline)) __m256i any_bytes(const __m256i (&words)[N / 2]) const {
     const __m256i a = _mm256_adds_epi16(words[0], zero);

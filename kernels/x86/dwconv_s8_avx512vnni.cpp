@@ -72,7 +72,14 @@ struct Avx512 {
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       if constexpr (N == 4) {
-        const __m512i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+        __m512i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+        if (!is_unsigned) {
+          r0 = _mm512_xor_si512(r0, sign);
+          r1 = _mm512_xor_si512(r1, sign);
+          r2 = _mm512_xor_si512(r2, sign);
+          r3 = kUsed == 4 ? _mm512_xor_si512(r3, sign) : r2;
+          __asm__ volatile("");  // a branch: clang would xor with zero where it need not
+        }
         const __m512i a = _mm512_unpacklo_epi8(r0, r1), b = _mm512_unpacklo_epi8(r2, r3);
         const __m512i c = _mm512_unpackhi_epi8(r0, r1), d = _mm512_unpackhi_epi8(r2, r3);
         return {{_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b),
@@ -89,6 +96,7 @@ struct Avx512 {
       if (!is_unsigned) {
         a = _mm512_xor_si512(a, sign);
         b = _mm512_xor_si512(b, sign);
+        __asm__ volatile("");
       }
       // vpermt2b would do it with half as many instructions, of three parts each on Intel's CPUs.
       const __m512i ab = _mm512_permutexvar_epi8(pairs, a), cd = _mm512_permutexvar_epi8(pairs, b);
@@ -99,10 +107,7 @@ struct Avx512 {
     }
 
    private:
-    __m512i load(const int8_t* p) const {
-      const __m512i x = _mm512_loadu_si512(p);
-      return is_unsigned ? x : _mm512_xor_si512(x, sign);
-    }
+    static __m512i load(const int8_t* p) { return _mm512_loadu_si512(p); }
   };
 
   template <int N>

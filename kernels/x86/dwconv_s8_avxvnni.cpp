@@ -39,20 +39,31 @@ struct AvxVnni {
   }
 
   struct Interleave {
-    __m256i added;
+    const bool is_unsigned;
+    const __m256i sign = _mm256_set1_epi8(-128);
 
-    explicit Interleave(bool is_unsigned) : added(_mm256_set1_epi8(is_unsigned ? 0 : -128)) {}
+    explicit Interleave(bool of) : is_unsigned(of) {}
 
     template <int N, int kUsed>
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       if constexpr (N == 2) {
-        const __m256i ab = _mm256_unpacklo_epi8(halves(p0), halves(p1));
-        const __m256i cd = _mm256_unpacklo_epi8(halves(p2), halves(kUsed == 4 ? p3 : p2));
-        const __m256i x = _mm256_xor_si256(ab, added), y = _mm256_xor_si256(cd, added);
+        __m256i x = _mm256_unpacklo_epi8(halves(p0), halves(p1));
+        __m256i y = _mm256_unpacklo_epi8(halves(p2), halves(kUsed == 4 ? p3 : p2));
+        if (!is_unsigned) {
+          x = _mm256_xor_si256(x, sign);
+          y = _mm256_xor_si256(y, sign);
+          __asm__ volatile("");  // a branch: clang would xor with zero where it need not
+        }
         return {{_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y)}};
       } else {
-        const __m256i r0 = load(p0, added), r1 = load(p1, added), r2 = load(p2, added);
-        const __m256i r3 = kUsed == 4 ? load(p3, added) : r2;
+        __m256i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
+        if (!is_unsigned) {
+          r0 = _mm256_xor_si256(r0, sign);
+          r1 = _mm256_xor_si256(r1, sign);
+          r2 = _mm256_xor_si256(r2, sign);
+          r3 = kUsed == 4 ? _mm256_xor_si256(r3, sign) : r2;
+          __asm__ volatile("");
+        }
         const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
         const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
         return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
@@ -78,8 +89,8 @@ struct AvxVnni {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_permute4x64_epi64(_mm256_castsi128_si256(x), 0x10);
   }
-  static __m256i load(const int8_t* p, __m256i added) {
-    return _mm256_xor_si256(added, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  static __m256i load(const int8_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
 };
 
