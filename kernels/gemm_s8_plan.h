@@ -9,7 +9,7 @@
 
 namespace firn::kernels {
 
-// Of a block. They bound the stack that run() takes (about 45 KiB).
+// Of a block. They bound the stack that run() takes (about 55 KiB).
 inline constexpr int kMaxStripRows = 192;
 inline constexpr int kMaxFusedRows = 576;  // in tiles of 6
 inline constexpr int kMaxPointers = 2048;

@@ -294,18 +294,23 @@ std::span<const GemmS8Tile> GemmS8Rows::tiles(int32_t tile_rows) {
   // Copied pixels lie side by side.
   const bool even = plan_.dense || plan_.unfolded || plan_.strips ||
                     (plan_.apart && kernel_.input == GemmS8Input::as_unsigned);
-  const TileRows of{rows_, tile_rows};
   const bool alike =
       plan_.strips ? plan_.block_rows % plan_.pitch == 0
                    : (plan_.dense || plan_.unfolded) && kernel_.input != GemmS8Input::evenly_spaced;
-  if (alike && of == tiles_of_) {
-    const ptrdiff_t moved = pixel_at(begin_) - tiles_[0].first;
-    for (GemmS8Tile& t : std::span(tiles_.data(), tile_count_)) t.first += moved;
+  // Of this height, or the first that has none yet.
+  Tiles* kept = kept_.data();
+  while (kept < &kept_.back() && kept->height != 0 && kept->height != tile_rows) ++kept;
+  Tiles& t = *kept;
+  if (alike && t.height == tile_rows && t.rows == rows_) {
+    const ptrdiff_t moved = pixel_at(begin_) - t.tiles[0].first;
+    for (GemmS8Tile& tile : std::span(t.tiles.data(), t.count)) tile.first += moved;
   } else {
-    tile_count_ = even ? even_tiles(tile_rows) : window_tiles(tile_rows);
-    tiles_of_ = of;
+    t.height = tile_rows;
+    t.rows = rows_;
+    t.count = 0;
+    even ? even_tiles(t) : window_tiles(t);
   }
-  return {tiles_.data(), tile_count_};
+  return {t.tiles.data(), t.count};
 }
 
 GemmS8Rows::Heights::Heights(const GemmS8Kernel& kernel, int32_t rows, int32_t most)
@@ -318,17 +323,16 @@ GemmS8Rows::Heights::Heights(const GemmS8Kernel& kernel, int32_t rows, int32_t m
   higher_ = rows % tiles;
 }
 
-size_t GemmS8Rows::even_tiles(int32_t tile_rows) {
-  size_t count = 0;
+void GemmS8Rows::even_tiles(Tiles& tiles) {
   const int8_t* first = pixel_at(begin_);
   const auto pitch = static_cast<int32_t>(plan_.pitch);
   int32_t x = plan_.strips ? static_cast<int32_t>(begin_ % pitch) : 0;
   int32_t line = 0;
-  Heights heights(kernel_, rows_, tile_rows);
+  Heights heights(kernel_, rows_, tiles.height);
   for (int32_t row = 0, n; (n = heights.next()) > 0; row += n, first += n * stride_) {
-    GemmS8Tile& t = tiles_[count++];
+    GemmS8Tile& t = tiles.tiles[tiles.count++];
     t = {nullptr, 0, first, stride_, tap_offset_.data(), row, n, nullptr};
-    if (kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tile_rows) {
+    if (kernel_.input == GemmS8Input::evenly_spaced && plan_.dense && n < tiles.height) {
       t.first = workspace_;
       t.row_stride = copied_row();
     }
@@ -347,16 +351,14 @@ size_t GemmS8Rows::even_tiles(int32_t tile_rows) {
       line += s_.out_w;
     }
   }
-  return count;
 }
 
-size_t GemmS8Rows::window_tiles(int32_t tile_rows) {
-  size_t count = 0;
+void GemmS8Rows::window_tiles(Tiles& tiles) {
   OutputPixel pixel(s_, begin_);
   const int8_t** p = pointers_.data();
-  Heights heights(kernel_, rows_, tile_rows);
+  Heights heights(kernel_, rows_, tiles.height);
   for (int32_t row = 0, n; (n = heights.next()) > 0; row += n) {
-    GemmS8Tile& t = tiles_[count++];
+    GemmS8Tile& t = tiles.tiles[tiles.count++];
     t = {nullptr, 0, nullptr, 0, tap_offset_.data(), row, n, nullptr};
     if (x_inside_.covers(pixel.x, n) && y_inside_.covers(pixel.y, 1) && pixel.x + n <= s_.out_w) {
       t.first = window(pixel);
@@ -382,7 +384,6 @@ size_t GemmS8Rows::window_tiles(int32_t tile_rows) {
       p += n * plan_.taps;
     }
   }
-  return count;
 }
 
 // How many pixels from this one on, up to `most` and in its row, have windows inside the image.

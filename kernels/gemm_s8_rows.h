@@ -76,6 +76,14 @@ class GemmS8Rows {
     int32_t higher_;  // tiles that have a row more
   };
 
+  // Tiles of a height, and the rows of the block that they were made for: those of the next block
+  // may differ in where they read alone.
+  struct Tiles {
+    int32_t height = 0, rows = 0;
+    size_t count = 0;
+    std::array<GemmS8Tile, kMaxBlockRows> tiles;
+  };
+
   // A block's input pixels: lines, of all images one after the other, and places along a line.
   struct Region {
     Range y, x;
@@ -101,8 +109,8 @@ class GemmS8Rows {
   const int8_t* window(const OutputPixel& pixel) const {
     return pixel_at(input_pixel(s_, pixel.image, pixel.top(s_), pixel.left(s_)));
   }
-  size_t even_tiles(int32_t tile_rows);
-  size_t window_tiles(int32_t tile_rows);
+  void even_tiles(Tiles&);
+  void window_tiles(Tiles&);
   int32_t inside_run(const OutputPixel&, int32_t most) const;
   void inside_pixels(const OutputPixel&, int32_t run, const int8_t** p, int32_t step) const;
   void border_pixel(const OutputPixel&, const int8_t** p, int32_t step);
@@ -124,13 +132,8 @@ class GemmS8Rows {
   Range x_inside_, y_inside_;
   int32_t slots_used_ = 0;
   std::array<ptrdiff_t, kMaxTaps> tap_offset_;
-  std::array<GemmS8Tile, kMaxBlockRows> tiles_;
-  size_t tile_count_ = 0;
-  // What tiles_ were made for: those of the next block may differ in where they read alone.
-  struct TileRows {
-    int32_t all = 0, each = 0;
-    bool operator==(const TileRows&) const = default;
-  } tiles_of_;
+  // A layer's parts have up to three heights: 9 panels are 4 + 3 + 2.
+  std::array<Tiles, 3> kept_;
   std::array<int32_t, kMaxFusedRows> out_rows_;
   std::array<const int8_t*, kMaxPointers> pointers_;
   std::array<int8_t, kMaxSlots * kSlotBytes + kReadSlack> slots_;
