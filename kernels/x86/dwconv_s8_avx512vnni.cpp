@@ -56,14 +56,10 @@ struct Avx512 {
                            _mm512_set1_epi32(0x01010101)),
         _mm512_set1_epi32(0x30201000));
 
-    // What makes input unsigned, if it is not. Of one block g++ 12 had the flag in a mask register,
-    // and to ask it took longer than this takes.
-    __m512i flip;
     bool is_unsigned;
 
     // Hides that these are constants, which GCC would make anew for every column.
-    explicit Interleave(bool unsigned_input)
-        : flip(unsigned_input ? _mm512_setzero_si512() : sign), is_unsigned(unsigned_input) {
+    explicit Interleave(bool unsigned_input) : is_unsigned(unsigned_input) {
       __asm__("" : "+v"(sign), "+v"(pairs), "+v"(fours));
     }
 
@@ -90,7 +86,11 @@ struct Avx512 {
         all = _mm512_inserti32x4(all, load16(p1), 1);
         all = _mm512_inserti32x4(all, load16(p2), 2);
         if constexpr (kUsed == 4) all = _mm512_inserti32x4(all, load16(p3), 3);
-        return {{_mm512_permutexvar_epi8(fours, _mm512_xor_si512(all, flip))}};
+        if (!is_unsigned) {
+          all = _mm512_xor_si512(all, sign);
+          __asm__ volatile("");
+        }
+        return {{_mm512_permutexvar_epi8(fours, all)}};
       }
       __m512i a = load2(p0, p1), b = kUsed == 4 ? load2(p2, p3) : load1(p2);
       if (!is_unsigned) {
