@@ -32,6 +32,7 @@ struct Store {
   int32_t columns;
   bool floats;     // sums are
   bool from_zero;  // and the lower limit is 0, to which lo is added as bytes
+  bool adjusted;   // packs saturate from 0 to 255, which is not all then
   bool unsigned_output;
   __m256 most;
   __m256i zero, lo, hi;
@@ -44,6 +45,7 @@ struct Store {
         columns(b.columns),
         floats(b.offset != nullptr),
         from_zero(floats && b.clamp.lo == b.clamp.zero),
+        adjusted(b.clamp.lo > -128 || b.clamp.hi < 127 || !b.unsigned_output),
         unsigned_output(b.unsigned_output),
         most(_mm256_set1_ps(static_cast<float>(b.clamp.hi - b.clamp.zero))),
         zero(_mm256_set1_epi16(static_cast<int16_t>(b.clamp.zero))),
@@ -69,7 +71,7 @@ struct Store {
     }
     if constexpr (kFromZero) {
       const __m256i y = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order);
-      return _mm256_add_epi8(_mm256_min_epu8(y, hi), lo);
+      return adjusted ? _mm256_add_epi8(_mm256_min_epu8(y, hi), lo) : y;
     }
     a = _mm256_adds_epi16(a, zero);
     b = _mm256_adds_epi16(b, zero);
