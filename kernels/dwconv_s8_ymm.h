@@ -21,7 +21,7 @@ struct YmmOutput {
   int32_t channel, channels;  // the first, and how many
   bool floats;                // sums are
   bool from_zero;             // and the lower limit is 0, to which low is added as bytes
-  bool adjusted;              // packs saturate from 0 to 255, which is not all then
+  bool adjusted;              // then: packs, which saturate from 0 to 255, are not enough
 
   YmmOutput(const ConvS8Args& of, int32_t begin, int32_t count, const DwSums& sums)
       : args(of),

@@ -32,7 +32,7 @@ struct Store {
   int32_t columns;
   bool floats;     // sums are
   bool from_zero;  // and the lower limit is 0, to which lo is added as bytes
-  bool adjusted;   // packs saturate from 0 to 255, which is not all then
+  bool adjusted;   // then: packs, which saturate from 0 to 255, are not enough
   bool unsigned_output;
   __m256 most;
   __m256i zero, lo, hi;

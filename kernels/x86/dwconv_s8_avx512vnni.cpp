@@ -55,7 +55,6 @@ struct Avx512 {
         _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                            _mm512_set1_epi32(0x01010101)),
         _mm512_set1_epi32(0x30201000));
-
     bool is_unsigned;
 
     // Hides that these are constants, which GCC would make anew for every column.
@@ -69,13 +68,7 @@ struct Avx512 {
     Quad<N> quad(const int8_t* p0, const int8_t* p1, const int8_t* p2, const int8_t* p3) const {
       if constexpr (N == 4) {
         __m512i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
-        if (!is_unsigned) {
-          r0 = _mm512_xor_si512(r0, sign);
-          r1 = _mm512_xor_si512(r1, sign);
-          r2 = _mm512_xor_si512(r2, sign);
-          r3 = kUsed == 4 ? _mm512_xor_si512(r3, sign) : r2;
-          __asm__ volatile("");  // a branch: clang would xor with zero where it need not
-        }
+        make_unsigned(r0, r1, r2, r3);
         const __m512i a = _mm512_unpacklo_epi8(r0, r1), b = _mm512_unpacklo_epi8(r2, r3);
         const __m512i c = _mm512_unpackhi_epi8(r0, r1), d = _mm512_unpackhi_epi8(r2, r3);
         return {{_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b),
@@ -86,18 +79,11 @@ struct Avx512 {
         all = _mm512_inserti32x4(all, load16(p1), 1);
         all = _mm512_inserti32x4(all, load16(p2), 2);
         if constexpr (kUsed == 4) all = _mm512_inserti32x4(all, load16(p3), 3);
-        if (!is_unsigned) {
-          all = _mm512_xor_si512(all, sign);
-          __asm__ volatile("");
-        }
+        make_unsigned(all);
         return {{_mm512_permutexvar_epi8(fours, all)}};
       }
       __m512i a = load2(p0, p1), b = kUsed == 4 ? load2(p2, p3) : load1(p2);
-      if (!is_unsigned) {
-        a = _mm512_xor_si512(a, sign);
-        b = _mm512_xor_si512(b, sign);
-        __asm__ volatile("");
-      }
+      make_unsigned(a, b);
       // vpermt2b would do it with half as many instructions, of three parts each on Intel's CPUs.
       const __m512i ab = _mm512_permutexvar_epi8(pairs, a), cd = _mm512_permutexvar_epi8(pairs, b);
       Quad<N> q;
@@ -108,6 +94,14 @@ struct Avx512 {
 
    private:
     static __m512i load(const int8_t* p) { return _mm512_loadu_si512(p); }
+    // Where the input is signed. The statement that does nothing keeps this a branch: clang would
+    // xor with zero where it need not.
+    template <class... Vec>
+    __attribute__((always_inline)) void make_unsigned(Vec&... x) const {
+      if (is_unsigned) return;
+      ((x = _mm512_xor_si512(x, sign)), ...);
+      __asm__ volatile("");
+    }
   };
 
   template <int N>

@@ -49,26 +49,26 @@ struct AvxVnni {
       if constexpr (N == 2) {
         __m256i x = _mm256_unpacklo_epi8(halves(p0), halves(p1));
         __m256i y = _mm256_unpacklo_epi8(halves(p2), halves(kUsed == 4 ? p3 : p2));
-        if (!is_unsigned) {
-          x = _mm256_xor_si256(x, sign);
-          y = _mm256_xor_si256(y, sign);
-          __asm__ volatile("");  // a branch: clang would xor with zero where it need not
-        }
+        make_unsigned(x, y);
         return {{_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y)}};
       } else {
         __m256i r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = kUsed == 4 ? load(p3) : r2;
-        if (!is_unsigned) {
-          r0 = _mm256_xor_si256(r0, sign);
-          r1 = _mm256_xor_si256(r1, sign);
-          r2 = _mm256_xor_si256(r2, sign);
-          r3 = kUsed == 4 ? _mm256_xor_si256(r3, sign) : r2;
-          __asm__ volatile("");
-        }
+        make_unsigned(r0, r1, r2, r3);
         const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpacklo_epi8(r2, r3);
         const __m256i c = _mm256_unpackhi_epi8(r0, r1), d = _mm256_unpackhi_epi8(r2, r3);
         return {{_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b),
                  _mm256_unpacklo_epi16(c, d), _mm256_unpackhi_epi16(c, d)}};
       }
+    }
+
+   private:
+    // Where the input is signed. The statement that does nothing keeps this a branch: clang would
+    // xor with zero where it need not.
+    template <class... Vec>
+    __attribute__((always_inline)) void make_unsigned(Vec&... x) const {
+      if (is_unsigned) return;
+      ((x = _mm256_xor_si256(x, sign)), ...);
+      __asm__ volatile("");
     }
   };
 
